@@ -1,0 +1,1 @@
+"""Neural collapse: exact statistics and metrics, closed-form theory, models, and the experiments of the book."""

@@ -1,0 +1,3 @@
+from nclib.cli import main
+
+main()

@@ -1,0 +1,120 @@
+"""The `nclib` command: run studies, list their runs, show the claims, check the machine."""
+
+import dataclasses
+import json
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+Study = Annotated[str, typer.Argument(help="A study, such as dang2023.imbalanced.")]
+Profile = Annotated[str, typer.Option(help="smoke (seconds), laptop (minutes) or paper (the paper's own setting).")]
+Seed = Annotated[int | None, typer.Option(help="The first of the consecutive seeds; default: the study's.")]
+
+
+def _configs(study, profile, seed):
+    from nclib import results
+
+    module = results.study(study)
+    return module, module.runs(profile, **({} if seed is None else {"seed": seed}))
+
+
+@app.command()
+def runs(study: Study, profile: Profile = "laptop", seed: Seed = None):
+    """List the runs of a study: index, experiment, key, where it is stored, parameters."""
+    from nclib import results
+
+    _, configs = _configs(study, profile, seed)
+    for index, config in enumerate(configs):
+        name, run = results.experiment(config)[1], results.key(config)
+        folder = results.entry(name, run)
+        where = "-" if folder is None else "archive" if results.archive_folder() in folder.parents else "cache"
+        parameters = json.dumps(dataclasses.asdict(config))
+        typer.echo(f"{index:3d}  {name}  {run}  {where:7s}  {parameters}")
+
+
+@app.command()
+def run(
+    study: Study,
+    profile: Profile = "laptop",
+    index: Annotated[int | None, typer.Option(help="Only this run of the list that `nclib runs` prints.")] = None,
+    device: Annotated[str, typer.Option(help="auto (a GPU where the run needs one), cpu or cuda.")] = "auto",
+    seed: Seed = None,
+):
+    """Do the runs of a study that are not stored yet. Runs of profile paper are archived in results/."""
+    from nclib import results
+
+    module, configs = _configs(study, profile, seed)
+    if index is not None and not 0 <= index < len(configs):
+        raise ValueError(f"index = {index}: must be from 0 to {len(configs) - 1}")
+    for position in range(len(configs)) if index is None else [index]:
+        config = configs[position]
+        start = time.perf_counter()
+        try:
+            results.get(config, device, results.root_for(profile))
+        except results.MissingRun as reason:
+            raise ValueError(f"run {position}: {reason}; {results.advice(module, profile)}") from None
+        name, key = results.experiment(config)[1], results.key(config)
+        typer.echo(f"{position:3d}  {name}  {key}  {time.perf_counter() - start:.1f} s  {results.entry(name, key)}")
+
+
+@app.command()
+def claims(
+    verdict: Annotated[str | None, typer.Option(help="Only claims with this verdict.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+):
+    """Show the claims that the notebooks recorded, each with its verdict."""
+    from nclib import claims as ledger
+
+    if verdict not in (None, *ledger.VERDICTS):
+        raise ValueError(f"verdict = {verdict!r}: must be one of {', '.join(ledger.VERDICTS)}")
+    frame = ledger.load()
+    frame = frame if verdict is None else frame[frame["verdict"] == verdict]
+    if as_json:
+        typer.echo(frame.to_json(orient="records", indent=1))
+        return
+    if frame.empty:
+        typer.echo("no claims recorded yet: make book, or run a notebook with papermill")
+    for row in frame.itertuples():
+        ours = ledger.number(row.ours) + ("" if row.spread is None else f" ± {ledger.number(row.spread, 2)}")
+        rule = f"{row.relation} {ledger.number(row.reference)} (tolerance {ledger.number(row.tolerance, 2)})"
+        typer.echo(f"{row.verdict:18s} {row.id:44s} {ours:22s} {rule}  [{row.profile}]")
+
+
+@app.command()
+def doctor():
+    """Say what this machine has: versions, devices, folders, data. Exit code 1 where something needed is missing."""
+    import os
+    import platform
+
+    from nclib import provenance, results
+    from nclib.data import files
+
+    for name, version in provenance.versions().items():
+        typer.echo(f"{name:14s} {version}")
+    import torch
+
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none: profile paper needs one for networks"
+    typer.echo(f"{'processor':14s} {provenance.hardware('cpu')} ({os.cpu_count()} cores, {platform.machine()})")
+    typer.echo(f"{'CUDA device':14s} {cuda}")
+    typer.echo(f"{'project':14s} {results.ROOT}")
+    typer.echo(f"{'cache':14s} {results.cache_folder()}")
+    archived = len(list(results.archive_folder().glob("*/*/table.csv")))
+    typer.echo(f"{'archive':14s} {results.archive_folder()} ({archived} runs)")
+    for name, state in files.state().items():
+        typer.echo(f"{name:14s} {state}")
+    missing = [name for name in provenance.PACKAGES if name not in provenance.versions()]
+    if missing:
+        raise ValueError(f"missing packages: {', '.join(missing)}; install with pip install -e .")
+
+
+def main():
+    """Run the command; bad input is one line on stderr and exit code 2."""
+    try:
+        app()
+    except (ValueError, FileNotFoundError) as error:
+        typer.echo(f"nclib: {error}", err=True)
+        sys.exit(2)

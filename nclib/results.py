@@ -1,0 +1,262 @@
+"""The table schema and the content-addressed store of runs.
+
+An *experiment* is a module of `nclib.experiments` with a frozen dataclass `Config` (it has a field `seed`, or `seeds`),
+an integer `VERSION`, and `run(config, device) -> DataFrame` of the columns that `MEASURED` names (without `seed` where
+the config has just one). It may define `needs_gpu(config) -> bool` and `data(config) -> {file: sha256}`. A *study* is a
+module, often the same one, with `runs(profile, **overrides) -> list` of configs. One config is one run and one entry of
+the store, found by the hash of what defines it; a killed sweep loses at most the run in flight.
+
+An entry is a folder `<experiment>/<key>/` with `table.csv` (17 digits) and `manifest.json`. It is looked for in the
+archive (`results/`, committed), then in the cache (`NCLIB_CACHE`, default `build/cache`), else it is run. An entry is
+written under a temporary name, synced and renamed, so that what is found under its own name is whole; what fails its
+checksum is removed and run again.
+"""
+
+import dataclasses
+import hashlib
+import importlib
+import json
+import os
+import shutil
+import sys
+import warnings
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+SCHEMA = ["experiment", "config", "seed", "step", "layer", "split", "source", "metric", "value"]
+MEASURED = SCHEMA[2:]
+SOURCES = ("measured", "theory", "paper")
+PROFILES = ("smoke", "laptop", "paper")
+
+_here = Path(__file__).resolve().parents[1]
+ROOT = _here if (_here / "pyproject.toml").exists() else Path.cwd()
+
+
+class MissingRun(ValueError):
+    """A run that is neither archived nor cached, and that this machine is not meant to do."""
+
+
+def build_folder():
+    """Where everything that can be made again goes: `NCLIB_BUILD`, default `build/` of the project."""
+    return Path(os.environ.get("NCLIB_BUILD") or ROOT / "build")
+
+
+def cache_folder():
+    """The cache of runs: `NCLIB_CACHE`, default `build/cache` of the project, whatever `NCLIB_BUILD` is."""
+    return Path(os.environ.get("NCLIB_CACHE") or ROOT / "build" / "cache")
+
+
+def archive_folder():
+    """The committed tables of expensive runs: `NCLIB_RESULTS`, default `results/` of the project."""
+    return Path(os.environ.get("NCLIB_RESULTS") or ROOT / "results")
+
+
+def root_for(profile):
+    """Where new runs of a profile are stored: the archive for `paper`, else the cache."""
+    return archive_folder() if profile == "paper" else cache_folder()
+
+
+def choose(profile, options):
+    """`options[profile]`; ValueError where the profile is unknown."""
+    if profile not in options:
+        raise ValueError(f"profile = {profile!r}: must be one of {', '.join(options)}")
+    return options[profile]
+
+
+def study(name):
+    """The module of a study by its name, e.g. "dang2023.imbalanced"; ValueError that lists the studies there are."""
+    from nclib import experiments
+
+    known = experiments.studies()
+    if name not in known:
+        raise ValueError(f"experiment = {name!r}: must be one of {', '.join(known)}")
+    return importlib.import_module(f"nclib.experiments.{name}")
+
+
+def experiment(config):
+    """The module that defines a config, and its short name."""
+    module = sys.modules[type(config).__module__]
+    return module, module.__name__.removeprefix("nclib.experiments.")
+
+
+def key(config):
+    """sha256 of the canonical JSON of (experiment, version, config): the first 16 hexadecimal digits."""
+    module, name = experiment(config)
+    text = json.dumps([name, module.VERSION, dataclasses.asdict(config)], sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def write_atomic(path, data):
+    """Write bytes to a path: temporary name, fsync, rename."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with open(partial, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def csv_bytes(table):
+    """A table as CSV with 17 significant digits: what is read back is the same float64."""
+    return table.to_csv(index=False, float_format="%.17g", na_rep="nan", lineterminator="\n").encode()
+
+
+def read_csv(path):
+    """The table that `csv_bytes` wrote, bit for bit (empty text stays empty text)."""
+    text = {name: str for name in ("experiment", "config", "layer", "split", "source", "metric")}
+    return pd.read_csv(path, dtype=text, keep_default_na=False, converters={"value": float})
+
+
+def _save(folder, table, manifest):
+    """Write one entry: all its files under a temporary folder name, then one rename. The first to finish a run wins."""
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    data = csv_bytes(table)
+    manifest = manifest | {"outputs": {"table.csv": hashlib.sha256(data).hexdigest()}}
+    write_atomic(partial / "table.csv", data)
+    write_atomic(partial / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True).encode() + b"\n")
+    try:
+        partial.rename(folder)
+    except OSError:
+        shutil.rmtree(partial)
+        if not folder.exists():
+            raise
+
+
+def _load(folder):
+    """The table of one entry, or None where there is none. A damaged entry of the cache is removed with a warning."""
+    if not folder.exists():
+        return None
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        data = (folder / "table.csv").read_bytes()
+        whole = hashlib.sha256(data).hexdigest() == manifest["outputs"]["table.csv"]
+    except (OSError, ValueError, KeyError):
+        whole = False
+    if not whole:
+        if archive_folder() in folder.parents:
+            raise ValueError(f"{folder}: the archived table does not match its manifest; restore it with git")
+        warnings.warn(f"{folder}: damaged, removed; it is run again", stacklevel=2)
+        shutil.rmtree(folder)
+        return None
+    return read_csv(folder / "table.csv")
+
+
+def entry(name, run):
+    """The folder of a stored run by its experiment and key (archive first, then cache), or None."""
+    return next(
+        (root / name / run for root in (archive_folder(), cache_folder()) if (root / name / run).exists()), None
+    )
+
+
+def find(config):
+    """The stored table of a run, or None."""
+    folder = entry(experiment(config)[1], key(config))
+    return None if folder is None else _load(folder)
+
+
+def device_for(config, device="auto"):
+    """The torch device of a run. "auto": the CPU, or a GPU where the experiment needs one (`needs_gpu(config)`).
+
+    Raises MissingRun where it needs one and there is none, and ValueError for "cuda" without one.
+    """
+    import torch
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device = {device!r}: must be auto, cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device = 'cuda': no CUDA device is available here; use cpu")
+    if device != "auto":
+        return device
+    needs_gpu = getattr(experiment(config)[0], "needs_gpu", lambda config: False)
+    if not needs_gpu(config):
+        return "cpu"
+    if not torch.cuda.is_available():
+        raise MissingRun("it needs a CUDA GPU, and there is none here (--device cpu does it all the same, slowly)")
+    return "cuda"
+
+
+def get(config, device="auto", root=None):
+    """The table of one run: stored, or run now and stored below `root` (default: the cache)."""
+    from nclib import provenance
+
+    table = find(config)
+    if table is None:
+        module, name = experiment(config)
+        device = device_for(config, device)
+        with provenance.measure(config, device) as manifest:
+            table = module.run(config, device)
+            manifest["data"] = getattr(module, "data", lambda config: {})(config)
+        seeds = {"seed": config.seed} if hasattr(config, "seed") else {}
+        table = table.assign(experiment=name, config=key(config), **seeds)[SCHEMA]
+        _save((root or cache_folder()) / name / key(config), table, manifest)
+        table = find(config)
+    return table
+
+
+def table(study, profile="laptop", device="auto", **overrides):
+    """The runs of a study as one table, in their order, each row with the fields of its config as further columns.
+
+    Overrides that are None are left to the profile. Runs of profile `paper` are stored in the archive. Raises
+    MissingRun, with the command and what it costs, where such a run is neither stored nor possible here.
+    """
+    configs = study.runs(profile, **{name: value for name, value in overrides.items() if value is not None})
+    tables = []
+    for config in tqdm(configs, desc=study.__name__.removeprefix("nclib.experiments."), disable=None):
+        try:
+            tables.append(_with_fields(get(config, device, root_for(profile)), config))
+        except MissingRun as reason:
+            name = experiment(config)[1]
+            raise MissingRun(f"{name} {key(config)} is not archived, and {reason}; {advice(study, profile)}") from None
+    return pd.concat(tables, ignore_index=True)
+
+
+def archived(study, profile="paper", **overrides):
+    """`table` of those runs alone that are archived: empty where none is. Runs nothing."""
+    found = [
+        _with_fields(stored, config)
+        for config in study.runs(profile, **overrides)
+        if (stored := _load(archive_folder() / experiment(config)[1] / key(config))) is not None
+    ]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=SCHEMA)
+
+
+def _with_fields(table, config):
+    fields = {name: value for name, value in dataclasses.asdict(config).items() if name not in SCHEMA}
+    return table.assign(**{name: [value] * len(table) for name, value in fields.items()})
+
+
+def advice(study, profile):
+    """The command that makes a study's runs, and what they cost."""
+    cost = getattr(study, "COST", {}).get(profile, "cost not stated")
+    return f"run: nclib run {study.__name__.removeprefix('nclib.experiments.')} --profile {profile}  ({cost})"
+
+
+def rows(values, *, step=0, layer="", split="train", source="measured", **more):
+    """A dict {metric: value} as rows of the table; vectors and matrices become metrics "name[k]" and "name[j,k]"."""
+    flat = []
+    for metric, value in values.items():
+        value = value.tolist() if hasattr(value, "tolist") else value
+        if isinstance(value, (list, tuple)):
+            for j, row in enumerate(value):
+                if isinstance(row, (list, tuple)):
+                    flat += [(f"{metric}[{j},{k}]", float(entry)) for k, entry in enumerate(row)]
+                else:
+                    flat.append((f"{metric}[{j}]", float(row)))
+        else:
+            flat.append((metric, float(value)))
+    frame = pd.DataFrame(flat, columns=["metric", "value"])
+    return frame.assign(step=step, layer=layer, split=split, source=source, **more)
+
+
+def indexed(table, metric):
+    """The rows of a vector or matrix metric, with its indices as integer columns `i` (and `j`)."""
+    pattern = rf"^{metric}\[(?P<i>\d+)(?:,(?P<j>\d+))?\]$"
+    found = table["metric"].str.extract(pattern)
+    keep = found["i"].notna()
+    chosen = table[keep].assign(metric=metric, i=found.loc[keep, "i"].astype(int))
+    return chosen.assign(j=found.loc[keep, "j"].astype(int)) if found.loc[keep, "j"].notna().any() else chosen

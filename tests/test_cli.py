@@ -1,0 +1,59 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from nclib import claims, cli, results
+
+STUDY = "dang2023.frames"
+
+
+def call(capsys, *arguments):
+    """(exit code, stdout, stderr) of the command in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["nclib", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+    captured = capsys.readouterr()
+    return stop.value.code, captured.out, captured.err
+
+
+def test_runs_are_listed_run_and_found_again(store, capsys):
+    code, listed, _ = call(capsys, "runs", STUDY, "--profile", "smoke")
+    assert code == 0 and "  -  " in listed.splitlines()[0]
+    code, ran, _ = call(capsys, "run", STUDY, "--profile", "smoke", "--index", "0")
+    assert code == 0 and len(ran.splitlines()) == 1
+    _, listed, _ = call(capsys, "runs", STUDY, "--profile", "smoke")
+    assert "  cache  " in listed.splitlines()[0]
+    config = results.study(STUDY).runs("smoke")[0]
+    assert results.find(config)["value"].notna().all()
+
+
+def test_claims_are_shown_as_text_and_json(store, capsys):
+    claim = claims.Claim("x.y", "X 2020", "one is one", "derived", "==", 1.0, 0.0)
+    claims.record([claims.judge(claim, 1.0)], "01-x", "smoke")
+    assert "holds" in call(capsys, "claims")[1]
+    assert json.loads(call(capsys, "claims", "--json")[1])[0]["id"] == "x.y"
+    assert "x.y" not in call(capsys, "claims", "--verdict", "fails")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "dang2023.nothing"], "experiment = 'dang2023.nothing': must be one of"),
+        (["run", STUDY, "--profile", "huge"], "profile = 'huge': must be one of smoke, laptop, paper"),
+        (["run", STUDY, "--profile", "smoke", "--index", "999"], "index = 999: must be from 0 to"),
+        (["run", STUDY, "--profile", "smoke", "--device", "tpu"], "device = 'tpu': must be auto, cpu or cuda"),
+        (["claims", "--verdict", "maybe"], "verdict = 'maybe': must be one of holds, fails"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(store, capsys, arguments, message):
+    code, _, error = call(capsys, *arguments)
+    assert code == 2 and message in error and len(error.strip().splitlines()) == 1
+
+
+def test_doctor_as_a_command():
+    done = subprocess.run([sys.executable, "-m", "nclib", "doctor"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "torch" in done.stdout and "cifar10" in done.stdout and "CUDA device" in done.stdout

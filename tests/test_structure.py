@@ -1,0 +1,39 @@
+"""Imports run one way (a prediction cannot see the measurement), and figures need no torch."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "nclib"
+FORBIDDEN = {
+    "theory": {"models", "training", "data", "experiments", "results", "collect", "plotting", "claims"},
+    "statistics.py": {"metrics", "collect", "theory", "models", "training", "experiments", "plotting", "results"},
+    "metrics.py": {"collect", "theory", "models", "training", "experiments", "plotting", "results"},
+    "models": {"theory", "experiments", "plotting", "claims"},
+    "training.py": {"theory", "experiments", "plotting", "claims"},
+    "plotting": {"torch", "models", "training", "theory", "statistics", "metrics"},
+}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(path):
+    """The modules a file imports: of nclib by their second name ("theory"), of others by their first ("torch")."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            full = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            full = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in full:
+            parts = name.split(".")
+            yield parts[1] if parts[0] == "nclib" and len(parts) > 1 else parts[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_law_imports_run_one_way(path):
+    forbidden = FORBIDDEN.get(path.relative_to(PACKAGE).parts[0], set())
+    if path.name != "__main__.py":
+        forbidden = forbidden | {"cli"}
+    assert not forbidden & set(imported(path))
