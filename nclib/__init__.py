@@ -1,1 +1,8 @@
 """Neural collapse: exact statistics and metrics, closed-form theory, models, and the experiments of the book."""
+
+from nclib import frames, metrics
+from nclib.collect import collect
+from nclib.statistics import ClassStatistics, StatisticsAccumulator
+
+__all__ = ["ClassStatistics", "StatisticsAccumulator", "collect", "frames", "metrics"]
+__version__ = "0.1.0"

@@ -1,0 +1,169 @@
+"""Objectives with their exact scaling, one plain training loop, seeding."""
+
+import random
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from tqdm import tqdm
+
+SCALES = ("paper", "authors-imbalanced", "authors-balanced")
+LOSSES = ("mse", "cross-entropy")
+
+
+def seed_everything(seed):
+    """Seed Python, numpy and torch (all devices); returns a CPU `torch.Generator` seeded alike, for `train`."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    torch.manual_seed(seed)
+    return torch.Generator().manual_seed(seed)
+
+
+def resolve_device(device=None):
+    """`torch.device(device)`, the CPU for None. ValueError if its name is unknown or this machine has no such GPU."""
+    try:
+        resolved = torch.device("cpu" if device is None else device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"device = {device!r}: must be 'cpu', 'cuda' or 'cuda:0', 'cuda:1', ...") from error
+    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device = {device!r}: this machine has {torch.cuda.device_count()} CUDA devices; use 'cpu'")
+    return resolved
+
+
+def log_steps(steps, count):
+    """0, and about `count` distinct integers from 1 to `steps`, both included, evenly spaced on a logarithmic scale."""
+    if min(steps, count) < 1:
+        raise ValueError(f"steps, count = {steps}, {count}: must be positive integers")
+    return sorted({0, steps, *np.geomspace(1, steps, count).round().astype(int).tolist()})
+
+
+def fit_scale(num_classes, scale="paper", loss="mse"):
+    """The factor c of the fit term: 1 ("paper"), 1/K ("authors-imbalanced"), 2/K ("authors-balanced").
+
+    With squared error the paper has 1/(2N) |Z - Y|^2; torch's mean over all N K entries makes it 1/(2NK) in the
+    authors' script for imbalanced data (they halve it) and 1/(NK) in the one for balanced data. Cross-entropy has only
+    "paper".
+    """
+    if scale not in SCALES or loss not in LOSSES or (loss != "mse" and scale != "paper"):
+        raise ValueError(
+            f"loss, scale = {loss!r}, {scale!r}: must be 'mse' with one of {SCALES}, or 'cross-entropy' with 'paper'"
+        )
+    return {"paper": 1.0, "authors-imbalanced": 1 / num_classes, "authors-balanced": 2 / num_classes}[scale]
+
+
+def effective_lambda(lam, num_classes, scale="paper"):
+    """The lambda with which the paper's objective has the minimizers of `scale` with `lam`: lam/c, c = fit_scale.
+
+    c fit + lam R = c (fit + (lam/c) R). So K lam ("authors-imbalanced") and K lam/2 ("authors-balanced"). Derived.
+    """
+    return lam / fit_scale(num_classes, scale)
+
+
+def objective(
+    logits, targets, features, head, *, lam_W=0.0, lam_H=0.0, lam_b=0.0, num_samples=None, loss="mse", scale="paper"
+):
+    """The regularized objective of Dang et al. 2023 on a batch of B out of N = num_samples samples (None: N = B).
+
+        c/(2B) |Z - Y|^2       + sum_m lam_Wm/2 |W_m|^2 + (N/B) lam_H/2 |H|^2 + lam_b/2 |b|^2    (loss "mse")
+        1/B sum_i CE(z_i, y_i) + sum_m lam_Wm/2 |W_m|^2 + (N/B) lam_H/2 |H|^2 + lam_b/2 |b|^2    (loss "cross-entropy")
+
+    For B = N and c = 1 this is the paper's objective, its lam_H term the sum over all N samples. For B < N the fit and
+    the feature term are the batch sums times N/B: over batches drawn uniformly the expectation is the full objective.
+    (The authors' mini-batch script sums |H|^2 over the batch without N/B: num_samples=None does that, and lam_H then
+    acts as (B/N) lam_H.)
+
+    logits Z (B, K); targets: labels (B,) int64 or one-hot Y (B, K); features H (B, d), the input of `head`, a
+    LinearHead; lam_W a number or (lam_W1, ..., lam_WM); scale sets c, see fit_scale. Returns a scalar. Raises
+    ValueError for a negative lambda, a number of lam_W that is not the head's depth, an unknown loss or scale.
+    """
+    (B, K), weights = logits.shape, head.weights
+    lams = list(lam_W) if hasattr(lam_W, "__len__") else [lam_W] * len(weights)
+    if len(lams) != len(weights) or min(*lams, lam_H, lam_b) < 0:
+        raise ValueError(
+            f"lam_W, lam_H, lam_b = {lam_W}, {lam_H}, {lam_b}: must be >= 0, lam_W one number or {len(weights)} of them"
+        )
+    c = fit_scale(K, scale, loss)
+    if loss == "mse":
+        Y = F.one_hot(targets, K).to(logits) if targets.ndim == 1 else targets
+        value = c / (2 * B) * (logits - Y).square().sum()
+    else:
+        value = F.cross_entropy(logits, targets)
+    for lam, W in zip(lams, weights, strict=True):
+        if lam:
+            value = value + lam / 2 * W.square().sum()
+    if lam_H:
+        value = value + (num_samples or B) / B * lam_H / 2 * features.square().sum()
+    if lam_b and head.bias is not None:
+        value = value + lam_b / 2 * head.bias.square().sum()
+    return value
+
+
+def train(
+    model,
+    x,
+    y,
+    *,
+    optimizer,
+    epochs,
+    batch_size=None,
+    schedule=None,
+    generator=None,
+    evaluate=None,
+    evaluate_at=(),
+    **terms,
+):
+    """Minimize `objective(..., num_samples=N, **terms)` over batches; `terms` are its other keyword arguments.
+
+    model: has `features(x)` and `head`, e.g. those of nclib.models; x (N, ...) and y (N,) are moved once to its device.
+    An epoch visits every sample once in batches of `batch_size` (the last may be smaller), shuffled by `generator`
+    (CPU); batch_size=None is the full batch, unshuffled, so that a step is an epoch. `optimizer` is a torch optimizer
+    over the model's parameters; `schedule`, a torch scheduler or None, steps once an epoch. `evaluate(step, model)` is
+    called with the model in eval mode, without gradients, at the steps in `evaluate_at`; a step is one update and 0 is
+    the start.
+
+    Returns the objective's value at each step, (steps,) float64, before that step's update. Raises ValueError for
+    epochs, batch_size or labels out of range and lengths that differ; FloatingPointError if the objective is not
+    finite at the end of an epoch.
+    """
+    N, B = len(x), batch_size or len(x)
+    if len(y) != N:
+        raise ValueError(f"y has {len(y)} rows: must have as many as x, {N}")
+    if epochs < 1:
+        raise ValueError(f"epochs = {epochs}: must be a positive integer")
+    if batch_size is not None and not 1 <= batch_size <= N:
+        raise ValueError(f"batch_size = {batch_size}: must be between 1 and the number of samples, {N}")
+    K = model.head.weights[-1].shape[0]
+    if y.ndim == 1 and not 0 <= y.min() <= y.max() < K:
+        raise ValueError(f"y has labels from {y.min()} to {y.max()}: must be between 0 and {K - 1}")
+    device = next(model.parameters()).device
+    x, y = x.to(device), y.to(device)
+    terms = {"num_samples": N, **terms}
+    wanted, values, step = set(evaluate_at), [], 0
+
+    def visit():
+        if evaluate is not None and step in wanted:
+            model.eval()
+            with torch.no_grad():
+                evaluate(step, model)
+            model.train()
+
+    model.train()
+    visit()
+    for epoch in tqdm(range(epochs), desc="training", leave=False):
+        batches = [slice(None)] if batch_size is None else torch.randperm(N, generator=generator).to(device).split(B)
+        for batch in batches:
+            H = model.features(x[batch])
+            value = objective(model.head(H), y[batch], H, model.head, **terms)
+            optimizer.zero_grad(set_to_none=True)
+            value.backward()
+            optimizer.step()
+            values.append(value.detach())
+            step += 1
+            visit()
+        if schedule is not None:
+            schedule.step()
+        if not values[-1].isfinite():
+            raise FloatingPointError(
+                f"training diverged in epoch {epoch + 1}: the objective is {values[-1].item()}; lower the rate"
+            )
+    return torch.stack(values).double().cpu()

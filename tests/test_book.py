@@ -1,0 +1,313 @@
+"""The built site: its files and links, and every page in a real browser at two widths, light and dark."""
+
+import functools
+import http.server
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+import pytest
+import yaml
+from smoke_book import account, book, clean_environment  # noqa: F401
+
+from nclib import claims
+from nclib.theory import deep_linear
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "workflow"))
+import pages  # noqa: E402
+
+ADDRESS = "https://github.com/example/neural-collapse"
+PAGES = pages.chapters(yaml.safe_load((ROOT / "_toc.yml").read_text()))
+CHROMIUM = os.environ.get("NCLIB_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
+
+browser_check = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found; name one in NCLIB_CHROMIUM")
+
+
+@pytest.fixture(scope="module")
+def html(book):  # noqa: F811
+    return book / "site" / "_build" / "html"
+
+
+def links(page):
+    """Every href and src of a page."""
+    return [unquote(link) for link in re.findall(r'(?:href|src)="([^"]+)"', page.read_text())]
+
+
+def test_law_every_page_is_built(html):
+    assert [page for page in PAGES if not (html / f"{page}.html").exists()] == []
+
+
+def test_law_internal_links_and_anchors_exist(html):
+    texts = {page: page.read_text() for page in html.rglob("*.html") if "_static" not in page.parts}
+    broken = []
+    for page in texts:
+        for link in links(page):
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc or not (parts.path or parts.fragment):
+                continue
+            target = (page.parent / parts.path).resolve() if parts.path else page
+            text = texts.get(target, "")
+            anchored = not parts.fragment or target.suffix != ".html" or f'id="{parts.fragment}"' in text
+            if not target.exists() or not (anchored or parts.fragment in ("", "#")):
+                broken.append(f"{page.relative_to(html)}: {link}")
+    assert broken == []
+
+
+def test_law_figures_can_be_downloaded_with_data_and_manifest(html, book):  # noqa: F811
+    for path in (book / "site" / "figures").glob("*/*.json"):
+        page = html / "notebooks" / f"{path.parent.name}.html"
+        names = {Path(link).name for link in links(page) if "_downloads" in link}
+        assert {path.name, f"{path.stem}.csv", f"{path.stem}.png"} <= names
+
+
+def test_law_ledger_and_landing_page_show_every_claim(html, book):  # noqa: F811
+    found = claims.load(book / "claims")
+    ledger, landing = ((html / "book" / f"{name}.html").read_text() for name in ("ledger", "index"))
+    assert len(found)
+    for row in found.itertuples():
+        assert f'id="claim-{row.id}"' in ledger and f"#claim-{row.id}" in landing
+    assert landing.count('<li><span class="nc-verdict') == len(found)
+
+
+def test_law_provenance_panel_on_every_notebook(html):
+    for name in pages.notebooks():
+        text = (html / "notebooks" / f"{name}.html").read_text()
+        assert f"papermill notebooks/{name}.ipynb out.ipynb -p profile smoke" in re.sub("<[^>]+>", "", text)
+        assert "tag_parameters" not in text and "tag_injected-parameters" not in text
+
+
+def test_law_no_path_of_this_machine_in_the_site(html):
+    texts = {page: page.read_text() for suffix in ("html", "ipynb", "md") for page in html.rglob(f"*.{suffix}")}
+    assert [str(page) for page, text in texts.items() if str(ROOT) in text or str(html.parents[3]) in text] == []
+
+
+def test_law_no_repository_button_without_an_address(html):
+    text = "".join((html / f"{page}.html").read_text() for page in PAGES)
+    assert not re.search(r"btn-source|launch-buttons|source-buttons|colab\.research|mybinder\.org/v2", text)
+
+
+def test_law_every_repository_link_exists_in_the_tree(book, tmp_path):  # noqa: F811
+    for folder in ("site/notebooks", "site/figures", "claims"):
+        shutil.copytree(book / folder, tmp_path / folder)
+    command = [sys.executable, str(ROOT / "workflow" / "pages.py"), "site", "--build", str(tmp_path)]
+    environment = clean_environment(NC_REPOSITORY_URL=ADDRESS, PYTHONPATH=str(ROOT))
+    subprocess.run(command, check=True, env=environment)
+    found = {link for page in PAGES for link in links(tmp_path / "site" / "_build" / "html" / f"{page}.html")}
+    kinds = {
+        "edit": rf"{ADDRESS}/edit/main/(.+)",
+        "colab": r"https://colab\.research\.google\.com/github/example/neural-collapse/blob/main/(.+)",
+        "binder": r"https://mybinder\.org/v2/gh/example/neural-collapse/main\?urlpath=(?:lab/tree|tree)/(.+)",
+    }
+    for kind, pattern in kinds.items():
+        named = {match[1] for link in found if (match := re.fullmatch(pattern, link))}
+        assert {f"notebooks/{name}.ipynb" for name in pages.notebooks()} <= named, kind
+        assert [path for path in named if not (ROOT / path).exists()] == []
+    assert ADDRESS in found and any(link.startswith(f"{ADDRESS}/issues/new") for link in found)
+
+
+def test_law_plain_checkout_builds_with_the_command_that_users_try(tmp_path):
+    for name in ("book", "notebooks"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(ROOT / name, tmp_path)
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True, env=clean_environment(PYTHONPATH=str(ROOT)))
+    assert [page for page in PAGES if not (tmp_path / "_build" / "html" / f"{page}.html").exists()] == []
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(html):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=html))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(chromium, address):
+    """A page that collects what goes wrong on it in `tab.troubles`."""
+    tab = chromium.new_page(viewport=dict(zip(("width", "height"), WIDTHS["desktop"], strict=True)))
+    tab.troubles = []
+    tab.on("console", lambda message: message.type == "error" and tab.troubles.append(message.text))
+    tab.on("pageerror", lambda error: tab.troubles.append(str(error)))
+    tab.on(
+        "request",
+        lambda request: request.url.startswith((address, "data:", "file:")) or tab.troubles.append(request.url),
+    )
+    tab.on(
+        "response", lambda response: response.status >= 400 and tab.troubles.append(f"{response.status} {response.url}")
+    )
+    yield tab
+    tab.close()
+
+
+FACTS = """() => ({
+  overflow: document.documentElement.scrollWidth - window.innerWidth,
+  images: [...document.images].filter(i => i.offsetParent)
+    .filter(i => !i.complete || !i.naturalWidth || !(i.alt || "").trim()).map(i => i.src),
+  empty: [...document.querySelectorAll("span.pasted-text")].filter(s => !s.textContent.trim()).length,
+  unset: [...document.querySelectorAll(".math")].filter(m => !m.querySelector("mjx-container")).length,
+  merror: document.querySelectorAll("mjx-merror").length,
+})"""
+FINE = {"overflow": 0, "images": [], "empty": 0, "unset": 0, "merror": 0}
+CONTRAST = """() => {
+  const light = text => { const c = text.match(/[0-9.]+/g).slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * c[0] + 0.7152 * c[1] + 0.0722 * c[2]; };
+  return [...document.querySelectorAll(".nc-verdict")].map(chip => { const s = getComputedStyle(chip);
+    const [a, b] = [light(s.color), light(s.backgroundColor)].sort((x, y) => y - x); return (a + 0.05) / (b + 0.05); });
+}"""
+
+
+def show(tab, theme, size):
+    """The page in a theme and at a width, without loading it again."""
+    tab.set_viewport_size(dict(zip(("width", "height"), WIDTHS[size], strict=True)))
+    tab.evaluate(
+        "theme => { document.documentElement.dataset.theme = document.documentElement.dataset.mode = theme }", theme
+    )
+
+
+@browser_check
+@pytest.mark.parametrize("page", PAGES)
+def test_law_page_is_right_at_both_widths_in_both_themes(tab, address, page):
+    tab.goto(f"{address}/{page}.html")
+    tab.wait_for_function(
+        "!document.querySelector('.math') || (window.MathJax && MathJax.startup && MathJax.startup.promise)"
+    )
+    tab.evaluate("() => window.MathJax && MathJax.startup && MathJax.startup.promise.then(() => null)")
+    for size in WIDTHS:
+        for theme in ("light", "dark"):
+            show(tab, theme, size)
+            found = tab.evaluate(FACTS)
+            assert found | {"overflow": max(found["overflow"], 0)} == FINE, (size, theme)
+            assert min(tab.evaluate(CONTRAST), default=21) > 4.5, (size, theme)
+    assert tab.troubles == []
+
+
+@browser_check
+def test_law_mathematics_is_typeset(tab, address):
+    tab.goto(f"{address}/{PAGES[-1].replace('bibliography', 'animation')}.html")
+    tab.wait_for_selector("mjx-container")
+    assert tab.locator("mjx-container").count() > 10
+
+
+@browser_check
+def test_law_figures_keep_a_light_ground_in_dark_mode(tab, address):
+    tab.goto(f"{address}/{PAGES[0]}.html")
+    show(tab, "dark", "phone")
+    style = "i => getComputedStyle(i).backgroundColor"
+    assert tab.locator("article img").first.evaluate(style) == "rgb(255, 255, 255)"
+
+
+@browser_check
+def test_law_phone_menu_opens_and_leads_on(tab, address):
+    tab.set_viewport_size({"width": 390, "height": 844})
+    tab.goto(f"{address}/{PAGES[0]}.html")
+    link = tab.locator(".bd-sidebar-primary a", has_text="ledger").first
+    assert not link.is_visible() or link.bounding_box()["x"] < 0
+    tab.locator("button.primary-toggle:visible, label.sidebar-toggle.primary-toggle:visible").first.click()
+    tab.wait_for_timeout(600)
+    box = link.bounding_box()
+    assert link.is_visible() and 0 <= box["x"] and box["x"] + box["width"] <= 390
+    link.click()
+    tab.wait_for_url("**/ledger.html")
+
+
+@browser_check
+@pytest.mark.parametrize("size", list(WIDTHS))
+def test_law_search_finds_the_closed_form(tab, address, size):
+    tab.set_viewport_size(dict(zip(("width", "height"), WIDTHS[size], strict=True)))
+    tab.goto(f"{address}/{PAGES[0]}.html")
+    tab.locator(
+        "button.search-button:visible, button.search-button-field:visible, button.search-button__button:visible"
+    ).first.click()
+    tab.keyboard.type("mse_minimizer")
+    tab.keyboard.press("Enter")
+    tab.wait_for_url("**/search.html*")
+    tab.wait_for_selector("ul.search li a")
+    assert tab.locator("ul.search li a", has_text="deep_linear").count()
+    assert tab.troubles == []
+
+
+@browser_check
+def test_law_theme_switch_changes_the_theme(tab, address):
+    tab.goto(f"{address}/{PAGES[0]}.html")
+    seen = set()
+    for _ in range(3):
+        tab.locator("button.theme-switch-button:visible").first.click()
+        seen.add(tab.evaluate("document.documentElement.dataset.theme"))
+    assert seen == {"light", "dark"}
+
+
+@browser_check
+def test_law_animation_moves_with_its_slider_from_a_file(tab, html):
+    tab.goto((html / "book" / "animation.html").as_uri())
+    drawing, state = tab.locator("[data-nc=drawing]"), tab.locator("[data-nc=state]")
+    before = drawing.inner_html()
+    slider = tab.locator("[data-nc=ratio]")
+    slider.focus()
+    tab.keyboard.press("Home")
+    assert state.inner_text() == "Orthogonal frame (OF)."
+    assert drawing.inner_html() != before
+    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("PageUp")
+    assert state.inner_text() == "General orthogonal frame (GOF)."
+    tab.keyboard.press("End")
+    assert state.inner_text().startswith("Minority collapse: class 3")
+    assert tab.locator("[data-nc=table] tr").nth(2).inner_text().endswith("collapsed to zero")
+    slider.focus()
+    tab.keyboard.press("Home")
+    tab.locator("[data-nc=bias]").check()
+    assert state.inner_text() == "Simplex ETF."
+    tab.locator("[data-nc=play]").click()
+    tab.wait_for_function("Number(document.querySelector('[data-nc=ratio]').value) > 0.05")
+    tab.locator("[data-nc=play]").click()
+    fonts = (
+        "Access to font",
+        "net::ERR_FAILED",
+    )  # Chromium preloads no font from a file; it then loads it all the same
+    assert [trouble for trouble in tab.troubles if not trouble.startswith(fonts) and fonts[1] not in trouble] == []
+
+
+@browser_check
+@pytest.mark.parametrize(
+    ("counts", "lam"),
+    [((1000, 1000, 1000), 2e-3), ((1000, 251, 63), 5e-4), ((1000, 141, 20), 3e-3), ((1000, 71, 5), 1e-2)],
+)
+def test_oracle_animation_agrees_with_the_library(tab, address, counts, lam):
+    tab.goto(f"{address}/book/animation.html")
+    for depth, bias in itertools.product((1, 2, 3), (False, True)):
+        found = tab.evaluate(
+            "([M, n, lam, bias]) => ncAnimation.solve(M, n, lam, bias)", [depth, list(counts), lam, bias]
+        )
+        expected = deep_linear.mse_minimizer(counts, (lam,) * depth, lam, bias=bias)
+        for ours, theirs in (("gramW", expected.gram_W), ("gramH", expected.gram_H), ("logits", expected.logits)):
+            error = np.abs(np.array(found[ours]) - theirs.numpy()).max()
+            assert error <= 1e-9 * max(1.0, np.abs(theirs.numpy()).max()), (ours, depth, bias)

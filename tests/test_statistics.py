@@ -1,0 +1,360 @@
+import functools
+import json
+import operator
+from pathlib import Path
+
+import naive
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nclib.statistics import ClassStatistics, StatisticsAccumulator
+
+CONFORMANCE = json.loads(Path(__file__).with_name("conformance.json").read_text())
+DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
+nan, inf = float("nan"), float("inf")
+
+
+def conformance(dtype=torch.float64, device="cpu"):
+    H = torch.tensor(CONFORMANCE["features"], dtype=torch.float64).to(device, dtype)
+    return H, torch.tensor(CONFORMANCE["labels"]).to(device), CONFORMANCE["num_classes"]
+
+
+def random_problem(N=40, d=5, K=7, offset=0.0, seed=0, dtype=torch.float64):
+    """Classes K-2 and up stay absent."""
+    g = torch.Generator().manual_seed(seed)
+    H = torch.randn(N, d, generator=g, dtype=torch.float64) + offset
+    return H.to(dtype), torch.randint(0, K - 2, (N,), generator=g), K
+
+
+def assert_same(a, b, rtol=1e-12, atol=1e-12):
+    assert torch.equal(a.counts, b.counts)
+    assert (a.scatter is None) == (b.scatter is None)
+    for name in ["means", "spread"] + ["scatter"] * (a.scatter is not None):
+        torch.testing.assert_close(getattr(a, name), getattr(b, name), rtol=rtol, atol=atol)
+
+
+def test_value_two_classes_by_hand():
+    H = torch.tensor([[1.0, 2.0], [3.0, 6.0], [10.0, 0.0], [7.0, 7.0]])
+    stats = ClassStatistics.from_features(H, torch.tensor([0, 0, 2, -100]), 3, scatter=True)
+    assert stats.counts.tolist() == [2, 0, 1] and stats.counts.dtype == torch.int64
+    assert stats.means.tolist() == [[2, 4], [0, 0], [10, 0]] and stats.means.dtype == torch.float64
+    assert stats.spread.tolist() == [10, 0, 0]
+    assert stats.scatter.tolist() == [[2, 4], [4, 8]]
+    assert stats.present.tolist() == [True, False, True]
+    assert stats.global_mean.tolist() == [6, 2]
+    torch.testing.assert_close(stats.sample_mean, torch.tensor([14 / 3, 8 / 3]).double())
+    assert stats.centered_means.tolist() == [[-4, 2], [4, -2]]
+    torch.testing.assert_close(stats.within, torch.tensor([[2, 4], [4, 8]]).double() / 3)
+    assert stats.between.tolist() == [[16, -8], [-8, 4]]
+    torch.testing.assert_close(stats.total, torch.cov(H[:3].double().T, correction=0))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_oracle_conformance_fields(dtype, device):
+    stats = ClassStatistics.from_features(*conformance(dtype, device), scatter=True)
+    assert stats.means.device.type == device
+    assert_fields(stats.to("cpu"))
+
+
+def assert_fields(stats):
+    for name, value in CONFORMANCE["statistics"].items():
+        ours = stats.means if name == "all_means" else getattr(stats, name)
+        expected = torch.tensor(value, dtype=ours.dtype)
+        torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-12, msg=name)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("label", [torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64])
+def test_oracle_dtypes(dtype, label):
+    H, y, K = random_problem(dtype=dtype)
+    stats, loop = ClassStatistics.from_features(H, y.to(label), K, scatter=True), naive.Statistics(naive.exact(H), y, K)
+    assert stats.counts.tolist() == loop.counts
+    for name in ("means", "spread", "scatter", "within", "between", "total", "sample_mean"):
+        field = getattr(stats, name)
+        assert field.dtype == torch.float64
+        expected = torch.tensor(floats(getattr(loop, name)), dtype=torch.float64)
+        torch.testing.assert_close(field, expected, rtol=1e-12, atol=1e-13)
+
+
+def floats(A):
+    return [floats(row) for row in A] if isinstance(A, list) else float(A)
+
+
+def test_law_leading_dimensions_are_flattened():
+    H, y, K = random_problem()
+    flat = ClassStatistics.from_features(H, y, K)
+    assert_same(flat, ClassStatistics.from_features(H.reshape(5, 2, 4, 5), y.reshape(5, 2, 4), K), atol=0, rtol=0)
+    one = ClassStatistics.from_features(H[0], y[0], K)
+    assert one.counts.sum() == 1 and torch.equal(one.means[y[0]], H[0])
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_law_any_partition_in_any_order(data):
+    """Statistics of parts, empty ones too, add to those of the whole, however split, ordered and bracketed."""
+    N = data.draw(st.integers(1, 40))
+    offset = data.draw(st.sampled_from([0.0, 1000.0, -3e4]))
+    H, y, K = random_problem(N=N, offset=offset, seed=data.draw(st.integers(0, 99)))
+    order = torch.tensor(data.draw(st.permutations(range(N))))
+    cuts = sorted(data.draw(st.lists(st.integers(0, N), max_size=6)))
+    parts = [ClassStatistics.from_features(H[i], y[i], K) for i in order.tensor_split(cuts)]
+    whole = ClassStatistics.from_features(H, y, K)
+    scale = 1e-12 * (1 + abs(offset))
+    assert_same(functools.reduce(operator.add, parts), whole, atol=scale)
+    while len(parts) > 1:  # another bracketing
+        i = data.draw(st.integers(0, len(parts) - 2))
+        parts[i : i + 2] = [parts[i] + parts[i + 1]]
+    assert_same(parts[0], whole, atol=scale)
+
+
+@pytest.mark.parametrize("scatter", [True, False])
+def test_law_commutative_associative_identity(scatter):
+    a, b, c = (ClassStatistics.from_features(*random_problem(N=20 * s, seed=s), scatter=scatter) for s in (1, 2, 3))
+    assert_same(a + b, b + a)
+    assert_same((a + b) + c, a + (b + c))
+    zero = StatisticsAccumulator(7, 5, scatter=scatter).compute()
+    assert_same(a + zero, a, rtol=0, atol=0)
+    assert_same(zero + a, a, rtol=0, atol=0)
+    assert_same(zero + zero, zero, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("K", [7, 900], ids=["fewer classes than rows", "more classes than rows"])
+@pytest.mark.parametrize("N", [1, 30, 512, 1300])
+def test_law_accumulator_equals_two_pass(N, K):
+    """Blocks and batches of either layout against centering each class by its mean in one piece."""
+    g = torch.Generator().manual_seed(N)
+    H = torch.randn(N, 6, generator=g, dtype=torch.float64) + 1000
+    y = torch.randint(0, K, (N,), generator=g)
+    y[::5] = -100
+    accumulator = StatisticsAccumulator(K, 6, scatter=True)
+    for h, label in zip(H.split(700), y.split(700), strict=True):
+        accumulator.update(h, label)
+    stats = accumulator.compute()
+    residuals = torch.zeros(0, 6, dtype=torch.float64)
+    for k in range(K):
+        h = H[y == k]
+        assert stats.counts[k] == len(h)
+        if len(h):
+            torch.testing.assert_close(stats.means[k], h.mean(0), rtol=1e-14, atol=0)
+            torch.testing.assert_close(stats.spread[k], (h - h.mean(0)).square().sum(), rtol=1e-12, atol=1e-12)
+            residuals = torch.cat([residuals, h - h.mean(0)])
+    torch.testing.assert_close(stats.scatter, residuals.T @ residuals, rtol=1e-12, atol=1e-11)
+
+
+def test_law_compute_does_not_alias():
+    H, y, K = random_problem()
+    accumulator = StatisticsAccumulator(K, 5, scatter=True)
+    accumulator.update(H, y)
+    first = accumulator.compute()
+    kept = ClassStatistics(*(field.clone() for field in (first.counts, first.means, first.spread, first.scatter)))
+    accumulator.update(H + 1, y)
+    assert_same(first, kept, rtol=0, atol=0)
+    assert accumulator.compute().counts.sum() == 2 * len(y)
+    assert_same(accumulator.compute(), first + ClassStatistics.from_features(H + 1, y, K, scatter=True))
+
+
+def test_law_ignored_samples_do_not_count_whatever_they_hold():
+    H, y, K = random_problem(dtype=torch.float32)
+    stats = ClassStatistics.from_features(H[y != 2], y[y != 2], K)
+    dirty = torch.where((y == 2)[:, None], torch.full_like(H, nan), H)
+    assert_same(ClassStatistics.from_features(dirty, y, K, ignore_index=2), stats, atol=1e-14)
+    assert ClassStatistics.from_features(H, torch.full_like(y, -100), K).counts.sum() == 0
+
+
+def test_law_rotation_and_shift():
+    H, y, K = random_problem()
+    Q = torch.linalg.qr(torch.randn(5, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64))[0]
+    a, b = (ClassStatistics.from_features(h, y, K, scatter=True) for h in (H, H @ Q.T + 3))
+    torch.testing.assert_close(b.spread, a.spread)
+    torch.testing.assert_close(b.scatter, Q @ a.scatter @ Q.T)
+    torch.testing.assert_close(b.centered_means, a.centered_means @ Q.T)
+
+
+def test_law_total_is_within_plus_between_when_balanced_only():
+    H = random_problem()[0]
+    balanced = ClassStatistics.from_features(H, torch.arange(40) % 4, 4, scatter=True)
+    torch.testing.assert_close(balanced.total, balanced.within + balanced.between)
+    uneven = ClassStatistics.from_features(H, torch.arange(40).clamp(max=3), 4, scatter=True)
+    torch.testing.assert_close(uneven.total, torch.cov(H.T, correction=0))
+    assert (uneven.total - uneven.within - uneven.between).abs().max() > 0.1
+
+
+def test_value_float32_one_pass_trap():
+    """Noise of 2^-10 on an offset of 1000: E[h^2] - E[h]^2 in float32 is off by more than half of the variance."""
+    sign = torch.tensor([1.0, -1.0]).repeat(500)
+    H = (1000 + sign / 1024)[:, None].repeat(1, 2)
+    stats = ClassStatistics.from_features(H, torch.zeros(1000, dtype=torch.int64), 1, scatter=True)
+    variance = 2.0**-20
+    one_pass = H.square().mean(0) - H.mean(0).square()
+    assert (one_pass - variance).abs().min() > variance / 2
+    assert abs(stats.spread[0] / 1000 - 2 * variance) < 1e-12 * variance
+    torch.testing.assert_close(stats.within, torch.full((2, 2), variance, dtype=torch.float64), rtol=1e-12, atol=0)
+
+
+def test_value_equal_features_have_exactly_no_spread():
+    H = torch.full((3000, 2), 1000 + 1 / 3)
+    stats = ClassStatistics.from_features(H, torch.arange(3000) % 2, 2, scatter=True)
+    assert stats.spread.max() < 1e-20 and stats.scatter.abs().max() < 1e-20
+    assert torch.equal(stats.centered_means, torch.zeros(2, 2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("K", "d", "kept"), [(3, 4, True), (4, 4, True), (5, 4, False), (2, 1024, True), (2, 1025, False)]
+)
+def test_value_scatter_default(K, d, kept):
+    y = torch.tensor([0, 1])
+    assert (ClassStatistics.from_features(torch.ones(2, d), y, K).scatter is not None) == kept
+    assert (StatisticsAccumulator(K, d).compute().scatter is not None) == kept
+    assert ClassStatistics.from_features(torch.ones(2, d), y, K, scatter=False).scatter is None
+
+
+def test_law_gradients_are_not_followed():
+    H = torch.randn(4, 2, requires_grad=True)
+    assert not ClassStatistics.from_features(H, torch.tensor([0, 1, 0, 1]), 2).means.requires_grad
+
+
+@pytest.mark.parametrize("scatter", [True, False])
+def test_law_save_load(tmp_path, scatter):
+    stats = ClassStatistics.from_features(*random_problem(), scatter=scatter)
+    path = tmp_path / "stats.safetensors"
+    stats.save(path)
+    stats.save(path)
+    assert_same(ClassStatistics.load(path), stats, rtol=0, atol=0)
+    assert [file.name for file in tmp_path.iterdir()] == ["stats.safetensors"]
+
+
+@pytest.mark.parametrize("step", ["os.fsync", "os.replace"])
+def test_law_failed_save_leaves_the_old_file(tmp_path, monkeypatch, step):
+    stats, path = ClassStatistics.from_features(*random_problem()), tmp_path / "stats.safetensors"
+    stats.save(path)
+
+    def full_disk(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(step, full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        (stats + stats).save(path)
+    assert_same(ClassStatistics.load(path), stats, rtol=0, atol=0)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_value_damaged_files_are_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "stats.safetensors"
+    stats = ClassStatistics.from_features(*random_problem(), scatter=False)
+    stats.save(path)
+    whole = path.read_bytes()
+    fields = {"counts": stats.counts, "means": stats.means, "spread": stats.spread}
+    negative, holes, loud = stats.counts.clone(), stats.means.clone(), stats.means.clone()
+    negative[0], holes[0, 0], loud[-1, 0] = -1, nan, 1
+    for content, message in [
+        (whole[:-8], "path=.*not a whole file"),
+        (b"", "path=.*not a whole file"),
+        (b"not safetensors at all", "path=.*not a whole file"),
+        ({"means": stats.means}, "path=.*missing"),
+        (fields | {"more": stats.means.clone()}, "path=.*more"),
+        (fields | {"counts": stats.counts[:3]}, r"counts is torch.int64 \(3,\), must be torch.int64 \(7,\)"),
+        (fields | {"means": stats.means.float()}, "means is torch.float32"),
+        (fields | {"counts": negative}, "negative number"),
+        (fields | {"means": holes}, "means holds NaN"),
+        (fields | {"means": loud}, "count 0 are not 0"),
+    ]:
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            save_file(content, path)
+        with pytest.raises(ValueError, match=message):
+            ClassStatistics.load(path)
+    with pytest.raises(FileNotFoundError):
+        ClassStatistics.load(tmp_path / "absent")
+
+
+X, Y = torch.ones(3, 2), torch.tensor([0, 1, 1])
+BAD_FEATURES = [
+    (X, torch.tensor([0, 1, 2]), 2, {}, r"y\[2\]=2, labels must be 0\.\.1 or ignore_index=-100"),
+    (X, torch.tensor([0, -1, 1]), 2, {}, r"y\[1\]=-1, labels must be 0\.\.1"),
+    (X, torch.tensor([0, -100, 1]), 2, {"ignore_index": 0}, r"y\[1\]=-100, .* ignore_index=0"),
+    (torch.tensor([[1, 2], [1, nan], [0, 0]]), Y, 2, {}, r"H\[1\] holds nan, features must be finite"),
+    (torch.tensor([[1, 2], [1, 2], [0, -inf]]), Y, 2, {}, r"H\[2\] holds -inf, features must be finite"),
+    (torch.tensor([[1, 2], [1, 2], [inf, -inf]]), Y, 2, {}, r"H\[2\] holds inf"),
+    (X, torch.tensor([0, 1]), 2, {}, r"y has shape \(2,\), must be \(3,\) for H of \(3, 2\)"),
+    (X, Y[:, None], 2, {}, r"y has shape \(3, 1\), must be \(3,\)"),
+    (X, Y.double(), 2, {}, "y is torch.float64, labels must have an integer dtype"),
+    (X, Y.bool(), 2, {}, "y is torch.bool, labels must have an integer dtype"),
+    (X.long(), Y, 2, {}, r"H is torch.int64 \(3, 2\), must be a floating tensor"),
+    (X.to(torch.complex64), Y, 2, {}, "H is torch.complex64"),
+    (torch.tensor(1.0), Y[0], 2, {}, r"H is torch.float32 \(\), must be a floating tensor"),
+    (X, Y, 0, {}, "num_classes=0, must be at least 1"),
+    (X, Y, -3, {}, "num_classes=-3, must be at least 1"),
+    (X[:, :0], Y, 2, {}, "dim=0, must be at least 1"),
+]
+
+
+@pytest.mark.parametrize(
+    ("H", "y", "K", "options", "message"), BAD_FEATURES, ids=[str(i) for i in range(len(BAD_FEATURES))]
+)
+def test_value_bad_features_are_refused(H, y, K, options, message):
+    with pytest.raises(ValueError, match=message):
+        ClassStatistics.from_features(H, y, K, **options)
+
+
+def test_law_refused_batch_changes_nothing():
+    H, y, K = random_problem(N=1500)
+    accumulator = StatisticsAccumulator(K, 5)
+    accumulator.update(H, y)
+    before = accumulator.compute()
+    H[-1, 0] = nan
+    with pytest.raises(ValueError, match=r"H\[1499\] holds nan"):
+        accumulator.update(H, y)
+    assert_same(accumulator.compute(), before, rtol=0, atol=0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("bad", ["label", "feature"])
+def test_value_cuda_flags_and_compute_raises(bad):
+    H, y, K = (x.cuda() if isinstance(x, torch.Tensor) else x for x in random_problem())
+    accumulator = StatisticsAccumulator(K, 5, device="cuda")
+    if bad == "label":
+        y[3] = K
+    else:
+        H[3, 1] = nan
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        accumulator.update(H, y)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    with pytest.raises(ValueError, match="flagged on the device"):
+        accumulator.compute()
+
+
+def test_value_bad_merges_and_arguments_are_refused():
+    full, bare, wide, many = (
+        ClassStatistics.from_features(torch.ones(2, d), torch.tensor([0, 1]), K, scatter=scatter)
+        for d, K, scatter in [(2, 2, True), (2, 2, False), (3, 2, True), (2, 3, True)]
+    )
+    empty = StatisticsAccumulator(2, 2).compute()
+    for call, message in [
+        (lambda: full + bare, "scatter is None on one side only"),
+        (lambda: full + wide, r"means have shapes \(2, 2\) and \(2, 3\)"),
+        (lambda: full + many, r"means have shapes \(2, 2\) and \(3, 2\)"),
+        (lambda: bare.within, "scatter is None: collect the statistics with scatter=True"),
+        (lambda: bare.total, "scatter is None: collect the statistics with scatter=True"),
+        (lambda: empty.global_mean, "counts are all 0"),
+        (lambda: empty.within, "counts are all 0"),
+        (lambda: full.to("nowhere"), "device='nowhere', must be a torch device"),
+        (lambda: StatisticsAccumulator(2, 0), "dim=0, must be at least 1"),
+        (lambda: StatisticsAccumulator(2, 2).update(torch.ones(2, 3), torch.tensor([0, 1])), "must be dim=2"),
+        (lambda: ClassStatistics(full.counts, full.means[0], full.spread), r"means has shape \(2,\), must be \(K, d\)"),
+        (lambda: ClassStatistics(full.counts.int(), full.means, full.spread), "counts is torch.int32"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            call()
+    with pytest.raises(TypeError):
+        full + 1
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="device='cuda', but there is no CUDA device here"):
+            full.to("cuda")
