@@ -123,6 +123,14 @@ def test_law_model_is_left_as_it_was(layer, failing):
     assert torch.is_grad_enabled()
 
 
+def test_law_no_gradients_are_recorded():
+    model, loader, _, _ = problem()
+    outputs = []
+    model.register_forward_hook(lambda module, args, output: outputs.append(output))
+    collect(model, loader, num_classes=3)
+    assert len(outputs) == len(loader) and not any(output.requires_grad for output in outputs)
+
+
 class Dict(nn.Module):
     def forward(self, x):
         return {"logits": x}

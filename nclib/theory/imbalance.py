@@ -165,7 +165,7 @@ def layer_peeled_ratio(K_major, K_minor, E_W, E_H) -> float:
     is |Zbar|_* <= K sqrt(E_W E_H). The contrast d inside the minority is 0 iff n_B/N <= mu, the multiplier; at
     equality R0 = 1/(1 - p_own + p_other), p the softmax of a majority sample, own class and another majority class
     (derived). So R0 is where the solution with mu = n_B/N uses up the budget: it uses 0 at ratio 1 and ever more as
-    the ratio grows. Raises ValueError for K_major < 1, K_minor < 2 or a budget that is not finite and > 0.
+    the ratio grows. R0 beyond e^512 is given as inf. Raises ValueError for K_major < 1, K_minor < 2, a budget <= 0.
     """
     k = np.array([integer("K_major", K_major), integer("K_minor", K_minor, 2)])
     budget = k.sum() * math.sqrt(positive("E_W", E_W) * positive("E_H", E_H))
