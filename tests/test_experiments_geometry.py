@@ -36,7 +36,7 @@ def trapped():
 
 def test_value_gof_closed_form():
     # s_1^2 = sqrt(30) - 45 * 5e-4 and so on, at lam_W = lam_H = 5e-4
-    W, M, minimizer = frames.closed_form(frames.Config("GOF", (30, 10, 5), False, 5e-4, 0))
+    W, M, _ = frames.closed_form(frames.Config("GOF", (30, 10, 5), False, 5e-4, 0))
     s = [math.sqrt(math.sqrt(n) - 45 * 5e-4) for n in (30, 10, 5)]
     assert W.norm(dim=1).tolist() == pytest.approx(s, rel=1e-12)
     assert s == pytest.approx([2.3355, 1.7719, 1.4878], abs=5e-5)
