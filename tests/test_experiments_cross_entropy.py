@@ -72,6 +72,20 @@ def test_attainment_one_layer_always_ends_at_the_etf(census):
     assert len(ratio) == 24 and (ratio - 1).abs().max() < 1e-8
 
 
+def test_attainment_a_tetrahedron_and_a_pair_lie_between(census):
+    # K = 6: four classes as a simplex, two as an opposite pair, in orthogonal subspaces; a local minimum of rank 4
+    Z = 8 * torch.block_diag(torch.eye(4, **f64) - 0.25, torch.tensor([[1.0, -1.0], [-1.0, 1.0]], **f64))
+    values, vectors = torch.linalg.eigh(Z)
+    root = vectors * values.clamp(min=0) ** (1 / 3) @ vectors.mT
+    start = root.expand(1, 3, 6, 6), torch.zeros(1, 6, **f64)
+    F, b, gradient = cross_entropy.minimize(*start, 1e-3, 0)
+    ratio = cross_entropy.loss(F, b, 1e-3).item() / ce_etf_candidate(6, 1, (1e-3, 1e-3), 1e-3).loss
+    assert gradient.item() < 1e-8 and torch.linalg.matrix_rank(cross_entropy.logits(F)[0], rtol=1e-3) == 4
+    assert ratio == pytest.approx(0.98280, abs=1e-5)
+    found = cross_entropy.census(census, 2, 6, lam=1e-3).query("rank == 4")["value"]
+    assert len(found) and found.min() == pytest.approx(ratio, rel=1e-8)
+
+
 def test_law_gradients_vanish_where_starts_end(census):
     gradient = census[census["metric"].str.startswith("gradient")]["value"]
     assert 0 < gradient.max() < 1e-6
@@ -84,10 +98,16 @@ def test_oracle_hessian_has_the_gauge_zeros_and_no_negative_value():
     zeros = cross_entropy.gauge_dimension(K, M)
     assert zeros == 6 and values[:zeros].abs().max() < 1e-13
     assert values[zeros].item() == pytest.approx(lam, rel=1e-9)
-    v = torch.randn(F.shape, generator=torch.Generator().manual_seed(0), **f64)
-    step = 1e-4
-    f = [cross_entropy.loss(F + t * step * v, b, lam).item() for t in (-1, 0, 1)]
-    assert (f[0] - 2 * f[1] + f[2]) / step**2 >= lam * 0
+    # the trace, from central differences of the loss along every parameter
+    start, step = cross_entropy.loss(F, b, lam).item(), 1e-4
+    trace = 0.0
+    for i in range(F.numel() + b.numel()):
+        e = torch.zeros(F.numel() + b.numel(), **f64)
+        e[i] = step
+        dF, db = e[: F.numel()].view(F.shape), e[F.numel() :].view(b.shape)
+        ahead, behind = (cross_entropy.loss(F + sign * dF, b + sign * db, lam).item() for sign in (1, -1))
+        trace += (ahead - 2 * start + behind) / step**2
+    assert values.sum().item() == pytest.approx(trace, rel=1e-5)
     assert values.numel() == (M + 1) * K * K + K
 
 

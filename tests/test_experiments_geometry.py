@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 import torch
 
+from nclib.data import Images
 from nclib.experiments.dang2023 import first_network, frames, traps
+from nclib.models import MLP
 from nclib.plotting import geometry
 
 matplotlib.use("agg")
@@ -115,6 +117,30 @@ def test_value_first_network_on_digits():
     assert {row["verdict"] for row in first_network.claims(table)} == {"not at this scale"}
     assert geometry.first_network(table).axes
     assert next(iter(first_network.data(None).values())).isalnum()
+
+
+def test_oracle_measures_of_the_network():
+    torch.manual_seed(0)
+    x, y = torch.randn(60, 1, 8, 8), torch.arange(60) % 10
+    model = MLP(64, 16, 1, 10, bias_last=True).eval()
+    with torch.no_grad():
+        value = first_network.measures(model, Images(x, y, (), {}), "cpu")
+        H, W, b = model.features(x).double(), model.head.weights[0].double(), model.head.bias.double()
+        error = (model(x).argmax(1) != y).double().mean()
+    mu = torch.stack([H[y == k].mean(0) for k in range(10)])
+    M = mu - mu.mean(0)
+    G = M @ M.T
+    target = (torch.eye(10) - 0.1) / 3
+    within = (H - mu[y]).T @ (H - mu[y]) / 60
+    V = torch.linalg.svd(M)
+    nc1 = sum(V.Vh[i] @ within @ V.Vh[i] / V.S[i] ** 2 for i in range(9))
+    nearest = torch.stack([(mu - h).norm(dim=1).argmin() for h in H])
+    assert value["nc1"] == pytest.approx(float(nc1), rel=1e-6)
+    assert value["nc2"] == pytest.approx(float((G / G.norm() - target).norm()), rel=1e-6)
+    assert value["nc3"] == pytest.approx(float((W / W.norm() - M / M.norm()).norm()), rel=1e-6)
+    assert value["nc4"] == pytest.approx(float(((H @ W.T + b).argmax(1) == nearest).double().mean()))
+    assert value["trace_between"] == pytest.approx(float(M.square().sum() / 10), rel=1e-6)
+    assert value["error"] == error > 0
 
 
 def test_law_figures_draw_what_is_there(drawn, trapped):

@@ -1,0 +1,48 @@
+"""A small Sphinx extension of this book: docstrings as plain text, no live-code scripts, the animation's script."""
+
+import re
+
+
+def plain_docstring(app, what, name, obj, options, lines):
+    """Docstrings here are plain text, not reStructuredText: |W|^2 is a norm, `x` is code, indented text is literal."""
+    lines[:] = "\n".join(paragraph(part) for part in re.split(r"\n\s*\n", "\n".join(lines).strip("\n"))).splitlines()
+
+
+def paragraph(text):
+    """One paragraph of a docstring as reStructuredText: prose, or a literal block where a line of it is indented."""
+    if any(line.startswith((" ", "- ", "* ", ">>> ")) for line in text.splitlines()):
+        return "::\n\n" + "\n".join(f"    {line}" for line in text.splitlines()) + "\n"
+    pieces = re.split(r"(`+[^`]+`+)", text)
+    return "".join(code(piece) if piece.startswith("`") else escaped(piece) for piece in pieces) + "\n"
+
+
+def code(piece):
+    """`x` or ``x`` as a literal."""
+    return f"\\ ``{piece.strip('`').strip()}``\\ "
+
+
+def escaped(piece):
+    """Prose in which no character is markup."""
+    return re.sub(r"([\\*|_`<>\[\]:])", r"\\\1", piece)
+
+
+def without_thebe(app, config):
+    """jupyter-book always loads sphinx-thebe, whose inline script runs twice and throws; no page here needs it."""
+    for listeners in app.events.listeners.values():
+        for listener in [found for found in listeners if found.handler.__module__ == "sphinx_thebe"]:
+            listeners.remove(listener)
+    app.registry.css_files[:] = [file for file in app.registry.css_files if "thebe" not in str(file[0])]
+
+
+def page_scripts(app, pagename, templatename, context, doctree):
+    """The animation's script, on its page alone."""
+    if pagename == "book/animation":
+        app.add_js_file("animation.js", loading_method="defer")
+
+
+def setup(app):
+    """Connect the above."""
+    app.connect("config-inited", without_thebe)
+    app.connect("autodoc-process-docstring", plain_docstring)
+    app.connect("html-page-context", page_scripts)
+    return {"version": "1", "parallel_read_safe": True}

@@ -1,0 +1,125 @@
+"""Figures of notebook 05: where the cross-polytope beats the simplex ETF, and where random starts end."""
+
+import numpy as np
+import seaborn as sns
+
+from nclib.plotting import MARKERS, PALETTE, THEORY, figure
+from nclib.results import indexed
+
+
+def candidates(pairs):
+    """Loss of the cross-polytope over the ETF's against the weight decay, M = 2 and M = 3, a line for each K."""
+    made, axes = figure(1, 2, height=3.9, sharey=True)
+    for axis, M in zip(axes[0], (2, 3), strict=True):
+        low = 0
+        for index, (K, part) in reversed(list(enumerate(pairs[pairs["M"] == M].groupby("K")))):
+            style = {"color": PALETTE[index], "marker": MARKERS[index], "ms": 4}
+            axis.plot(part["lam"], part["ratio"], **style)
+            low = max(low + 0.022, part["ratio"].iloc[-1])
+            white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+            axis.text(2.2e-2, low, f"$K={K}$", color=PALETTE[index], va="center", bbox=white)
+            axis.plot([2e-16, 6e-16], [part["limit"].iloc[0]] * 2, color="black", lw=1.6)
+        axis.axhline(1, **THEORY)
+        axis.set(xscale="log", xlim=(1e-16, 1), title=f"$M={M}$ linear layers", xlabel=r"weight decay $\lambda$")
+    axes[0, 0].set_ylabel("loss of the cross-polytope / of the ETF")
+    axes[0, 0].text(1e-13, 1.004, "simplex ETF", va="bottom")
+    return made
+
+
+def logits(table, lam):
+    """Logits of the best start at K = 6, M = 1 and M = 2, divided by their largest entry, opposite classes adjacent."""
+    made, axes = figure(1, 2, height=3.6)
+    for axis, M in zip(axes[0], (1, 2), strict=True):
+        Z = indexed(_case(table, M, 6, lam), "logits").pivot(index="i", columns="j", values="value").to_numpy()
+        order = _paired(Z)
+        Z = Z[np.ix_(order, order)] / Z.max()
+        axis.imshow(Z, cmap=sns.color_palette("vlag", as_cmap=True), vmin=-1, vmax=1)
+        for (j, k), value in np.ndenumerate(Z.round(1) + 0.0):
+            color = "white" if abs(value) > 0.7 else "black"
+            axis.text(k, j, f"{value:.1f}", ha="center", va="center", color=color)
+        axis.set_xticks(range(6), order + 1)
+        axis.set_yticks(range(6), order + 1)
+        axis.set(title=f"$M={M}$: rank {np.linalg.matrix_rank(Z, tol=1e-3)}", xlabel="class of the feature")
+        axis.grid(False)
+    axes[0, 0].set_ylabel("logit of class")
+    return made
+
+
+def _paired(Z):
+    """An order of the classes in which each is followed by the one whose logit it lowers most."""
+    order, left = [], list(range(len(Z)))
+    while left:
+        k = left.pop(0)
+        order.append(k)
+        if left:
+            partner = min(left, key=lambda j: Z[j, k])
+            left.remove(partner)
+            order.append(partner)
+    return np.array(order)
+
+
+def _case(table, M, K, lam):
+    return table[(table["depth"] == M) & (table["num_classes"] == K) & (table["layer"] == f"lam={lam:g}")]
+
+
+def census(table):
+    """Where every random start ended: its loss over the ETF's, a column for each (M, K) and lambda, marked by rank."""
+    made, axes = figure(height=4.4)
+    axis = axes[0, 0]
+    ratio, rank = indexed(table, "ratio"), indexed(table, "rank")
+    keys = ["depth", "num_classes", "layer", "seed", "i"]
+    ends = ratio.set_index(keys)[["value"]].join(rank.set_index(keys)["value"].rename("rank")).reset_index()
+    random = np.random.default_rng(0)
+    columns = sorted({(M, K) for M, K in zip(ends["depth"], ends["num_classes"], strict=True)})
+    ranks = sorted(ends["rank"].unique())
+    for index, r in enumerate(ranks):
+        part = ends[ends["rank"] == r]
+        x = [columns.index(pair) for pair in zip(part["depth"], part["num_classes"], strict=True)]
+        side = np.where(part["layer"] == "lam=0.01", -0.2, 0.2)
+        style = {"ls": "", "marker": MARKERS[index], "color": PALETTE[index], "ms": 6, "alpha": 0.55, "mew": 0}
+        axis.plot(np.array(x) + side + random.uniform(-0.13, 0.13, len(part)), part["value"], label=f"{r:.0f}", **style)
+    for place, (M, K) in enumerate(columns):
+        for side, lam in ((-0.2, 0.01), (0.2, 0.001)):
+            case = _case(table, M, K, lam).query("source == 'theory'").set_index("metric")["value"]
+            if len(case) and M > 1:
+                level = case["cross_polytope"] / case["etf"]
+                axis.plot([place + side - 0.17, place + side + 0.17], [level] * 2, **THEORY)
+    axis.axhline(1, color="black", lw=1)
+    axis.text(len(columns) - 0.45, 1.001, "ETF", va="bottom", ha="right")
+    axis.set_xticks(range(len(columns)), [f"$M={M}$\n$K={K}$" for M, K in columns])
+    axis.set(ylabel="final loss / loss of the simplex ETF", xlim=(-0.5, len(columns) - 0.5))
+    axis.legend(title="rank of the logits", ncols=len(ranks), loc="lower left", bbox_to_anchor=(0, 1))
+    return made
+
+
+def rank_and_loss(table, lam):
+    """Loss over the ETF's against the rank of the logits at K = 6, all starts at one lambda, a color for each depth."""
+    made, axes = figure(height=3.6)
+    axis = axes[0, 0]
+    for index, M in enumerate(sorted(table.loc[table["num_classes"] == 6, "depth"].unique())):
+        case = _case(table, M, 6, lam)
+        keys = ["seed", "i"]
+        ends = indexed(case, "ratio").set_index(keys)["value"], indexed(case, "rank").set_index(keys)["value"]
+        counts = (
+            ends[0]
+            .round(4)
+            .to_frame("ratio")
+            .join(ends[1].rename("rank"))
+            .groupby(["rank", "ratio"])
+            .size()
+            .reset_index(name="n")
+        )
+        style = {"color": PALETTE[index], "marker": MARKERS[index], "alpha": 0.6, "linewidth": 0}
+        axis.scatter(
+            counts["rank"] + 0.12 * (index - 1), counts["ratio"], s=40 + 260 * counts["n"] / counts["n"].sum(), **style
+        )
+        axis.plot([], [], ls="", marker=MARKERS[index], color=PALETTE[index], ms=8, label=f"$M={M}$")
+    axis.axhline(1, color="black", lw=1)
+    axis.set(
+        xlabel="rank of the logits of the final point",
+        ylabel="final loss / loss of the ETF",
+        xticks=range(2, 6),
+        xlim=(1.5, 5.5),
+    )
+    axis.legend()
+    return made

@@ -1,0 +1,78 @@
+"""Imbalanced classes: lengths against class sizes, singular values layer by layer, and the floor of a wrong target."""
+
+from nclib.plotting import MARKERS, PALETTE, THEORY, figure
+from nclib.plotting.linear import SYMBOL, THOUSANDS, scales
+from nclib.results import indexed
+
+
+def lengths(table, paper=None, *, experiment="direct"):
+    """|w_k| and |class mean k| against n_k, measured (all seeds) and predicted, a color for each depth."""
+    groups = scales(table, paper, experiment, False)
+    made, axes = figure(len(groups), 2, height=3.2 * len(groups))
+    symbols = {"length_w": "length of $w_k$ (row of $P$)", "length_h": r"length of the class mean $\bar h_k$"}
+    for row, (label, rows) in zip(axes, groups.items(), strict=True):
+        rows = rows[rows["scale"] == "paper"] if experiment == "network" and not label else rows
+        for axis, (metric, symbol) in zip(row, symbols.items(), strict=True):
+            length_panel(axis, rows, metric)
+            axis.set(xlabel="samples of the class, $n_k$", ylabel=symbol, title=label)
+    axes[0, 1].legend(frameon=False)
+    return made
+
+
+def length_panel(axis, rows, metric):
+    """One kind of length against n_k."""
+    entries = indexed(rows, metric)
+    entries = entries.assign(n=[counts[i] for counts, i in zip(entries["counts"], entries["i"], strict=True)])
+    for s, (depth, part) in enumerate(entries.groupby("depth")):
+        ours, law = part[part["source"] == "measured"], part[part["source"] == "theory"]
+        style = {"color": PALETTE[s], "marker": MARKERS[s], "linestyle": "none", "alpha": 0.7, "markersize": 6}
+        axis.plot(ours["n"], ours["value"], label=f"$M = {depth}$", **style)
+        mean = law.groupby("n")["value"].mean()
+        axis.plot(mean.index, mean, **THEORY)
+    axis.set_xscale("log")
+    ticks = sorted(set(entries["n"]))[:: 3 if entries["n"].nunique() > 5 else 1]
+    axis.set_xticks(ticks, labels=ticks)
+    axis.minorticks_off()
+
+
+def layers(table, *, depths=(3, 6)):
+    """The K largest singular values of each layer, measured (all seeds) and predicted."""
+    depths = [M for M in depths if M in set(table["depth"])] or [max(table["depth"])]
+    made, axes = figure(1, len(depths), sharey=True, height=3.4)
+    for axis, depth in zip(axes.flat, depths, strict=True):
+        entries = indexed(table[table["depth"] == depth], "singular_value")
+        entries = entries[entries["experiment"] == "dang2023.direct"]
+        entries = entries.assign(m=entries["layer"].str.removeprefix("W").astype(int))
+        for k, part in entries.groupby("i"):
+            ours, law = part[part["source"] == "measured"], part[part["source"] == "theory"]
+            axis.plot(ours["m"], ours["value"], MARKERS[k % 8], color=PALETTE[k % 10], label=f"$k = {k + 1}$")
+            mean = law.groupby("m")["value"].mean()
+            axis.plot(mean.index, mean, **THEORY)
+        axis.set(xlabel="layer $m$", title=f"$M = {depth}$", xticks=range(1, depth + 1))
+    axes[0, 0].set_ylabel("singular value $k$ of $W_m$")
+    axes.flat[-1].legend(ncols=2, frameon=False)
+    return made
+
+
+def floor(table, paper=None):
+    """One network against the minimizer of what it minimized and against the authors' target, whose floor is dashed."""
+    made, axes = figure(2, 2)
+    groups = {"": table, "paper scale": paper}
+    groups = {k: g[g["scale"] == "authors-imbalanced"] for k, g in groups.items() if g is not None and len(g)}
+    label, rows = list(groups.items())[-1]
+    rows = rows[rows["depth"] == rows["depth"].min()]
+    for axis, metric in zip(axes.flat, ("nc2_W", "nc2_H", "nc3_WH", "nc3"), strict=True):
+        for s, (name, what) in enumerate(
+            {metric: "what was minimized", f"authors_{metric}": "authors' target"}.items()
+        ):
+            measured = rows[(rows["metric"] == name) & (rows["source"] == "measured") & (rows["step"] > 0)]
+            mean = measured.groupby("step")["value"].mean()
+            axis.plot(mean.index, mean, color=PALETTE[s], linestyle=("-", "-.")[s], label=what)
+        found = rows[(rows["metric"] == f"authors_{metric}") & (rows["source"] == "theory")]["value"]
+        if found.mean() > 1e-9:
+            axis.axhline(found.mean(), **THEORY)
+            axis.annotate("floor", (0, found.mean()), textcoords="offset points", xytext=(4, 4))
+        axis.xaxis.set_major_formatter(THOUSANDS)
+        axis.set(yscale="log", xlabel="optimization steps / 1000", ylabel=SYMBOL[metric], title=label)
+    axes[0, 0].legend(frameon=False)
+    return made

@@ -1,0 +1,231 @@
+"""The pages around the notebooks: settings, the ledger and the claims at a glance, the staging tree, the Sphinx build.
+
+python workflow/pages.py site --build build       stage build/site and build it into build/site/_build/html
+python workflow/pages.py readme --build build     renew the table of claims and the figure of README.md
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from html import escape
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+CSS = {"holds": "nc-holds", "fails": "nc-fails", "not at this scale": "nc-not-at-this-scale"}
+HERO = "book/_static/hero.png"
+MARKERS = "<!-- claims: begin -->", "<!-- claims: end -->"
+
+
+def settings(root=ROOT):
+    """book/settings.yml, with the environment variables that take precedence over it."""
+    found = yaml.safe_load((root / "book" / "settings.yml").read_text())
+    for name in ("repository_url", "site_url"):
+        found[name] = os.environ.get(f"NC_{name.upper()}", found[name]).rstrip("/")
+    return found
+
+
+def chapters(toc):
+    """Every file that a table of contents names, in its order."""
+    if isinstance(toc, list):
+        return [file for entry in toc for file in chapters(entry)]
+    below = [toc[key] for key in ("parts", "chapters", "sections") if key in toc]
+    return [toc[key] for key in ("root", "file") if key in toc] + chapters(below)
+
+
+def notebooks(root=ROOT):
+    """The names of the notebooks in the table of contents."""
+    files = chapters(yaml.safe_load((root / "_toc.yml").read_text()))
+    return [Path(file).name for file in files if file.startswith("notebooks/")]
+
+
+def sources(root=ROOT):
+    """Every file of the site that is not a notebook."""
+    book = [path for path in sorted((root / "book").rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    return [root / "_config.yml", root / "_toc.yml", root / "workflow" / "pages.py", *book]
+
+
+def configure(config, chosen):
+    """The book's configuration with the buttons and tags that need its addresses."""
+    if chosen["repository_url"]:
+        config["repository"] = {"url": chosen["repository_url"], "branch": chosen["branch"], "path_to_book": ""}
+        buttons = ("use_repository_button", "use_issues_button", "use_edit_page_button")
+        config["html"] |= dict.fromkeys(buttons, True)
+        hubs = {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com"}
+        config["launch_buttons"] |= {"notebook_interface": "jupyterlab"} | hubs
+    if chosen["site_url"]:
+        config["html"]["baseurl"] = chosen["site_url"]
+        config["sphinx"]["extra_extensions"].append("sphinxext.opengraph")
+        config["sphinx"]["config"] |= {"ogp_site_url": chosen["site_url"], "ogp_social_cards": {"enable": False}}
+    return config
+
+
+def chip(verdict):
+    """A verdict as a word with a color."""
+    return f'<span class="nc-verdict {CSS[verdict]}">{escape(verdict)}</span>'
+
+
+def title(page):
+    """The first heading of a notebook."""
+    cells = json.loads(page.read_text())["cells"]
+    lines = [line for cell in cells if cell["cell_type"] == "markdown" for line in "".join(cell["source"]).splitlines()]
+    return next((line.lstrip("# ").strip() for line in lines if line.startswith("# ")), page.stem)
+
+
+def glance(claims, titles):
+    """The state of every claim at a glance: a card for each notebook, a fold for each verdict, failures open. HTML."""
+    cards = []
+    for name, heading in titles.items():
+        own, link = claims[claims["notebook"] == name], f"../notebooks/{name}.html"
+        groups = [(verdict, own[own["verdict"] == verdict]) for verdict in CSS]
+        folds = [fold(group, link, verdict == "fails" or len(own) <= 8) for verdict, group in groups if len(group)]
+        head = f'<p class="nc-card-title"><a href="{link}">{escape(heading)}</a></p>'
+        cards.append(f'<div class="nc-card">{head}{"".join(folds) or "<p>no claim</p>"}</div>')
+    return f'<p>{len(claims)} claims: {count(claims)}.</p>\n<div class="nc-glance">{"".join(cards)}</div>'
+
+
+def count(claims):
+    """How many claims have each verdict, of the verdicts there are. HTML."""
+    found = claims["verdict"].value_counts()
+    return ", ".join(f"{found[verdict]} {chip(verdict)}" for verdict in CSS if verdict in found)
+
+
+def fold(claims, page, opened):
+    """Claims of one verdict as a fold: how many, then each with its verdict and a link to its row on a page. HTML."""
+    lines = [
+        f'<li>{chip(row.verdict)} <a href="{page}#claim-{escape(row.id)}">{escape(row.statement)}</a></li>'
+        for row in claims.itertuples()
+    ]
+    return f"<details{' open' if opened else ''}><summary>{count(claims)}</summary><ul>{''.join(lines)}</ul></details>"
+
+
+def ledger(claims, titles):
+    """The ledger: the table of claims of each notebook under a heading of its own. MyST."""
+    from nclib.claims import table
+
+    parts = []
+    for name, heading in titles.items():
+        own = claims[claims["notebook"] == name]
+        if len(own):
+            profile = ", ".join(sorted(set(own["profile"])))
+            parts += [
+                f"## {heading}",
+                f"[The page](/notebooks/{name}.ipynb), run at profile `{profile}`.",
+                raw(table(own).data),
+            ]
+    return "\n\n".join(parts)
+
+
+def raw(html):
+    """HTML in a Markdown page."""
+    return f"```{{raw}} html\n{html}\n```"
+
+
+def stage(build, root=ROOT):
+    """Write the staging tree build/site around the promoted notebooks: configuration, contents, prose, made pages."""
+    from nclib import claims
+
+    site, chosen = build / "site", settings(root)
+    shutil.rmtree(site / "book", ignore_errors=True)
+    shutil.copytree(root / "book", site / "book", ignore=shutil.ignore_patterns("__pycache__"))
+    config = configure(yaml.safe_load((root / "_config.yml").read_text()), chosen)
+    (site / "_config.yml").write_text(yaml.safe_dump(config))
+    shutil.copy(root / "_toc.yml", site / "_toc.yml")
+    names = notebooks(root)
+    found = claims.load(build / "claims")
+    found = found[found["notebook"].isin(names)]
+    titles = {name: title(site / "notebooks" / f"{name}.ipynb") for name in names}
+    replace(site / "book" / "index.md", "<!-- claims -->", raw(glance(found, titles)))
+    replace(site / "book" / "ledger.md", "<!-- claims -->", ledger(found, titles))
+    figure = hero(site, chosen)
+    if figure:
+        shutil.copy(figure, site / HERO)
+
+
+def replace(page, marker, text):
+    """Put generated text in the place of a page's marker."""
+    source = page.read_text()
+    if source.count(marker) != 1:
+        raise SystemExit(f"{page.name}: must hold {marker} exactly once")
+    page.write_text(source.replace(marker, text))
+
+
+def hero(site, chosen):
+    """The file of the landing page's figure, or None where no notebook published it."""
+    return next(site.glob(f"figures/*/{chosen['hero']}.png"), None)
+
+
+def build_site(build):
+    """Stage, build with -W -n into a fresh folder, put it in the place of the last site. Exit code of the build."""
+    stage(build)
+    site, part = build / "site", build / ".site.part"
+    shutil.rmtree(part, ignore_errors=True)
+    command = [
+        Path(sys.executable).with_name("jupyter-book"),
+        "build",
+        site,
+        "--path-output",
+        part,
+        "-W",
+        "-n",
+        "--keep-going",
+    ]
+    plain = os.environ | {"NO_COLOR": "1"}
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=plain)
+    site.joinpath("book.log").write_text(done.stdout)
+    note = site / "book.failed"
+    note.unlink(missing_ok=True)
+    if done.returncode:
+        wrong = [line for line in done.stdout.splitlines() if "WARNING" in line or "ERROR" in line]
+        note.write_text("\n".join(["jupyter-book:", *(wrong or done.stdout.splitlines()[-15:])]) + "\n")
+        return done.returncode
+    html = site / "_build" / "html"
+    html.parent.mkdir(exist_ok=True)
+    shutil.rmtree(html, ignore_errors=True)
+    (part / "_build" / "html").rename(html)
+    shutil.rmtree(part)
+    return 0
+
+
+def readme_table(claims):
+    """The claims as README.md shows them."""
+    from nclib.claims import number
+
+    rows = [
+        f"| [{row.notebook}](notebooks/{row.notebook}.ipynb) | {row.statement.replace('|', '&#124;')} | `{row.id}` "
+        f"| {number(row.ours, 3)} | {row.verdict} |"
+        for row in claims.itertuples()
+    ]
+    return "\n".join(["| Notebook | Claim | Id | Ours | Verdict |", "|---|---|---|---|---|", *rows])
+
+
+def readme(build, root=ROOT):
+    """Renew README.md's table between its markers, and the committed figure of the landing page."""
+    from nclib import claims
+
+    path, found = root / "README.md", claims.load(build / "claims")
+    before, rest = path.read_text().split(MARKERS[0])
+    after = rest.split(MARKERS[1])[1]
+    table = readme_table(found[found["notebook"].isin(notebooks(root))])
+    path.write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}")
+    figure = hero(build / "site", settings(root))
+    if figure:
+        shutil.copy(figure, root / HERO)
+    return 0
+
+
+def main():
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("site", "readme"))
+    parser.add_argument("--build", type=Path, required=True)
+    given = parser.parse_args()
+    return {"site": build_site, "readme": readme}[given.what](given.build.resolve())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
