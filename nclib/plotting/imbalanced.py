@@ -57,8 +57,8 @@ def layers(table, *, depths=(3, 6)):
 def floor(table, paper=None):
     """One network against the minimizer of what it minimized and against the authors' target, whose floor is dashed."""
     made, axes = figure(2, 2)
-    groups = {"": table, "paper scale": paper}
-    groups = {k: g[g["scale"] == "authors-imbalanced"] for k, g in groups.items() if g is not None and len(g)}
+    groups = scales(table, paper, "network", False)
+    groups = {label: rows[rows["scale"] == "authors-imbalanced"] for label, rows in groups.items()}
     label, rows = list(groups.items())[-1]
     rows = rows[rows["depth"] == rows["depth"].min()]
     for axis, metric in zip(axes.flat, ("nc2_W", "nc2_H", "nc3_WH", "nc3"), strict=True):

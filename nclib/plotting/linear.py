@@ -103,29 +103,34 @@ def scales(table, paper, experiment, bias):
     """{label: rows of an experiment} of the table and of what the archive has at paper scale, where there is any."""
     found = {}
     for label, rows in {"": table, "paper scale": paper}.items():
-        if rows is None or rows.empty:
+        rows = table[:0] if rows is None else rows[rows["experiment"] == f"dang2023.{experiment}"]
+        if rows.empty:
             continue
-        rows = rows[(rows["experiment"] == f"dang2023.{experiment}") & (rows["bias"] == bias)]
-        resnet = rows["model"] == "resnet18" if experiment == "network" else np.zeros(len(rows), dtype=bool)
-        found |= {label: rows[~resnet], f"ResNet-18, {label}": rows[resnet]}
+        rows = rows[rows["bias"] == bias]
+        if experiment == "network":
+            found[f"ResNet-18, {label}"] = rows[rows["model"] == "resnet18"]
+            rows = rows[rows["model"] == "mlp"]
+        found[label] = rows
     return {label: rows for label, rows in found.items() if len(rows)}
 
 
 def curves(axis, rows, metric):
     """One curve for each depth: mean over seeds, and their range."""
     chosen = rows[(rows["metric"] == metric) & (rows["source"] == "measured") & (rows["layer"] == "")]
-    for s, (depth, part) in enumerate(chosen[chosen["step"] > 0].groupby("depth")):
+    # NC1 of exactly collapsed features is rounding, of either sign
+    for s, (depth, part) in enumerate(chosen[(chosen["step"] > 0) & (chosen["value"] > 0)].groupby("depth")):
         seed_band(axis, part, "step", label=f"$M = {depth}$", index=s)
     axis.xaxis.set_major_formatter(THOUSANDS)
 
 
 def rate_line(axis, rows, metric):
-    """The predicted rate as a dashed line, three times above the highest curve at three quarters of the time."""
+    """The predicted rate as a dashed line above the curves, before they end or meet rounding (2 lam t < 10)."""
     law = rows[(rows["metric"] == f"rate_{metric}") & (rows["source"] == "theory")]
     if law.empty:
         return
     chosen = rows[(rows["metric"] == metric) & (rows["source"] == "measured") & (rows["layer"] == "")]
-    end, rate, speed = chosen["step"].max(), law["value"].mean(), (chosen["lr"] / (1 - chosen["momentum"])).iloc[0]
+    rate, speed = law["value"].mean(), (chosen["lr"] / (1 - chosen["momentum"])).iloc[0]
+    end = min(chosen["step"].max(), 5 / (chosen["lam"].iloc[0] * speed))
     anchor = chosen.loc[(chosen["step"] - 0.75 * end).abs().idxmin(), "step"]
     top = 3 * chosen[chosen["step"] == anchor]["value"].max()
     steps = np.linspace(0.25 * end, end, 50)

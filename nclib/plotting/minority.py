@@ -18,7 +18,7 @@ def _theory(axis, x, y, threshold=1.0, **more):
     """A dashed line with a vertical drop at the threshold."""
     line = pd.Series(np.asarray(y), index=np.asarray(x)).groupby(level=0).first()
     for part in (line[line.index < threshold], line[line.index >= threshold]):
-        axis.plot(part.index, part, **THEORY | more)
+        axis.plot(part.index, part, **THEORY | {"zorder": 4} | more)
         more = {}
     axis.axvline(threshold, color="0.5", linewidth=1, zorder=0)
 
@@ -58,9 +58,9 @@ def landscape(curves, kept):
             axis.plot(line["q"], line["value"], dashes[index], color=PALETTE[index], label=label)
             best = line.loc[line["value"].idxmin()]
             _points(axis, best["q"], best["value"], index, alpha=1, markersize=8)
-        axis.set(title=f"$M = {M}$", xlabel="$q$", ylabel=r"loss of class $k$, over $n_k/N$", ylim=(0, 1.15))
-        if M == 1:
-            axis.legend(title=r"$\beta_k$", loc="upper right", ncols=2)
+        axis.set(title=f"$M = {M}$", xlabel="$q$", ylabel=r"loss of class $k$, over $n_k/N$", ylim=(0, 1.3))
+        if M == 2:
+            axis.legend(title=r"$\beta_k$", loc="upper center", ncols=2)
     axis = axes[1, 1]
     for index, (M, part) in enumerate(kept.groupby("depth")):
         share = part.groupby("start")["value"].agg(["mean", "min", "max"])
@@ -77,7 +77,7 @@ def hysteresis(found):
     for axis, (M, part) in zip(axes.flat, found[found["depth"] > 1].groupby("depth"), strict=True):
         _theory(axis, part["ratio"], part["q"], label="global minimum")
         local = part[part["local"] > 0].drop_duplicates("ratio")
-        axis.plot(local["ratio"], local["local"], ":", color="black", label="stationary point")
+        axis.plot(local["ratio"], local["local"], ":", color="black", zorder=4, label="stationary point")
         _points(axis, part["ratio"], part["up"], 0, label=r"$\lambda$ growing", markersize=5)
         _points(axis, part["ratio"], part["down"], 1, label=r"$\lambda$ falling", markersize=5)
         axis.axvline(part["spinodal"].iloc[0], color="0.5", linewidth=1, linestyle="-.", zorder=0)
@@ -100,7 +100,7 @@ def phase(found):
         axis.plot(lines.index, lines["critical"], **THEORY, label="threshold")
         if M > 1:
             axis.plot(lines.index, lines["spinodal"], ":", color="black", label="spinodal")
-        axis.set(yscale="log", title=f"$M = {M}$", xlabel="images of the smaller class", ylabel=r"$\lambda$")
+        axis.set(yscale="log", title=f"$M = {M}$", xlabel="samples of the smaller class", ylabel=r"$\lambda$")
         axis.legend(loc="lower right", frameon=True)
     made.colorbar(image, ax=list(axes.flat), label="$q$ of the smaller class", shrink=0.9)
     return made
@@ -140,9 +140,14 @@ def limits(seli, peeled):
         mean = part.groupby("R")["value"].mean()
         label = f"$K_A = {major}$, $R_0 = {part['R0'].iloc[0]:.4g}$"
         axis.plot(mean.index, mean, color=PALETTE[index], marker=MARKERS[index], markersize=5, label=label)
+        length = part.groupby("R")["length"].mean()
+        axis.plot(length.index, length, ":", color=PALETTE[index], linewidth=1.3)
     axis.axvline(1, color="0.5", linewidth=1, zorder=0)
     axis.set(
-        xlabel="$R/R_0$", ylabel=r"mean $|w_j - w_k|/|w_k|$, minority", title="Layer-peeled model", ylim=(-0.05, 2.1)
+        xlabel="$R/R_0$",
+        ylabel=r"mean $|w_j - w_k|/\sqrt{E_W}$, minority",
+        title="Layer-peeled model",
+        ylim=(-0.05, 1.9),
     )
     axis.legend(loc="upper right")
     return made

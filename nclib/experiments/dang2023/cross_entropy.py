@@ -134,7 +134,7 @@ def run(config, device):
     for the zeros of rotations, over lam; `gauge_zero`: the largest absolute value of these zeros, over lam.
     """
     K, M = config.num_classes, config.depth
-    F, b, lam = random_starts(config)
+    F, b, lam = (start.to(device) for start in random_starts(config))
     F, b, gradient = minimize(F, b, lam, config.steps)
     values, Z = loss(F, b, lam), logits(F)
     s = torch.linalg.svdvals(Z)

@@ -93,7 +93,7 @@ def best_rotation(A, T):
 
 
 def run(config, device):
-    """Coordinates `w[k,i]`, `h[k,i]` and lengths, from theory and measured, in the frame of the theory.
+    """Coordinates `w[k,i]`, `h[k,i]` and lengths, from theory and measured, in the frame of the theory; on the CPU.
 
     Measured also has every feature `sample[n,i]`, and the misfits |W Q - W*|/|W*|, |Hbar Q - Hbar*|/|Hbar*|, one Q for
     both. q[k] is the logit of class k on itself (with the bias), s[k] = |w_k|, r[k] = |hbar_k|.

@@ -20,10 +20,10 @@ DIRECT = {
     "laptop": {"counts": (200, 100, 50, 50), "width": 16, "steps": 10_000, "std": 0.2},
     "paper": {"counts": (200, 100, 50, 50), "width": 64, "steps": 30_000, "std": 0.1},
 }
-DIGITS = {"data": "digits", "width": 128, "lr": 3e-3}
+DIGITS = {"data": "digits", "width": 128, "lr": 2e-3}
 NETWORK = {
     "smoke": DIGITS | {"counts": tuple(range(2, 12)), "epochs": 12, "drop": 10, "lam": 1e-3},
-    "laptop": DIGITS | {"counts": tuple(range(10, 101, 10)), "epochs": 1200, "drop": 1000, "lam": 1e-3},
+    "laptop": DIGITS | {"counts": tuple(range(10, 101, 10)), "epochs": 1400, "drop": 1100, "lam": 1e-3},
     "paper": {
         "data": "cifar10",
         "counts": (100, 100, 200, 200, 300, 300, 400, 400, 500, 500),

@@ -18,14 +18,14 @@ VERSION = 1
 BELOW = Claim(
     "fang2021.layer-peeled.below",
     "Fang et al. 2021",
-    "At R = 0.9 R0 minority classifiers differ; smallest mean |w_j - w_k|/|w_k| over 3, 5, 7 majority classes of 10",
+    "At R = 0.9 R0 minority classifiers differ: smallest mean |w_j - w_k| for 3, 5, 7 of 10 classes, over sqrt(E_W)",
     "finite R0 derived; the paper has the limit R -> infinity (recalled)",
     *(">=", 0.1, 0),
 )
 ABOVE = Claim(
     "fang2021.layer-peeled.above",
     "Fang et al. 2021",
-    "At R = 1.1 R0 they are one: largest mean |w_j - w_k|/|w_k|",
+    "At R = 1.1 R0 they are one: largest mean |w_j - w_k| over sqrt(E_W)",
     "finite R0 derived; the paper has the limit R -> infinity (recalled)",
     *("<=", 1e-3, 0),
 )
@@ -56,7 +56,8 @@ def runs(profile, *, seed=0, E_H=Config.E_H):
 
 
 def run(config, device="cpu"):
-    """Rows, i over relative: "contrast[i]" = mean over minority pairs of |w_j - w_k| over mean |w_k|; "R0" (theory)."""
+    """Rows, i over relative: "contrast[i]" = mean over minority pairs of |w_j - w_k|/sqrt(E_W), "length[i]" = mean
+    over the minority of |w_k|/sqrt(E_W); "R0" (theory)."""
     A, B, d, seeds = config.K_major, config.K_minor, config.dim, config.seeds
     K = A + B
     R0 = imbalance.layer_peeled_ratio(A, B, config.E_W, config.E_H)
@@ -82,15 +83,18 @@ def run(config, device="cpu"):
     theta, _, _ = minimize(objective, theta.to(device), iterations=config.iterations)
     w = split(theta)[0][:, A:]
     apart = torch.cdist(w, w).sum((1, 2)) / (B * (B - 1))
-    contrast = (apart / w.norm(dim=2).mean(1)).view(len(seeds), -1)
+    found = {"contrast": apart, "length": w.norm(dim=2).mean(1)}
+    found = {name: value.view(len(seeds), -1) / config.E_W**0.5 for name, value in found.items()}
     tables = [results.rows({"R0": R0}, source="theory", seed=seeds[0])]
-    tables += [results.rows({"contrast": contrast[r]}, seed=seed) for r, seed in enumerate(seeds)]
+    tables += [results.rows({name: v[r] for name, v in found.items()}, seed=seed) for r, seed in enumerate(seeds)]
     return results.pd.concat(tables, ignore_index=True)
 
 
 def contrasts(table):
-    """One row a group size, ratio R (over R0) and seed."""
-    found = results.indexed(table, "contrast")
+    """One row a group size, ratio R (over R0) and seed, with the minority's length."""
+    keys = ["config", "seed", "i"]
+    length = results.indexed(table, "length").set_index(keys)["value"].rename("length")
+    found = results.indexed(table, "contrast").join(length, on=keys)
     R0 = table[table["metric"] == "R0"].set_index("config")["value"].rename("R0")
     return found.join(R0, on="config").assign(R=[row.relative[row.i] for row in found.itertuples()])
 

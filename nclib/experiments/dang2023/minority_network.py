@@ -1,4 +1,4 @@
-"""Minority collapse in a network: digits, classes of 10 to 100 images, lambda through the thresholds of the smaller ones.
+"""Minority collapse in a network: digits, classes of 10 to 100 images, lambda through the thresholds of the smaller.
 
 The network is that of `imbalanced`: full batch, penalties on the linear layer and the features alone.
 """

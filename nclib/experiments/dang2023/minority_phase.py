@@ -18,7 +18,9 @@ AGREES = Claim(
 
 def runs(profile, *, seed=0):
     """One run a depth and size of the smaller class; lambda on one grid a depth."""
-    sizes, points = choose(profile, {"smoke": ((4, 12), 3), "laptop": (range(2, 17, 2), 14), "paper": (range(1, 17), 40)})
+    sizes, points = choose(
+        profile, {"smoke": ((4, 12), 3), "laptop": (range(2, 17, 2), 14), "paper": (range(1, 17), 40)}
+    )
     configs = []
     for M in (1, 2):
         low, high = minority.lambda_at(0.7, 1, TOTAL, M), minority.lambda_at(1.6, TOTAL / 2, TOTAL, M)

@@ -40,7 +40,7 @@ def runs(profile, *, seed=0):
 
 
 def run(config, device):
-    """The rows of one trap: `theory` for exact values, `measured` for what a way of computing gives."""
+    """The rows of one trap: `theory` for exact values, `measured` for what a way of computing gives. On the CPU."""
     return TRAPS[config.trap](config, torch.Generator().manual_seed(config.seed))
 
 
