@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
-from nclib.statistics import ClassStatistics, StatisticsAccumulator, torch_device
+from nclib._device import torch_device
+from nclib.statistics import ClassStatistics, StatisticsAccumulator
 
 
 def collect(

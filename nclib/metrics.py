@@ -12,31 +12,12 @@ Every function raises ValueError for a matrix that is not (K, d) with K >= 2, or
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from nclib._pairs import BLOCK, PairSummary, arg_max, blocks, squared_distances, summarize, upper
 from nclib.statistics import ClassStatistics
-
-_BLOCK = 512  # a 512 x 512 block of float64 stays in cache; 2,048 is slower
-_CLOSE = 1e-8  # |a - b|^2 / (|a|^2 + |b|^2) below which the Gram identity has lost half of float64's digits
-_CHUNK = 2048  # pairs recomputed by subtraction at a time
-
-
-class PairSummary(NamedTuple):
-    """Population statistics of a value over pairs of classes j < k.
-
-    log_mean is the mean of the logarithm, NaN if a value is not positive. An infinite value (two equal class vectors)
-    makes mean, max and log_mean infinite and std NaN.
-    """
-
-    mean: float
-    std: float
-    min: float
-    max: float
-    log_mean: float
 
 
 def nc1(stats: ClassStatistics, *, center: str = "class") -> float:
@@ -137,7 +118,7 @@ def equiangularity(M: Tensor) -> float:
     """
     U = _unit_rows(_rows("M", M))
     K = len(U)
-    sums = [(_upper(U[j] @ U[k].mT, j, k) + 1 / (K - 1)).abs().sum() for j, k in _blocks(K)]
+    sums = [(upper(U[j] @ U[k].mT, j, k) + 1 / (K - 1)).abs().sum() for j, k in blocks(K)]
     return float(torch.stack(sums).sum() / (K * (K - 1) / 2))
 
 
@@ -173,7 +154,7 @@ def cdnv_summary(stats: ClassStatistics, power: float = 1) -> PairSummary:
     """PairSummary of `cdnv` over pairs of present classes, in O(K d + block^2) memory."""
     K = len(_check_present(stats))
     block = _cdnv_block(stats, power)
-    return _summarize(_upper(block(j, k), j, k) for j, k in _blocks(K))
+    return summarize(upper(block(j, k), j, k) for j, k in blocks(K))
 
 
 def hyperspherical_uniformity(M: Tensor) -> PairSummary:
@@ -183,7 +164,7 @@ def hyperspherical_uniformity(M: Tensor) -> PairSummary:
     on centered means, while the numbers of their Table 1 come from uncentered ones.
     """
     U = _unit_rows(_rows("M", M))
-    return _summarize(_upper(-0.5 * _squared_distances(U, U, j, k).log(), j, k) for j, k in _blocks(len(U)))
+    return summarize(upper(-0.5 * squared_distances(U, U, j, k).log(), j, k) for j, k in blocks(len(U)))
 
 
 def interference(M: Tensor, extremes: bool = False) -> PairSummary:
@@ -200,7 +181,7 @@ def interference(M: Tensor, extremes: bool = False) -> PairSummary:
     U = _unit_rows(_rows("M", M))
     K, d = U.shape
     if extremes or K <= 2 * d:
-        summary = _summarize(_upper(U[j] @ U[k].mT, j, k) for j, k in _blocks(K))
+        summary = summarize(upper(U[j] @ U[k].mT, j, k) for j, k in blocks(K))
         return summary if extremes else summary._replace(min=math.nan, max=math.nan, log_mean=math.nan)
     mean = (U.sum(0).square().sum() - K) / (K * (K - 1))
     square = ((U.mT @ U).square().sum() - K) / (K * (K - 1))
@@ -232,12 +213,12 @@ def ncc_agreement(H: Tensor, W: Tensor, b: Tensor | None, means: Tensor, present
     origin = means[label].mean(0)
     centers = means[label] - origin
     agree = 0
-    for h in H.split(_BLOCK):
+    for h in H.split(BLOCK):
         h = h.to(W.device).double()
         if not h.isfinite().all():
             raise ValueError("H holds NaN or inf, must be finite")
-        nearest = label[_arg_max(h - origin, centers, -0.5 * centers.square().sum(1))]
-        agree += int((_arg_max(h, W, bias) == nearest).sum())
+        nearest = label[arg_max(h - origin, centers, -0.5 * centers.square().sum(1))]
+        agree += int((arg_max(h, W, bias) == nearest).sum())
     return agree / len(H)
 
 
@@ -303,27 +284,6 @@ def _cv(x: Tensor) -> float:
     return float(x.std(correction=0) / x.mean())
 
 
-def _blocks(K: int) -> Iterator[tuple[slice, slice]]:
-    """Row and column ranges that cover the upper triangle of a K x K matrix."""
-    ranges = [slice(i, min(i + _BLOCK, K)) for i in range(0, K, _BLOCK)]
-    return ((j, k) for i, j in enumerate(ranges) for k in ranges[i:])
-
-
-def _upper(values: Tensor, j: slice, k: slice) -> Tensor:
-    """The entries of a block that lie above the diagonal of the whole matrix, as a vector."""
-    return values[torch.ones_like(values, dtype=torch.bool).triu(1)] if j == k else values.flatten()
-
-
-def _squared_distances(X: Tensor, A: Tensor, j: slice, k: slice) -> Tensor:
-    """|x_j - x_k|^2 of a block, from the Gram matrix of A (X up to a shift), and by subtraction where that cancels."""
-    a, b = A[j].square().sum(1)[:, None], A[k].square().sum(1)
-    D2 = torch.addmm(a + b, A[j], A[k].mT, alpha=-2)
-    for near in (D2 < _CLOSE * (a + b)).nonzero().split(_CHUNK):
-        p, q = near.unbind(1)
-        D2[p, q] = (X[j][p] - X[k][q]).square().sum(1)
-    return D2
-
-
 def _cdnv_block(stats: ClassStatistics, power: float):
     if not power > 0:
         raise ValueError(f"power={power}, must be positive")
@@ -332,31 +292,8 @@ def _cdnv_block(stats: ClassStatistics, power: float):
     v = stats.spread[present] / stats.counts[present]
 
     def block(j: slice, k: slice) -> Tensor:
-        D2 = _squared_distances(X, A, j, k)
+        D2 = squared_distances(X, A, j, k)
         ratio = (v[j, None] + v[k]) / (2 * D2**power)
         return torch.where(D2 == 0, math.inf, ratio)
 
     return block
-
-
-def _summarize(blocks: Iterable[Tensor]) -> PairSummary:
-    """Mean and variance by merging those of the blocks, so that equal values give a std of zero."""
-    blocks = (x for x in blocks if x.numel())
-    parts = [(x.new_tensor(x.numel()), x.mean(), x.var(correction=0), x.min(), x.max(), x.log().mean()) for x in blocks]
-    n, mean, var, low, high, log = (torch.stack(column) for column in zip(*parts, strict=True))
-    w = n / n.sum()
-    m = (w * mean).sum()
-    std = (w @ (var + (mean - m).square())).sqrt()
-    log_mean = (w * log).sum() if low.min() > 0 else math.nan
-    return PairSummary(*(float(value) for value in (m, std, low.min(), high.max(), log_mean)))
-
-
-def _arg_max(h: Tensor, W: Tensor, b: Tensor) -> Tensor:
-    """arg max_k (w_k h + b_k) for each row h, the first in a tie, over blocks of classes."""
-    best = h.new_full((len(h),), -math.inf)
-    arg = torch.zeros(len(h), dtype=torch.int64, device=h.device)
-    for k in range(0, len(W), _BLOCK):
-        value, index = (h @ W[k : k + _BLOCK].mT + b[k : k + _BLOCK]).max(1)
-        better = value > best
-        best, arg = torch.where(better, value, best), torch.where(better, index + k, arg)
-    return arg

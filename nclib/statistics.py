@@ -15,6 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from nclib._device import torch_device
+
 _FORMAT = "nclib.ClassStatistics/1"
 _CPU_BLOCK = 512  # rows: three float64 scratch blocks stay in cache, and fresh large temporaries would page-fault
 _DEVICE_BLOCK = 16_384
@@ -208,7 +210,7 @@ class StatisticsAccumulator:
             if value < 1:
                 raise ValueError(f"{name}={value}, must be at least 1")
         self.num_classes, self.dim = num_classes, dim
-        self.device = torch_device("cpu" if device is None else device, float64=True)
+        self.device = torch_device(device, float64=True)
         if scatter is None:
             scatter = dim <= 1024 and num_classes <= dim
         # One row more than there are classes: ignored and flagged samples go there, so nothing depends on their number.
@@ -292,17 +294,6 @@ class StatisticsAccumulator:
             self._scatter.addmm_(x.mT, x)
             self._scatter.addmm_(delta.mT, torch.mul(delta, (n_a * w)[:, None], out=other[: len(rows)]))
         self._means.index_add_(0, rows, delta.mul_(w[:, None]))
-
-
-def torch_device(device, *, float64: bool = False) -> torch.device:
-    """`device` as a torch.device that exists here. With float64=True, MPS (which has none) becomes the CPU."""
-    try:
-        device = torch.device(device)
-    except (RuntimeError, TypeError):
-        raise ValueError(f"device={device!r}, must be a torch device such as 'cpu' or 'cuda'") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device={str(device)!r}, but there is no CUDA device here: use 'cpu'")
-    return torch.device("cpu") if float64 and device.type == "mps" else device
 
 
 def _squared_norms(A: Tensor) -> Tensor:

@@ -19,17 +19,6 @@ def seed_everything(seed):
     return torch.Generator().manual_seed(seed)
 
 
-def resolve_device(device=None):
-    """`torch.device(device)`, the CPU for None. ValueError if its name is unknown or this machine has no such GPU."""
-    try:
-        resolved = torch.device("cpu" if device is None else device)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(f"device = {device!r}: must be 'cpu', 'cuda' or 'cuda:0', 'cuda:1', ...") from error
-    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device = {device!r}: this machine has {torch.cuda.device_count()} CUDA devices; use 'cpu'")
-    return resolved
-
-
 def log_steps(steps, count):
     """0, and about `count` distinct integers from 1 to `steps`, both included, evenly spaced on a logarithmic scale."""
     if min(steps, count) < 1:

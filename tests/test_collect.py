@@ -186,5 +186,5 @@ def test_value_bad_input_is_refused(name):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_value_missing_cuda_is_refused():
     model, loader, _, _ = problem()
-    with pytest.raises(ValueError, match="device='cuda', but there is no CUDA device here"):
+    with pytest.raises(ValueError, match="device='cuda', but this machine has 0 CUDA devices"):
         collect(model, loader, num_classes=3, device="cuda")

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nclib._device import torch_device
 from nclib.statistics import ClassStatistics, StatisticsAccumulator
 
 CONFORMANCE = json.loads(Path(__file__).with_name("conformance.json").read_text())
@@ -356,5 +357,13 @@ def test_value_bad_merges_and_arguments_are_refused():
     with pytest.raises(TypeError):
         full + 1
     if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="device='cuda', but there is no CUDA device here"):
+        with pytest.raises(ValueError, match="device='cuda', but this machine has 0 CUDA devices"):
             full.to("cuda")
+
+
+def test_law_devices():
+    assert torch_device() == torch.device("cpu") == torch_device("cpu") == torch_device("mps", float64=True)
+    assert torch_device("mps").type == "mps"
+    for name, message in {"cuda:99": "device='cuda:99', but this machine has", "gpu": "device='gpu', must be"}.items():
+        with pytest.raises(ValueError, match=message):
+            torch_device(name)

@@ -13,7 +13,6 @@ from nclib.training import (
     fit_scale,
     log_steps,
     objective,
-    resolve_device,
     seed_everything,
     train,
 )
@@ -194,17 +193,6 @@ def test_value_log_steps():
     assert log_steps(1000, 4) == [0, 1, 10, 100, 1000]
     assert log_steps(5, 50) == [0, 1, 2, 3, 4, 5]
     assert log_steps(1, 1) == [0, 1]
-
-
-def test_law_devices():
-    assert resolve_device() == torch.device("cpu") == resolve_device("cpu")
-    if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="device = 'cuda': this machine has 0 CUDA devices"):
-            resolve_device("cuda")
-    with pytest.raises(ValueError, match="device = 'cuda:99': this machine has"):
-        resolve_device("cuda:99")
-    with pytest.raises(ValueError, match="device = 'gpu': must be"):
-        resolve_device("gpu")
 
 
 @pytest.mark.parametrize(

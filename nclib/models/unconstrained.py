@@ -8,7 +8,7 @@ from torch import nn
 from tqdm import tqdm
 
 from nclib.models.linear_head import LinearHead, positive
-from nclib.training import resolve_device
+from nclib._device import torch_device
 
 
 class UnconstrainedFeatures(nn.Module):
@@ -92,7 +92,7 @@ def direct_descent(
     if loss not in ("mse", "cross-entropy"):
         raise ValueError(f"loss = {loss!r}: must be 'mse' or 'cross-entropy'")
 
-    f64 = {"dtype": torch.float64, "device": resolve_device(device)}
+    f64 = {"dtype": torch.float64, "device": torch_device(device)}
     W0, H0 = _draw(seeds, std, [(d, d)] * (M - 1) + [(K, d)], (N, d), f64)
     labels = torch.repeat_interleave(torch.arange(K), torch.tensor(counts))
     Y = nn.functional.one_hot(labels, K).to(**f64).expand(B, N, K)
