@@ -1,5 +1,5 @@
 # `make help` lists the targets. Everything that can be made again goes to $(BUILD).
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 BUILD ?= build
 PROFILE ?= laptop
 JOBS ?= 2

@@ -41,11 +41,18 @@ def test_value_the_rule_decides(relation, ours, verdict):
 
 
 def test_value_two_standard_errors_are_added_to_the_tolerance():
-    """Seeds 1.3, 1.5, 1.7: mean 1.5, standard deviation 0.2, standard error 0.115; off by 0.5, allowed 0.1 + 0.231."""
+    """Seeds 1.3, 1.5, 1.7: mean 1.5, standard deviation 0.2, standard error 0.1155; off by 0.5."""
     row = claims.judge(claim(), [1.3, 1.5, 1.7])
     assert row["verdict"] == "fails" and row["ours"] == pytest.approx(1.5) and row["spread"] == pytest.approx(0.2)
     assert claims.judge(claim(tolerance=0.27), [1.3, 1.5, 1.7])["verdict"] == "holds"
     assert claims.judge(claim(tolerance=0.26), [1.3, 1.5, 1.7])["verdict"] == "fails"
+
+
+def test_value_the_spread_can_at_most_double_the_tolerance():
+    """Seeds 1, 1, 4: mean 2, standard error 1, which alone would excuse anything; the margin is twice the tolerance."""
+    assert claims.judge(claim(tolerance=0.51), [1.0, 1.0, 4.0])["verdict"] == "holds"
+    assert claims.judge(claim(tolerance=0.49), [1.0, 1.0, 4.0])["verdict"] == "fails"
+    assert claims.judge(claim(relation="<=", tolerance=0.0), [0.1, 0.1, 1e4])["verdict"] == "fails"
 
 
 def test_not_at_this_scale_needs_a_declared_precondition():
