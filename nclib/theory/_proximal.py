@@ -2,7 +2,8 @@
 
 With b = lam_H + beta, a = beta/b, n = N/K, S = H0^T H0/n, M = Y^T H0/n, P = Y^T Y/n (rows are samples, Y one-hot),
 
-    K min_H f = lam_W/2 |W|^2 + b/2 tr(A^-1 G) + constant,    A = W W^T + b I,    G = P - a (W M^T + M W^T) + a^2 W S W^T,
+    K min_H f = lam_W/2 |W|^2 + b/2 tr(A^-1 G) + constant,
+    A = W W^T + b I,    G = P - a (W M^T + M W^T) + a^2 W S W^T,
 
 so that a value costs O(K^2 d) whatever N is. With Q = a M - a^2 W S and B = A^-1 the gradient is
 lam_W W - b B (Q + G B W). Coordinates of the features are eigenvectors of S, hence S is a vector s here (derived).
@@ -14,6 +15,7 @@ import torch
 
 TOLERANCE = 5e-11  # half of the promised 1e-10: the caller's own gradient is rounded differently
 ITERATIONS = 5000
+RACE = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,18 +112,18 @@ def line_search(p, v, D):
     return t, good
 
 
-def minimize(p, W):
+def minimize(p, W, iterations=ITERATIONS):
     """Preconditioned nonlinear conjugate gradient (Polak-Ribiere+) -> (W, |gradient| (B,)): one step a problem a turn.
 
     A problem stops at |gradient| <= TOLERANCE, or at the rounding of the gradient's own terms where those are large.
     """
     found, norm = W.clone(), W.new_full((len(W),), torch.inf)
     which, v, memory = torch.arange(len(W), device=W.device), at(p, W), None
-    for iteration in range(ITERATIONS + 1):
+    for iteration in range(iterations + 1):
         g = v.gradient.flatten(1).norm(dim=1)
         terms = (p.a * p.M).flatten(1).norm(dim=1) + (p.a**2 * v.W * p.s).flatten(1).norm(dim=1)
         done = g <= TOLERANCE + 4 * torch.finfo(g.dtype).eps * terms
-        last = iteration == ITERATIONS or bool(done.all())
+        last = iteration == iterations or bool(done.all())
         if last or done.sum() > len(done) // 4:
             found[which], norm[which] = v.W, g
             if last:
@@ -159,15 +161,19 @@ def starts(p):
 
 
 def best(p):
-    """(W, |gradient|): from the lowest start, and from the others too where the result is not certified as global."""
+    """(W, |gradient|): from the lowest start, and from the others too where the result is not certified as global.
+
+    The others get RACE turns, in which all but the slowest problems finish; those below by then go on.
+    """
     candidates = starts(p)
     order = torch.stack([at(p, W).value.flatten() for W in candidates]).argsort(0)
     rows = torch.arange(order.shape[1], device=order.device)
     W, norm = minimize(p, candidates[order[0], rows])
-    v = at(p, W)
-    open_ = rows[torch.linalg.eigvalsh(excess(p, v))[:, 0] < -1e-9 * p.lam_W.flatten()]
-    for number in order[1:, open_] if len(open_) else ():
-        other, other_norm = minimize(p.keep(open_), candidates[number, open_])
-        lower = (at(p.keep(open_), other).value < at(p.keep(open_), W[open_]).value).flatten()
-        W[open_[lower]], norm[open_[lower]] = other[lower], other_norm[lower]
+    rows = rows[torch.linalg.eigvalsh(excess(p, at(p, W)))[:, 0] < -1e-9 * p.lam_W.flatten()]
+    for number in order[1:, rows] if len(rows) else ():
+        q = p.keep(rows)
+        other, _ = minimize(q, candidates[number, rows], RACE)
+        lower = (at(q, other).value < at(q, W[rows]).value - 1e-12).flatten()
+        if lower.any():
+            W[rows[lower]], norm[rows[lower]] = minimize(q.keep(lower), other[lower])
     return W, norm

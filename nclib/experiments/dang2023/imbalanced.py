@@ -20,10 +20,10 @@ DIRECT = {
     "laptop": {"counts": (200, 100, 50, 50), "width": 16, "steps": 10_000, "std": 0.2},
     "paper": {"counts": (200, 100, 50, 50), "width": 64, "steps": 30_000, "std": 0.1},
 }
-DIGITS = {"data": "digits", "width": 128, "lr": 2e-3}
+DIGITS = {"data": "digits", "width": 64, "lr": 3e-3, "feature_scale": 0.1}
 NETWORK = {
     "smoke": DIGITS | {"counts": tuple(range(2, 12)), "epochs": 12, "drop": 10, "lam": 1e-3},
-    "laptop": DIGITS | {"counts": tuple(range(10, 101, 10)), "epochs": 1400, "drop": 1100, "lam": 1e-3},
+    "laptop": DIGITS | {"counts": tuple(range(10, 101, 10)), "epochs": 1000, "drop": 800, "lam": 5e-4},
     "paper": {
         "data": "cifar10",
         "counts": (100, 100, 200, 200, 300, 300, 400, 400, 500, 500),
@@ -120,12 +120,12 @@ def claims(table):
         chosen = networks[(networks["depth"] == 1) == depth_one]
         judged += verdicts.network(net, chosen) if len(chosen) else []
     met = verdicts.done(direct)
-    judged.append(judge(ORDER["w"], verdicts.order(direct, "length_w", 1), met=met))
-    judged.append(judge(ORDER["h"], verdicts.order(direct, "length_h", -1), met=met))
+    judged.append(verdicts.decide(ORDER["w"], verdicts.order(direct, "length_w", 1), met=met))
+    judged.append(verdicts.decide(ORDER["h"], verdicts.order(direct, "length_h", -1), met=met))
     if len(networks):
         met = verdicts.trained(networks)
-        judged.append(judge(NET_ORDER["w"], verdicts.order(networks, "length_w", 1), met=met))
-        judged.append(judge(NET_ORDER["h"], verdicts.order(networks, "length_h", -1), met=met))
+        judged.append(verdicts.decide(NET_ORDER["w"], verdicts.order(networks, "length_w", 1), met=met))
+        judged.append(verdicts.decide(NET_ORDER["h"], verdicts.order(networks, "length_h", -1), met=met))
     theirs = verdicts.part(table, "network", scale="authors-imbalanced")
     met = verdicts.trained(theirs)
     pairs = verdicts.paired(theirs, "authors_nc3_WH")

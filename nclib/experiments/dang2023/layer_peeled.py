@@ -48,9 +48,8 @@ class Config:
 
 def runs(profile, *, seed=0, E_H=Config.E_H):
     """One run a number of majority classes, 10 classes in all."""
-    relative = (
-        (0.9, 1.1) if profile == "smoke" else (0.3, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98, 1.02, 1.05, 1.1, 1.2, 1.35, 1.5)
-    )
+    fine = (0.3, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98, 1.02, 1.05, 1.1, 1.2, 1.35, 1.5)
+    relative = results.choose(profile, {"smoke": (0.9, 1.1), "laptop": fine, "paper": fine})
     seeds = tuple(range(seed, seed + (1 if profile == "smoke" else 3)))
     return [Config(K_major=A, K_minor=10 - A, E_H=E_H, relative=relative, seeds=seeds) for A in (3, 5, 7)]
 

@@ -118,7 +118,7 @@ def runs(profile, *, seed=0, depths=DEPTHS, dim=None):
             counts=counts,
             depth=M,
             lambdas=tuple(lambda_at(ratio, min(counts), sum(counts), M) for ratio in ratios),
-            seeds=(seed, seed + 1, seed + 2),
+            seeds=tuple(range(seed, seed + (1 if profile == "smoke" else 3))),
             dim=dim or Config.dim,
         )
         for M in depths

@@ -32,8 +32,9 @@ class Config:
 
     data, counts: images a class, the first of each. model: "mlp" or "resnet18" (512 features; decay lam on all
     parameters and none on features, as the authors train it). batch_norm: after each hidden layer; without it there is
-    one more linear layer before the features. init: of the linear layers. batch_size None: the full batch. The learning
-    rate is divided by 10 every `drop` epochs.
+    one more linear layer before the features, whose start is multiplied by `feature_scale`: features that start much
+    longer than they end are driven to 0, and ReLUs die with them. init: of the linear layers. batch_size None: the full
+    batch. The learning rate is divided by 10 every `drop` epochs.
     """
 
     data: str
@@ -51,6 +52,7 @@ class Config:
     batch_norm: bool = False
     model: str = "mlp"
     init: str = "orthogonal"
+    feature_scale: float = 1.0
 
 
 def needs_gpu(config):
@@ -86,7 +88,7 @@ def build(config, in_features):
     """The network, from torch's global generator."""
     if config.model == "resnet18":
         return ResNet18(len(config.counts), config.depth, bias_last=config.bias, final_norm=True, init=config.init)
-    return MLP(
+    model = MLP(
         in_features,
         config.width,
         HIDDEN_LAYERS,
@@ -97,6 +99,10 @@ def build(config, in_features):
         bias_last=config.bias,
         init=config.init,
     )
+    if not config.batch_norm:
+        with torch.no_grad():
+            model.backbone[-1].weight.mul_(config.feature_scale)
+    return model
 
 
 def run(config, device="cpu"):

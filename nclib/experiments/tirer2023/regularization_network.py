@@ -1,0 +1,125 @@
+"""One network with its own weight decay for the last layer and for all layers below, as in Tirer et al. 2023, Fig. 3.
+
+Minimized is fit + lam (feature/2 |theta|^2 + last/2 |W, b|^2), theta all parameters below the last layer, by SGD with
+momentum 0.9 and these weight decays. The fit is 1/(2N) |Z - Y|^2 without bias, the paper's Eq. 1, or cross-entropy with
+bias. The learning rate is divided by 10 every `drop` epochs.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+
+import pandas as pd
+import torch
+
+from nclib import metrics
+from nclib.data import load, subset
+from nclib.models import MLP, ResNet18
+from nclib.results import rows
+from nclib.statistics import StatisticsAccumulator
+from nclib.training import log_steps, seed_everything, train
+
+VERSION = 1
+HIDDEN_LAYERS, WIDTH, CHUNK = 3, 64, 2000
+SETTINGS = {
+    "baseline": (1.0, 1.0),
+    "2x last layer": (1.0, 2.0),
+    "2x features": (2.0, 1.0),
+    "0 last layer": (1.0, 0.0),
+    "0 features": (0.0, 1.0),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """One network: ResNet-18 on CIFAR-10, else an MLP of three hidden layers of 64. samples: images a class, the first
+    of each. setting: one of SETTINGS, the factors of `lam` (below the last layer, at the last layer)."""
+
+    data: str
+    samples: int
+    loss: str
+    lam: float
+    setting: str
+    epochs: int
+    drop: int
+    lr: float
+    seed: int
+    batch_size: int | None = None
+
+
+def needs_gpu(config):
+    """Whether a CPU would take days."""
+    return config.data == "cifar10"
+
+
+def data(config):
+    """{file: sha256} of the images."""
+    return load(config.data).sha256
+
+
+def build(config, x):
+    """The network, from torch's global generator: the same for all settings."""
+    bias = config.loss == "cross-entropy"
+    if config.data == "cifar10":
+        return ResNet18(10, bias_last=bias)
+    return MLP(x[0].numel(), WIDTH, HIDDEN_LAYERS, 10, bias_last=bias)
+
+
+def decays(config, model):
+    """The parameter groups."""
+    features, last = SETTINGS[config.setting]
+    return [
+        {"params": model.backbone.parameters(), "weight_decay": features * config.lam},
+        {"params": model.head.parameters(), "weight_decay": last * config.lam},
+    ]
+
+
+def run(config, device="cpu"):
+    """NC1, trace-ratio NC1, NC2 (centered class means against the simplex ETF) and the error on the training images;
+    `step` is the epoch."""
+    generator = seed_everything(config.seed)
+    images = subset(load(config.data), (config.samples,) * 10)
+    x, y = images.x.to(device), images.y.to(device)
+    model = build(config, x).to(device)
+    optimizer = torch.optim.SGD(decays(config, model), lr=config.lr, momentum=0.9)
+    updates = ceil(len(x) / (config.batch_size or len(x)))
+    found = []
+
+    def record(step, model):
+        found.append(rows(measures(model, x, y), step=step // updates))
+
+    train(
+        model,
+        x,
+        y,
+        optimizer=optimizer,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        schedule=torch.optim.lr_scheduler.StepLR(optimizer, config.drop, 0.1),
+        generator=generator,
+        loss=config.loss,
+        evaluate=record,
+        evaluate_at=[updates * epoch for epoch in recorded(config.epochs)],
+    )
+    return pd.concat(found, ignore_index=True)
+
+
+def recorded(epochs):
+    """Epochs on a logarithmic scale, then on a linear one."""
+    return sorted({*log_steps(epochs, 8), *(round(epochs * i / 12) for i in range(13))})
+
+
+def measures(model, x, y):
+    """The metrics of the features of all images."""
+    accumulator = StatisticsAccumulator(10, model.head.weights[0].shape[1], device=x.device, scatter=True)
+    wrong = 0
+    for images, labels in zip(x.split(CHUNK), y.split(CHUNK), strict=True):
+        H = model.features(images)
+        accumulator.update(H, labels)
+        wrong += (model.head(H).argmax(1) != labels).sum()
+    stats = accumulator.compute().to("cpu")
+    return {
+        "nc1": metrics.nc1(stats),
+        "nc1_trace_ratio": metrics.nc1_trace_ratio(stats),
+        "nc2": metrics.nc2(stats.centered_means, "etf"),
+        "error": wrong / len(y),
+    }

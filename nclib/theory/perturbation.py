@@ -1,0 +1,268 @@
+"""Near collapse: features tied to given ones, Tirer, Huang & Niles-Weed 2023. Everything float64.
+
+K classes, N samples, n = N/K, rows are samples, Y one-hot (N, K). The model (their Eq. 2) is
+
+    f(W, H; H0) = 1/(2Kn) |H W^T - Y|^2 + lam_W/(2K) |W|^2 + lam_H/(2Kn) |H|^2 + beta/(2Kn) |H - H0|^2.
+
+The paper has classes of equal size; `solve`, `features` and `central_path` take any sizes, with n = N/K the mean one.
+c = sqrt(lam_W lam_H), s = sqrt(lam_H/lam_W), rho = (1 - c)/s, mu = 2 lam_H (1 - c). Statements without a source are
+derived, and verified numerically in tests/test_theory_perturbation.py.
+"""
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+
+from nclib.theory import _flow, _proximal
+from nclib.theory._inputs import _short, integer, positive
+from nclib.theory._moments import data, matrix, nonnegative, problems
+
+
+@dataclass(frozen=True)
+class Problem:
+    """K >= 2 classes of n samples, dimension d >= K, H0 near the global minimizer of Eq. 1 (f without its last term).
+
+    lam_W, lam_H > 0, beta >= 0; beta = 0 stands for the limit beta -> 0. c < 1: the minimizer is collapsed, with
+    orthogonal means of square norm rho (Theorem 2.1). c >= 1: it is 0. Raises ValueError for anything else.
+    """
+
+    num_classes: int
+    samples_per_class: int
+    dim: int
+    lam_W: float
+    lam_H: float
+    beta: float
+
+    def __post_init__(self):
+        K = integer("num_classes", self.num_classes, 2)
+        integer("samples_per_class", self.samples_per_class)
+        integer("dim", self.dim, K)
+        positive("lam_W", self.lam_W)
+        positive("lam_H", self.lam_H)
+        nonnegative("beta", self.beta)
+
+    @property
+    def c(self) -> float:
+        """sqrt(lam_W lam_H): collapse iff c < 1."""
+        return math.sqrt(self.lam_W * self.lam_H)
+
+    @property
+    def s(self) -> float:
+        """sqrt(lam_H/lam_W) = |w_k|/|hbar_k|."""
+        return math.sqrt(self.lam_H / self.lam_W)
+
+    @property
+    def rho(self) -> float:
+        """|hbar_k|^2 at the minimizer, (1 - c)/s, or 0."""
+        return max(0.0, 1 - self.c) / self.s
+
+    @property
+    def mu(self) -> float:
+        """2 lam_H (1 - c): largest at lam_H = 4/(9 lam_W), and 0 again at c = 1."""
+        return 2 * self.lam_H * max(0.0, 1 - self.c)
+
+    def collapsed(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(W (K, d), H (K n, d)), W = s Hbar, Hbar = sqrt(rho) times the first K rows of I_d (Theorem 2.1).
+
+        The global minimizer of Eq. 1 up to rotation, and the unique one of f for H0 = H, c < 1 (Corollary 2.2).
+        """
+        means = math.sqrt(self.rho) * torch.eye(self.num_classes, self.dim, dtype=torch.float64)
+        return self.s * means, means.repeat_interleave(self.samples_per_class, 0)
+
+    def _factors(self, order):
+        """(within in the span, within off it, means: fixed part, means: symmetric part, slope of a mean at c >= 1)."""
+        if order not in (None, 1):
+            raise ValueError(f"order must be None (exact) or 1 (the paper's Eq. 5), got {_short(order)}")
+        if order and not self.beta:
+            raise ValueError("order=1 expands in 1/beta and needs beta > 0, got beta = 0")
+
+        def f(rate):
+            return 1 - rate / self.beta if order else self.beta / (self.beta + rate) if rate else 1.0
+
+        if self.c < 1:
+            return f(self.s), f(self.lam_H), 1.0, f(2 * self.mu)
+        dead = f(self.lam_H - 1 / self.lam_W)
+        return f(self.lam_H), f(self.lam_H), dead, dead
+
+    def response(self, dH0, order=None) -> torch.Tensor:
+        """dH (K n, d), the derivative of the minimizer in H0 at H0 = H of `collapsed`, applied to dH0. O(K n d).
+
+        Within-class parts shrink by beta/(beta+s) in the span of the means, by beta/(beta+lam_H) off it. Of the means'
+        part M the symmetric part of R^T M, R the means' orthonormal frame, shrinks by beta/(beta+2 mu); the rest stays,
+        a motion along the minimizers of Eq. 1. order=1: each 1 - rate/beta, the paper's Eq. 5, meaningful for beta > s
+        only. At c >= 1: means by beta/(beta + lam_H - 1/lam_W), the within-class part by beta/(beta+lam_H).
+        Raises ValueError unless dH0 is (K n, d) and finite.
+        """
+        K, n, d = self.num_classes, self.samples_per_class, self.dim
+        dH0 = matrix("dH0", dH0)
+        if dH0.shape != (K * n, d):
+            raise ValueError(f"dH0 must have shape {(K * n, d)}, got {tuple(dH0.shape)}")
+        inside, outside, fixed, symmetric = self._factors(order)
+        M = dH0.reshape(K, n, d).mean(1)
+        dH = dH0 - M.repeat_interleave(n, 0)
+        dH[:, :K] *= inside
+        dH[:, K:] *= outside
+        M, B = fixed * M, M[:, :K]
+        M[:, :K] += (symmetric - fixed) / 2 * (B + B.T)
+        return dH + M.repeat_interleave(n, 0)
+
+    def block_spectrum(self, order=None) -> tuple[torch.Tensor, float]:
+        """(singular values (d n,) of an intra-class block F_kk, descending; the one of a rank-1 F_kk', k != k').
+
+        F is `response` as a matrix, in K x K blocks of size d n. Of F_kk: 1 (d-K times), beta/(beta+lam_H)
+        ((d-K)(n-1)), 1 - sigma (K-1), 1 - 2 sigma (once), beta/(beta+s) (K(n-1)), with sigma = mu/(beta+2 mu) that of
+        F_kk'. order=1 is Theorem 4.2: 1 - lam_H/beta, sigma = mu/beta, 1 - s/beta, in modulus.
+        """
+        K, n, d = self.num_classes, self.samples_per_class, self.dim
+        inside, outside, fixed, symmetric = self._factors(order)
+        sigma = (fixed - symmetric) / 2
+        values = [fixed, outside, fixed - sigma, symmetric, inside]
+        times = [d - K, (d - K) * (n - 1), K - 1, 1, K * (n - 1)]
+        spectrum = torch.tensor(values, dtype=torch.float64).abs().repeat_interleave(torch.tensor(times))
+        return spectrum.sort(descending=True).values, abs(sigma)
+
+    def _collapse(self):
+        if self.c >= 1:
+            raise ValueError(f"lam_W * lam_H must be < 1 for a law of collapse, got {self.c**2:g}")
+        return self
+
+    def attenuation(self) -> dict[str, float]:
+        """Metric of the minimizer over that of H0, to leading order in |H0 - collapsed H|, any beta.
+
+        "nc1": (beta/(beta+s))^2 whatever the noise; "nc1_trace_ratio": the same and (beta/(beta+lam_H))^2 in the
+        proportions K/d and 1-K/d of isotropic noise; "nc2": beta/(beta+2 mu). Raises ValueError at c >= 1.
+        """
+        inside, outside, _, symmetric = self._collapse()._factors(None)
+        a = self.num_classes / self.dim
+        return {"nc1": inside**2, "nc1_trace_ratio": a * inside**2 + (1 - a) * outside**2, "nc2": symmetric}
+
+    def depth_law(self, layers) -> float:
+        """(1 + s/beta)^(-2 layers): NC1 at the end of `layerwise` over NC1 of H0, near collapse."""
+        return self._collapse().attenuation()["nc1"] ** integer("layers", layers, 0)
+
+    def chain_law(self, layers) -> float:
+        """(1 + layers s/beta)^-2: NC1 at the end of `proximal_chain` over NC1 of H0, near collapse."""
+        L = integer("layers", layers, 0)
+        return (self.beta / (self.beta + L * self._collapse().s)) ** 2 if L else 1.0
+
+    def flow_rates(self) -> dict[str, float]:
+        """Rates r of the late decays e^(-r t) along the central path at c < 1: of nc1, nc1_trace_ratio and nc2.
+
+        The linearized flow has the rates s, lam_H (if d > K), 2 mu and 0.
+        """
+        tail = self.lam_H if self.dim > self.num_classes else self._collapse().s
+        return {"nc1": 2 * self._collapse().s, "nc1_trace_ratio": 2 * tail, "nc2": 2 * self.mu}
+
+    def radius(self, x0) -> tuple[float, float]:
+        """(x, factor) for H0 with orthogonal means of length x0 > 0, any radius, and small within-class noise.
+
+        The minimizer's means have length x, (lam_H + beta) x = lam_W x/(x^2 + lam_W)^2 + beta x0, and in-span noise
+        shrinks by beta/(beta + lam_H + x^2/(x^2 + lam_W)^2). x is the solution of least f.
+        """
+        x0 = torch.tensor([[positive("x0", x0)]], dtype=torch.float64)
+        w = solve(x0, torch.zeros(1, dtype=torch.int64), self.lam_W, self.lam_H, positive("beta", self.beta)).abs()
+        x = float(features(w, x0, torch.zeros(1, dtype=torch.int64), self.lam_H, self.beta))
+        return x, self.beta / (self.beta + self.lam_H + (x / (x**2 + self.lam_W)) ** 2)
+
+
+def monotone_beta(lam_W, lam_H) -> float:
+    """max(0, 1/(2 lam_W) - lam_H): beyond it NC1~ = tr Sigma_W/tr Sigma_B falls from H0 to every stationary point of f.
+
+    Corollary 3.2 with its constant made explicit, for any H0 with Sigma_W, Sigma_B != 0; equal class sizes.
+    """
+    return max(0.0, 1 / (2 * positive("lam_W", lam_W)) - nonnegative("lam_H", lam_H))
+
+
+def solve(H0, y, lam_W, lam_H, beta) -> torch.Tensor:
+    """W (K, d) of the minimizer of f(W, H; H0); (B, K, d) if lam_W, lam_H or beta is (B,), on the device of H0.
+
+    H0 (N, d), y (N,) integers 0..K-1, every class present; lam_W > 0, lam_H >= 0, beta >= 0, lam_H + beta > 0. H is
+    eliminated: after one pass over H0 the cost does not depend on N. |gradient of K min_H f| < 1e-10 in every problem
+    (or its rounding, for features of a huge scale; a RuntimeWarning says so if neither is reached).
+
+    Which minimizer: W = 0 and worse points can be stationary, so the lowest of three starts made from H0 is descended
+    from, and where `global_margin` does not certify the result the others are compared too: W is the global minimizer
+    where the margin is >= 0, else the lowest point found. Deterministic. Raises ValueError for bad arguments.
+    """
+    moments, V, bare = problems(H0, y, lam_W, lam_H, beta)
+    W, norm = _proximal.best(moments)
+    worst, failed = float(norm.max()), int((norm > 1e-10).sum())
+    if failed:
+        warnings.warn(f"{failed} of {len(W)} problems stopped at a gradient up to {worst:.1e}", RuntimeWarning, 2)
+    W = W @ V.mT
+    return W[0] if bare else W
+
+
+def features(W, H0, y, lam_H, beta) -> torch.Tensor:
+    """H (N, d), argmin over H of f(W, H; H0): a H0 + (Y - a H0 W^T)(W W^T + b)^-1 W, b = lam_H + beta, a = beta/b."""
+    H0, y, counts = data(H0, y)
+    W, beta = matrix("W", W).to(H0.device), nonnegative("beta", beta)
+    b = nonnegative("lam_H", lam_H) + beta
+    if W.shape != (len(counts), H0.shape[1]):
+        raise ValueError(f"W must have shape {(len(counts), H0.shape[1])}, got {tuple(W.shape)}")
+    if not b:
+        raise ValueError("lam_H + beta must be > 0, got 0")
+    H1 = beta / b * H0
+    E = torch.nn.functional.one_hot(y, len(counts)) - H1 @ W.mT
+    return H1 + torch.linalg.solve(W @ W.mT + b * torch.eye(len(W), dtype=W.dtype, device=W.device), E.mT).mT @ W
+
+
+def global_margin(W, H0, y, lam_W, lam_H, beta) -> torch.Tensor:
+    """lam_W - sigma_max(H W^T - Y)^2 / (n (lam_H + beta)), H = features(W): () or (B,), shapes as in `solve`.
+
+    A stationary W with margin >= 0 is a global minimizer, in every dimension. For with X = H H^T (N, N) and F the
+    fidelity tr((X^1/2 X0 X^1/2)^1/2), eliminating W and the rotation of H leaves n lam_W/2 tr(Y^T (X + n lam_W)^-1 Y)
+    + (lam_H + beta)/2 tr X - beta F(X, H0 H0^T), convex in X, and the margin is the sign of its dual variable.
+    Conversely a local minimizer has margin >= 0 if a direction is left that neither H0 nor W uses. And with equal class
+    sizes margin >= 0 gives tr Sigma_W/tr Sigma_B of H < that of H0 at every beta > 0: Corollary 3.2 with no constant.
+    """
+    moments, V, bare = problems(H0, y, lam_W, lam_H, beta)
+    W = torch.as_tensor(W, dtype=torch.float64, device=V.device)
+    if W.shape[-2:] != (len(moments.P), len(V)) or (W.ndim == 3 and len(W) != len(moments.a)):
+        raise ValueError(f"W must have shape {(len(moments.P), len(V))}, one for each problem, got {tuple(W.shape)}")
+    point = _proximal.at(moments, (W @ V).expand(len(moments.a), -1, -1))
+    margin = torch.linalg.eigvalsh(_proximal.excess(moments, point))[:, 0]
+    return margin[0] if bare else margin
+
+
+def proximal_chain(H0, y, lam_W, lam_H, beta, layers) -> torch.Tensor:
+    """(layers + 1, N, d): H_0..H_L of min f's first three terms at (W, H_L) + beta/(2Kn) sum_l |H_l - H_(l-1)|^2.
+
+    Layers trained together: H_L minimizes f with beta/L, and H_l = H_0 + (l/L)(H_L - H_0), exactly.
+    """
+    L, beta = integer("layers", layers), positive("beta", beta)
+    H0 = matrix("H0", H0)
+    H = features(solve(H0, y, lam_W, lam_H, beta / L), H0, y, lam_H, beta / L)
+    return torch.stack([torch.lerp(H0, H, l / L) for l in range(L + 1)])
+
+
+def layerwise(H0, y, lam_W, lam_H, beta, layers) -> torch.Tensor:
+    """(layers + 1, N, d): H_l is the minimizer of f tied to H_(l-1). Layers trained one after the other (Section 3)."""
+    H = [matrix("H0", H0)]
+    for _ in range(integer("layers", layers)):
+        H.append(features(solve(H[-1], y, lam_W, lam_H, beta), H[-1], y, lam_H, beta))
+    return torch.stack(H)
+
+
+def central_path(H0, y, lam_W, lam_H, times, *, rtol=1e-11) -> pd.DataFrame:
+    """The flow dH/dt = -Kn grad L(H), L = min_W f at beta = 0 (Eq. 4), at the given times: one row each.
+
+    Columns: time; nc1, nc1_trace_ratio, nc2 of the centered means, as in `nclib.metrics`; within = tr Sigma_W and
+    between = tr Sigma_B (Eq. 3); mean_square = mean_k |hbar_k|^2; log_slope = d/dt log nc1_trace_ratio in closed form,
+    -2 tr(W Sigma_W W^T)/within - (2/K) tr(C X (I+X)^-2 C)/between for equal sizes, C = I - 11^T/K and
+    X = Hbar (K Sigma_W + lam_W I)^-1 Hbar^T: always < 0 (Theorem 3.1); NaN without within-class variation.
+
+    It integrates the class means and a factor of Sigma_W, which follow an ODE of their own: the cost does not depend on
+    N. Explicit (DOP853): steps are about 1/max(1/lam_W, lam_H). lam_W > 0, lam_H >= 0; times finite, ascending, >= 0.
+    Raises ValueError for bad arguments.
+    """
+    H0, y, counts = data(H0, y)
+    lam_W, lam_H, rtol = positive("lam_W", lam_W), nonnegative("lam_H", lam_H), positive("rtol", rtol)
+    t = torch.as_tensor(times, dtype=torch.float64).cpu()
+    if t.ndim != 1 or not len(t) or not t.isfinite().all() or t[0] < 0 or (t.diff() <= 0).any():
+        raise ValueError(f"times must be a non-empty ascending sequence of finite numbers >= 0, got {_short(times)}")
+    H0, y, counts = H0.cpu(), y.cpu(), counts.cpu()
+    return _flow.path(*_flow.reduced(H0, counts, y), counts, lam_W, lam_H, t.numpy(), rtol)
