@@ -70,11 +70,11 @@ def rates(table, paper=None):
             mean = law.groupby("depth")["ratio"].mean()
             axis.plot(mean.index, mean, **THEORY)
         axis.set(
-            xlabel="number of linear layers $M$", title="with a bias (ETF)" if bias else "no bias (OF)", ylim=(0, 7)
+            xlabel="number of linear layers $M$", title="with a bias (ETF)" if bias else "no bias (OF)", ylim=(0, 9)
         )
     axes[0, 0].set_ylabel(r"fitted rate / $\lambda$")
     for axis in axes.flat:
-        axis.legend(loc="center", bbox_to_anchor=(0.5, 0.78), ncols=2, frameon=False)
+        axis.legend(loc="upper center", ncols=3, frameon=False, columnspacing=1, handletextpad=0.2)
     return made
 
 

@@ -38,7 +38,7 @@ def log_slope(means, F, W):
 
 def measure(time, means, F, counts, slope):
     N = counts.sum()
-    spread = counts.double() / N * F.square().sum() * N  # only its sum is read: the flow pools the classes
+    spread = counts * F.square().sum()  # only its sum is read: the flow pools the classes
     stats = ClassStatistics(counts, means, spread, N * F.mT @ F)
     C = stats.centered_means
     return {

@@ -160,20 +160,46 @@ def starts(p):
     return torch.stack([ridge, shrunk, (U * w) @ VT])
 
 
+def escape(p, v, turn):
+    """W moved along the negative eigenvectors of `excess`, each in its own feature direction of least variance.
+
+    Where H0 leaves a direction free, and W does not use it, the value falls: every start lies in the span of H0, where
+    descent would stay. K directions, counted from number `turn`.
+    """
+    x, E = torch.linalg.eigh(excess(p, v))
+    K, d = v.W.shape[1:]
+    columns = (torch.arange(min(K, d), device=x.device) + turn) % d
+    D = torch.zeros_like(v.W)
+    D[:, :, columns] = (E * (x < 0)[:, None])[:, :, : len(columns)]
+    return v.W + line_search(p, v, D)[0] * D
+
+
 def best(p):
-    """(W, |gradient|): from the lowest start, and from the others too where the result is not certified as global.
+    """(W, |gradient|): from the lowest start; where that is not certified as global, from the others and by `escape`.
 
     The others get RACE turns, in which all but the slowest problems finish; those below by then go on.
     """
     candidates = starts(p)
     order = torch.stack([at(p, W).value.flatten() for W in candidates]).argsort(0)
-    rows = torch.arange(order.shape[1], device=order.device)
-    W, norm = minimize(p, candidates[order[0], rows])
-    rows = rows[torch.linalg.eigvalsh(excess(p, at(p, W)))[:, 0] < -1e-9 * p.lam_W.flatten()]
-    for number in order[1:, rows] if len(rows) else ():
+    everyone = torch.arange(order.shape[1], device=order.device)
+    W, norm = minimize(p, candidates[order[0], everyone])
+
+    def uncertified():
+        return everyone[torch.linalg.eigvalsh(excess(p, at(p, W)))[:, 0] < -1e-9 * p.lam_W.flatten()]
+
+    def take(rows, other):
+        """Descend from those of `other` that are below W; whether any was."""
         q = p.keep(rows)
-        other, _ = minimize(q, candidates[number, rows], RACE)
         lower = (at(q, other).value < at(q, W[rows]).value - 1e-12).flatten()
         if lower.any():
             W[rows[lower]], norm[rows[lower]] = minimize(q.keep(lower), other[lower])
+        return bool(lower.any())
+
+    rows = uncertified()
+    for number in order[1:, rows] if len(rows) else ():
+        take(rows, minimize(p.keep(rows), candidates[number, rows], RACE)[0])
+    for turn in range(W.shape[1]):
+        rows = uncertified()
+        if not len(rows) or not take(rows, escape(p.keep(rows), at(p.keep(rows), W[rows]), turn)):
+            break
     return W, norm
