@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nclib import data, results
-from nclib.experiments.dang2023 import balanced, direct, imbalanced, network, prediction, verdicts
+from nclib.experiments.dang2023 import balanced, direct, imbalanced, narrow, network, prediction, verdicts
 from nclib.plotting import imbalanced as imbalanced_figures
 from nclib.plotting import linear
 from nclib.statistics import ClassStatistics
@@ -260,3 +260,20 @@ def test_figures_and_claims_of_the_smoke_profile(study, store):
     assert [axis.get_title() for axis in both.axes] == [""] * 4 + ["paper scale"] * 4
     assert len(linear.network_curves(rows, archived).axes) == 4
     plt.close("all")
+
+
+def test_value_narrow_layers_keep_the_largest_class():
+    """One dimension, classes of 8, 4, 2, 2 samples: |w|^2 = sqrt(n lam_H / lam_W) - N lam_H of the largest alone."""
+    config = direct.Config((8, 4, 2, 2), width=1, depth=1, bias=False, lam=5e-3, steps=4000, std=0.8, seeds=(0, 1))
+    ends = results.indexed(table(config, direct).query("step == 4000 and source == 'measured'"), "length_w")
+    lengths = ends.pivot_table(index="i", columns="seed", values="value").to_numpy()
+    assert lengths[0] == pytest.approx([(8**0.5 - 16 * 5e-3) ** 0.5] * 2, rel=1e-4)
+    assert (lengths[1:] < 1e-4).all()
+
+
+def test_law_narrow_study_judges_both_geometries_and_both_frames(store):
+    judged = narrow.claims(results.table(narrow, "smoke"))
+    assert [row["id"].split(".")[1:3] for row in judged] == [["imbalanced", "narrow"]] * 2 + [
+        ["balanced", frame] for frame in ("of", "of", "etf", "etf")
+    ]
+    assert {row["verdict"] for row in judged} == {"not at this scale"}

@@ -211,9 +211,9 @@ def test_law_rotation_permutation_and_spare_dimensions():
     H0, y = normal(12, 5), labels(3, 4)
     Q = torch.linalg.qr(normal(60, 60, seed=1)).Q[:5]
     order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
-    W = solve(H0, y, 0.1, 0.2, 5.0)
-    assert global_margin(W, H0, y, 0.1, 0.2, 5.0) > 0
-    torch.testing.assert_close(solve((H0 @ Q)[order], y[order], 0.1, 0.2, 5.0), W @ Q, rtol=0, atol=1e-9)
+    W = solve(H0, y, 0.1, 0.2, 30.0)
+    assert global_margin(W, H0, y, 0.1, 0.2, 30.0) > 0
+    torch.testing.assert_close(solve((H0 @ Q)[order], y[order], 0.1, 0.2, 30.0), W @ Q, rtol=0, atol=1e-9)
 
 
 def test_law_spare_dimensions_can_lower_the_minimum():

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from nclib.models.linear_head import LinearHead, positive
 from nclib._device import torch_device
+from nclib.models.linear_head import LinearHead, positive
 
 
 class UnconstrainedFeatures(nn.Module):

@@ -35,6 +35,23 @@ def length_panel(axis, rows, metric):
     axis.minorticks_off()
 
 
+def widths(table, *, counts):
+    """|w_k| of each class against the width of the layers, measured (all seeds) and predicted, a panel a depth."""
+    entries = indexed(table[table["counts"] == counts], "length_w")
+    depths = sorted(entries["depth"].unique())
+    made, axes = figure(1, len(depths), sharey=True, height=3.4)
+    for axis, depth in zip(axes.flat, depths, strict=True):
+        for k, part in entries[entries["depth"] == depth].groupby("i"):
+            ours, law = part[part["source"] == "measured"], part[part["source"] == "theory"]
+            label = f"$n_{k + 1} = {counts[k]}$"
+            axis.plot(ours["width"], ours["value"], MARKERS[k], color=PALETTE[k], label=label, clip_on=False)
+            axis.hlines(law["value"], law["width"] - 0.3, law["width"] + 0.3, colors="black", linestyles="--")
+        axis.set(xlabel="width $d$ of every layer", title=f"$M = {depth}$", xticks=sorted(entries["width"].unique()))
+    axes[0, 0].set_ylabel("length of $w_k$ (row of $P$)")
+    axes[0, 0].legend(loc="upper left", ncols=2, frameon=False)
+    return made
+
+
 def layers(table, *, depths=(3, 6)):
     """The K largest singular values of each layer, measured (all seeds) and predicted."""
     depths = [M for M in depths if M in set(table["depth"])] or [max(table["depth"])]

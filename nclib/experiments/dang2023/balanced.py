@@ -106,6 +106,6 @@ def claims(table):
     ratio = (rates["measured"] / rates["theory"]).tolist() or [float("nan")]
     return [
         *judged,
-        verdicts.decide(BIAS, verdicts.worst(direct, "bias_error"), met=met),
+        judge(BIAS, verdicts.worst(direct, "bias_error"), met=met),
         judge(BIAS_RATE, ratio, met=met),
     ]

@@ -46,15 +46,15 @@ def run(config, device="cpu"):
     for each layer m ("W1", "W2", ...) the singular values of W_m and the errors of W_M ... W_m and its input.
     Theory: the rates, the geometry, the singular values."""
     c, lams = config, [config.lam] * config.depth
-    problem = {"counts": c.counts, "weight_decays": lams, "lam_H": c.lam, "bias": c.bias}
-    target = deep_linear.mse_minimizer(**problem, width=c.width)
+    problem = {"counts": c.counts, "weight_decays": lams, "lam_H": c.lam, "bias": c.bias, "width": c.width}
+    target = deep_linear.mse_minimizer(**problem)
     y = torch.repeat_interleave(torch.arange(len(c.counts)), torch.tensor(c.counts)).to(device)
     found = []
 
     def record(step, state):
         for s, seed in enumerate(c.seeds):
             W, H, b = [layer[s] for layer in state.W], state.H[s], state.b[s]
-            stats, P = ClassStatistics.from_features(H, y, len(c.counts)), prediction.product(W)
+            stats, P = ClassStatistics.from_features(H, y, len(c.counts), scatter=True), prediction.product(W)
             gap = loss(W, H, b, y, c.lam) - target.loss
             curves = prediction.errors(stats, P, target) | {"loss_gap": gap}
             if c.bias:
@@ -104,7 +104,7 @@ def by_layer(W, H, y, problem, **at):
         yield rows({"singular_value": torch.linalg.svdvals(W[m - 1])[:K]}, layer=f"W{m}", **at)
         if m > 1:
             H = H @ W[m - 2].T
-            stats, target = ClassStatistics.from_features(H, y, K), partial_target(problem, m)
+            stats, target = ClassStatistics.from_features(H, y, K, scatter=True), partial_target(problem, m)
             yield rows(prediction.errors(stats, prediction.product(W[m - 1 :]), target), layer=f"W{m}", **at)
 
 
@@ -150,7 +150,7 @@ def predicted(target, problem, config):
     """The theory rows, for each seed the same."""
     law = {f"rate_{name}": rate for name, rate in rates(target, config).items()}
     values = prediction.predicted_geometry(target) | law | {"loss": target.loss}
-    sv = deep_linear.layer_singular_values(**problem, width=config.width)
+    sv = deep_linear.layer_singular_values(**problem)
     for seed in config.seeds:
         at = {"step": config.steps, "seed": seed, "source": "theory"}
         yield rows(values, **at)

@@ -120,12 +120,12 @@ def claims(table):
         chosen = networks[(networks["depth"] == 1) == depth_one]
         judged += verdicts.network(net, chosen) if len(chosen) else []
     met = verdicts.done(direct)
-    judged.append(verdicts.decide(ORDER["w"], verdicts.order(direct, "length_w", 1), met=met))
-    judged.append(verdicts.decide(ORDER["h"], verdicts.order(direct, "length_h", -1), met=met))
+    judged.append(judge(ORDER["w"], verdicts.order(direct, "length_w", 1), met=met))
+    judged.append(judge(ORDER["h"], verdicts.order(direct, "length_h", -1), met=met))
     if len(networks):
         met = verdicts.trained(networks)
-        judged.append(verdicts.decide(NET_ORDER["w"], verdicts.order(networks, "length_w", 1), met=met))
-        judged.append(verdicts.decide(NET_ORDER["h"], verdicts.order(networks, "length_h", -1), met=met))
+        judged.append(judge(NET_ORDER["w"], verdicts.order(networks, "length_w", 1), met=met))
+        judged.append(judge(NET_ORDER["h"], verdicts.order(networks, "length_h", -1), met=met))
     theirs = verdicts.part(table, "network", scale="authors-imbalanced")
     met = verdicts.trained(theirs)
     pairs = verdicts.paired(theirs, "authors_nc3_WH")

@@ -203,9 +203,7 @@ def claims(table):
     """The verdicts on a table of `runs`."""
     nets = {layerwise: networks(table, layerwise) for layerwise in (True, False)}
     fitted = bool((table[table["metric"] == "error"]["value"] <= 0.01).all())
-    judged = [
-        judge(claim, successive(nets[True], metric)[:, 1:].max(1), met=fitted) for metric, claim in FALLS.items()
-    ]
+    judged = [judge(claim, successive(nets[True], metric)[:, 1:].max(1), met=fitted) for metric, claim in FALLS.items()]
     judged += [judge(GEOMETRIC[mode], correlations(rows), met=fitted) for mode, rows in nets.items()]
     judged += [judge(EVEN[mode], evenness(rows), met=fitted) for mode, rows in nets.items()]
 

@@ -80,15 +80,15 @@ def run(config, device="cpu"):
 
 def fit(config, model, x, y, generator):
     """The trained model."""
-    fused = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.lam, fused=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.lam, fused=True)
     train(
         model,
         x,
         y,
-        optimizer=fused,
+        optimizer=optimizer,
         epochs=config.epochs,
         batch_size=config.batch_size,
-        schedule=torch.optim.lr_scheduler.StepLR(fused, max(1, 3 * config.epochs // 4), 0.1),
+        schedule=torch.optim.lr_scheduler.StepLR(optimizer, max(1, 3 * config.epochs // 4), 0.1),
         generator=generator,
     )
     return model

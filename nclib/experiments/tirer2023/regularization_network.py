@@ -19,7 +19,7 @@ from nclib.statistics import StatisticsAccumulator
 from nclib.training import log_steps, seed_everything, train
 
 VERSION = 1
-HIDDEN_LAYERS, WIDTH, CHUNK = 3, 64, 2000
+HIDDEN_LAYERS, WIDTH, CHUNK = 2, 64, 2000
 SETTINGS = {
     "baseline": (1.0, 1.0),
     "2x last layer": (1.0, 2.0),
@@ -31,11 +31,13 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Config:
-    """One network: ResNet-18 on CIFAR-10, else an MLP of three hidden layers of 64. samples: images a class, the first
-    of each. setting: one of SETTINGS, the factors of `lam` (below the last layer, at the last layer)."""
+    """One network. model: "resnet18", or an MLP of two hidden layers of 64 with or without batch normalization, "mlp-bn"
+    and "mlp". samples: images a class, the first of each. setting: one of SETTINGS, the factors of `lam` (below the
+    last layer, at the last layer)."""
 
     data: str
     samples: int
+    model: str
     loss: str
     lam: float
     setting: str
@@ -48,7 +50,7 @@ class Config:
 
 def needs_gpu(config):
     """Whether a CPU would take days."""
-    return config.data == "cifar10"
+    return config.model == "resnet18"
 
 
 def data(config):
@@ -59,9 +61,9 @@ def data(config):
 def build(config, x):
     """The network, from torch's global generator: the same for all settings."""
     bias = config.loss == "cross-entropy"
-    if config.data == "cifar10":
-        return ResNet18(10, bias_last=bias)
-    return MLP(x[0].numel(), WIDTH, HIDDEN_LAYERS, 10, bias_last=bias)
+    if config.model == "resnet18":
+        return ResNet18(10, bias_last=bias, in_channels=x.shape[1])
+    return MLP(x[0].numel(), WIDTH, HIDDEN_LAYERS, 10, batch_norm=config.model == "mlp-bn", bias_last=bias)
 
 
 def decays(config, model):

@@ -1,0 +1,60 @@
+"""Five settings of weight decay: NC1 and NC2 against epochs, and the change that each setting makes in the end."""
+
+import numpy as np
+
+from nclib.plotting import MARKERS, PALETTE, figure, seed_band
+
+SETTINGS = ["baseline", "2x last layer", "2x features", "0 last layer", "0 features"]
+LABELS = {name: name.replace("2x", "2×") for name in SETTINGS}
+MODELS = {"mlp-bn": "MLP with batch norm", "mlp": "MLP", "resnet18": "ResNet-18"}
+LOSSES = {"mse": "MSE", "cross-entropy": "CE"}
+SYMBOL = {"nc1": "NC1", "nc2": "NC2"}
+
+
+def groups(table, paper=None):
+    """{title: rows} for each network, base decay and loss; the archived ones follow."""
+    found = {}
+    for rows in (table, paper):
+        if rows is None or len(rows) == 0:
+            continue
+        for (model, lam, loss), part in rows.groupby(["model", "lam", "loss"], sort=False):
+            found[f"{MODELS[model]}, {LOSSES[loss]}, $\\lambda = {lam:g}$"] = part
+    return found
+
+
+def curves(table, paper=None):
+    """NC1 and NC2 against epochs for the five settings: networks with batch norm, a row for each loss."""
+    normed = {title: rows for title, rows in groups(table, paper).items() if rows["model"].iloc[0] != "mlp"}
+    made, axes = figure(len(normed), 2, height=3.0 * len(normed) + 0.5, sharex="row")
+    for row, (title, rows) in zip(axes, normed.items(), strict=True):
+        for axis, (metric, symbol) in zip(row, SYMBOL.items(), strict=True):
+            for s, setting in enumerate(SETTINGS):
+                part = rows[(rows["metric"] == metric) & (rows["setting"] == setting) & (rows["step"] > 0)]
+                seed_band(axis, part, "step", label=LABELS[setting], index=s)
+            axis.set(xlabel="epoch", ylabel=symbol)
+        row[0].set_title(title, loc="left")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    made.legend(handles, labels, loc="outside upper center", ncols=3)
+    return made
+
+
+def effects(table, paper=None, *, metric="nc1"):
+    """The final value over the baseline's of the same seed: markers for seeds, bars for their geometric mean."""
+    found = groups(table, paper)
+    made, axes = figure(-(-len(found) // 2), 2, height=2.4 * -(-len(found) // 2) + 0.2, sharex=True, sharey=True)
+    changed = SETTINGS[1:]
+    for axis, (title, rows) in zip(axes.flat, found.items(), strict=True):
+        last = rows[(rows["metric"] == metric) & (rows["step"] == rows["step"].max())]
+        wide = np.log(last.pivot(index="seed", columns="setting", values="value"))
+        ratio = wide.sub(wide["baseline"], axis=0)
+        for s, setting in enumerate(changed):
+            style = {"color": PALETTE[s + 1], "marker": MARKERS[s + 1], "linestyle": "none", "markersize": 6}
+            axis.barh(s, np.exp(ratio[setting].mean()) - 1, left=1, color=PALETTE[s + 1], alpha=0.35)
+            axis.plot(np.exp(ratio[setting]), [s] * len(ratio), **style)
+        axis.axvline(1, color="black", linewidth=0.8)
+        axis.set(xscale="log", title=title)
+        axis.set_yticks(range(len(changed)), [LABELS[setting] for setting in changed])
+        axis.set_ylim(len(changed) - 0.5, -0.5)
+    for axis in axes[-1]:
+        axis.set_xlabel(f"{SYMBOL[metric]} / {SYMBOL[metric]} of the baseline")
+    return made
