@@ -19,7 +19,7 @@ def _configs(study, profile, seed):
     from nclib import results
 
     module = results.study(study)
-    return module, module.runs(profile, **({} if seed is None else {"seed": seed}))
+    return module, results.configs(module, profile, seed=seed)
 
 
 @app.command()

@@ -16,6 +16,7 @@ import dataclasses
 import hashlib
 import importlib
 import json
+import math
 import os
 import shutil
 import sys
@@ -198,15 +199,34 @@ def get(config, device="auto", root=None):
     return table
 
 
+def configs(study, profile, **overrides):
+    """The configs of a study. An override is a number > 0, a list of such numbers or text; None leaves it to the profile.
+
+    Raises ValueError for an unknown profile, a seed that is not a whole number from 0 on, and other bad overrides.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    for name, value in given.items():
+        if name == "seed":
+            if not isinstance(value, int) or not 0 <= value < 2**31:
+                raise ValueError(f"seed = {value!r}: must be a whole number from 0 to {2**31 - 1}")
+        elif not isinstance(value, str):
+            numbers = list(value) if isinstance(value, (list, tuple)) else [value]
+            if not numbers or not all(isinstance(v, (int, float)) and 0 < v < math.inf for v in numbers):
+                raise ValueError(f"{name} = {value!r}: must be a number > 0 or a list of numbers > 0")
+    choose(profile, dict.fromkeys(PROFILES))
+    return study.runs(profile, **given)
+
+
 def table(study, profile="laptop", device="auto", **overrides):
     """The runs of a study as one table, in their order, each row with the fields of its config as further columns.
 
-    Overrides that are None are left to the profile. Runs of profile `paper` are stored in the archive. Raises
-    MissingRun, with the command and what it costs, where such a run is neither stored nor possible here.
+    Overrides are those of `configs`. Runs of profile `paper` are stored in the archive. Raises MissingRun, with the
+    command and what it costs, where such a run is neither stored nor possible here.
     """
-    configs = study.runs(profile, **{name: value for name, value in overrides.items() if value is not None})
     tables = []
-    for config in tqdm(configs, desc=study.__name__.removeprefix("nclib.experiments."), disable=None):
+    for config in tqdm(
+        configs(study, profile, **overrides), desc=study.__name__.removeprefix("nclib.experiments."), disable=None
+    ):
         try:
             tables.append(_with_fields(get(config, device, root_for(profile)), config))
         except MissingRun as reason:
@@ -219,7 +239,7 @@ def archived(study, profile="paper", **overrides):
     """`table` of those runs alone that are archived: empty where none is. Runs nothing."""
     found = [
         _with_fields(stored, config)
-        for config in study.runs(profile, **overrides)
+        for config in configs(study, profile, **overrides)
         if (stored := _load(archive_folder() / experiment(config)[1] / key(config))) is not None
     ]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=SCHEMA)

@@ -137,6 +137,14 @@ def test_archived_paper_runs_are_read_without_a_gpu():
     ("call", "message"),
     [
         (lambda: results.table(toy.module, "huge"), "profile = 'huge': must be one of smoke, laptop, paper"),
+        (lambda: results.table(toy.module, "smoke", seed=-1), "seed = -1: must be a whole number from 0"),
+        (lambda: results.table(toy.module, "smoke", seed="x"), "seed = 'x': must be a whole number from 0"),
+        (lambda: results.table(toy.module, "smoke", base=0), "base = 0: must be a number > 0"),
+        (lambda: results.table(toy.module, "smoke", base=[]), r"base = \[\]: must be a number > 0"),
+        (
+            lambda: results.table(toy.module, "smoke", base=[2, float("nan")]),
+            r"base = \[2, nan\]: must be a number > 0",
+        ),
         (lambda: results.get(toy.Config(), "tpu"), "device = 'tpu': must be auto, cpu or cuda"),
         (lambda: results.study("dang2023.nothing"), "experiment = 'dang2023.nothing': must be one of dang2023"),
         (lambda: results.key(toy.Config(base=float("nan"))), "not JSON compliant"),
