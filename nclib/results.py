@@ -200,7 +200,7 @@ def get(config, device="auto", root=None):
 
 
 def configs(study, profile, **overrides):
-    """The configs of a study. An override is a number > 0, a list of such numbers or text; None leaves it to the profile.
+    """The configs of a study. An override is a number > 0, a list of them or text; None leaves it to the profile.
 
     Raises ValueError for an unknown profile, a seed that is not a whole number from 0 on, and other bad overrides.
     """

@@ -226,6 +226,16 @@ def test_law_spare_dimensions_can_lower_the_minimum():
     assert loss[1] < loss[0] - 1e-4
 
 
+@pytest.mark.parametrize(("K", "n", "d"), [(4, 1, 12), (3, 2, 30), (2, 1, 9)])
+def test_law_spare_dimensions_certify_every_solution(K, n, d):
+    """Every local minimizer that leaves a direction free is global: so no start may end with a negative margin."""
+    beta, lam_H = torch.logspace(-3, 1, 9).double().repeat(2), torch.tensor([0.0, 0.3]).double().repeat_interleave(9)
+    for scale in (1, 0.01):
+        H0, y = normal(K * n, d, seed=K, scale=scale), labels(K, n)
+        margin = global_margin(solve(H0, y, 0.05, lam_H, beta), H0, y, 0.05, lam_H, beta)
+        assert (margin > -1e-9).all()
+
+
 def test_law_identities_at_the_minimizer():
     H0, y = normal(20, 6), labels(4, 5)
     W = solve(H0, y, 0.1, 0.2, 0.5)

@@ -54,7 +54,8 @@ def ratios(table):
     axes[0, 1].set(xlabel="layer $l$", title="model, layer by layer")
     for axis in axes.flat:
         axis.axhline(1, color="gray", linewidth=0.8)
-        axis.legend()
+        axis.set_ylim(bottom=0)
+        axis.legend(loc="lower left")
     return made
 
 

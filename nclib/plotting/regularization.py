@@ -1,12 +1,13 @@
 """Five settings of weight decay: NC1 and NC2 against epochs, and the change that each setting makes in the end."""
 
 import numpy as np
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
 from nclib.plotting import MARKERS, PALETTE, figure, seed_band
 
 SETTINGS = ["baseline", "2x last layer", "2x features", "0 last layer", "0 features"]
 LABELS = {name: name.replace("2x", "2×") for name in SETTINGS}
-MODELS = {"mlp-bn": "MLP with batch norm", "mlp": "MLP", "resnet18": "ResNet-18"}
+MODELS = {"mlp-bn": "MLP, BN", "mlp": "MLP", "resnet18": "ResNet-18"}
 LOSSES = {"mse": "MSE", "cross-entropy": "CE"}
 SYMBOL = {"nc1": "NC1", "nc2": "NC2"}
 
@@ -30,7 +31,7 @@ def curves(table, paper=None):
         for axis, (metric, symbol) in zip(row, SYMBOL.items(), strict=True):
             for s, setting in enumerate(SETTINGS):
                 part = rows[(rows["metric"] == metric) & (rows["setting"] == setting) & (rows["step"] > 0)]
-                seed_band(axis, part, "step", label=LABELS[setting], index=s)
+                seed_band(axis, part, "step", label=LABELS[setting], index=s, log=metric == "nc1")
             axis.set(xlabel="epoch", ylabel=symbol)
         row[0].set_title(title, loc="left")
     handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -53,6 +54,9 @@ def effects(table, paper=None, *, metric="nc1"):
             axis.plot(np.exp(ratio[setting]), [s] * len(ratio), **style)
         axis.axvline(1, color="black", linewidth=0.8)
         axis.set(xscale="log", title=title)
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 1.2, 1.5, 2, 3, 4, 6, 8)))
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.xaxis.set_major_formatter(FormatStrFormatter("%g"))
         axis.set_yticks(range(len(changed)), [LABELS[setting] for setting in changed])
         axis.set_ylim(len(changed) - 0.5, -0.5)
     for axis in axes[-1]:

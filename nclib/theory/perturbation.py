@@ -180,12 +180,13 @@ def solve(H0, y, lam_W, lam_H, beta) -> torch.Tensor:
     """W (K, d) of the minimizer of f(W, H; H0); (B, K, d) if lam_W, lam_H or beta is (B,), on the device of H0.
 
     H0 (N, d), y (N,) integers 0..K-1, every class present; lam_W > 0, lam_H >= 0, beta >= 0, lam_H + beta > 0. H is
-    eliminated: after one pass over H0 the cost does not depend on N. |gradient of K min_H f| < 1e-10 in every problem
-    (or its rounding, for features of a huge scale; a RuntimeWarning says so if neither is reached).
+    eliminated: after one pass over H0 the cost does not depend on N. |gradient of K min_H f| < 1e-10 in every problem;
+    a RuntimeWarning tells of others, as where the rounding of features above about 1e4 does not allow it.
 
     Which minimizer: W = 0 and worse points can be stationary, so the lowest of three starts made from H0 is descended
-    from, and where `global_margin` does not certify the result the others are compared too: W is the global minimizer
-    where the margin is >= 0, else the lowest point found. Deterministic. Raises ValueError for bad arguments.
+    from, and where `global_margin` does not certify the result the others are compared too, and directions that H0
+    leaves free are tried: W is the global minimizer where the margin is >= 0, else the lowest point found.
+    Deterministic. Raises ValueError for bad arguments.
     """
     moments, V, bare = problems(H0, y, lam_W, lam_H, beta)
     W, norm = _proximal.best(moments)

@@ -20,12 +20,12 @@ REGIMES = {
     "strong": {"model": "mlp", "lam": 1e-2, "lr": 0.02},
     "resnet18": {"model": "resnet18", "lam": 5e-4, "lr": 0.05},
 }
-# Without batch normalization the MLP fits the digits with cross-entropy but hardly collapses in a thousand steps.
+# Without batch normalization and with cross-entropy the MLP fits the digits but hardly collapses in a thousand steps.
 GROUPS = [("bn", "mse"), ("bn", "cross-entropy"), ("plain", "mse"), ("strong", "mse")]
 PAPER_GROUPS = [("resnet18", "mse"), ("resnet18", "cross-entropy")]
 SIZES = {
     "smoke": {"data": "digits", "samples": 5, "epochs": 12, "drop": 10},
-    "laptop": {"data": "digits", "samples": 25, "epochs": 1000, "drop": 800},
+    "laptop": {"data": "digits", "samples": 25, "epochs": 700, "drop": 560},
     "paper": {"data": "cifar10", "samples": 5000, "epochs": 120, "drop": 40, "batch_size": 128},
 }
 
@@ -45,7 +45,7 @@ def runs(profile, *, seed=0, samples=None, epochs=None):
     ]
 
 
-FITTED = "a training error of at most 1% in every network of the group"
+FITTED = "at least 100 epochs, and a training error of at most 1% in every network of the group"
 SOURCE = "Fig. 3 and the text on it: text read, curves not; size of the rule ours"
 REGIME_NAMES = {
     "bn": "MLP with batch norm",
@@ -141,7 +141,7 @@ def claims(table):
         rows = group(table, regime, loss)
         if rows.empty:
             continue
-        fitted = bool((final(rows, "error") <= 0.01).all(axis=None))
+        fitted = rows["step"].max() >= 100 and bool((final(rows, "error") <= 0.01).all(axis=None))
         for (metric, name), claim in declared.items():
             change = effects(rows, metric)
             ours = {

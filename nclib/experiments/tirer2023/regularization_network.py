@@ -6,6 +6,7 @@ bias. The learning rate is divided by 10 every `drop` epochs.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 
 import pandas as pd
@@ -31,9 +32,9 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Config:
-    """One network. model: "resnet18", or an MLP of two hidden layers of 64 with or without batch normalization, "mlp-bn"
-    and "mlp". samples: images a class, the first of each. setting: one of SETTINGS, the factors of `lam` (below the
-    last layer, at the last layer)."""
+    """One network. model: "resnet18", or an MLP of two hidden layers of 64, "mlp-bn" with batch normalization and "mlp"
+    without. samples: images a class, the first of each. setting: one of SETTINGS, the factors of `lam` (below the last
+    layer, at the last layer)."""
 
     data: str
     samples: int
@@ -55,7 +56,13 @@ def needs_gpu(config):
 
 def data(config):
     """{file: sha256} of the images."""
-    return load(config.data).sha256
+    return images(config.data, config.samples).sha256
+
+
+@lru_cache(maxsize=1)
+def images(name, samples):
+    """The training images, kept from one run to the next: a study has dozens of short ones on the same images."""
+    return subset(load(name), (samples,) * 10)
 
 
 def build(config, x):
@@ -79,10 +86,10 @@ def run(config, device="cpu"):
     """NC1, trace-ratio NC1, NC2 (centered class means against the simplex ETF) and the error on the training images;
     `step` is the epoch."""
     generator = seed_everything(config.seed)
-    images = subset(load(config.data), (config.samples,) * 10)
-    x, y = images.x.to(device), images.y.to(device)
+    train_set = images(config.data, config.samples)
+    x, y = train_set.x.to(device), train_set.y.to(device)
     model = build(config, x).to(device)
-    optimizer = torch.optim.SGD(decays(config, model), lr=config.lr, momentum=0.9)
+    optimizer = torch.optim.SGD(decays(config, model), lr=config.lr, momentum=0.9, fused=True)
     updates = ceil(len(x) / (config.batch_size or len(x)))
     found = []
 
@@ -107,15 +114,15 @@ def run(config, device="cpu"):
 
 def recorded(epochs):
     """Epochs on a logarithmic scale, then on a linear one."""
-    return sorted({*log_steps(epochs, 8), *(round(epochs * i / 12) for i in range(13))})
+    return sorted({*log_steps(epochs, 8), *(round(epochs * i / 8) for i in range(9))})
 
 
 def measures(model, x, y):
     """The metrics of the features of all images."""
     accumulator = StatisticsAccumulator(10, model.head.weights[0].shape[1], device=x.device, scatter=True)
     wrong = 0
-    for images, labels in zip(x.split(CHUNK), y.split(CHUNK), strict=True):
-        H = model.features(images)
+    for part, labels in zip(x.split(CHUNK), y.split(CHUNK), strict=True):
+        H = model.features(part)
         accumulator.update(H, labels)
         wrong += (model.head(H).argmax(1) != labels).sum()
     stats = accumulator.compute().to("cpu")
