@@ -72,6 +72,8 @@ def measure(config, device):
         "key": results.key(config),
         "version": results.experiment(config)[0].VERSION,
         "parameters": dataclasses.asdict(config),
+        "command": f'python -c "from nclib import results; from nclib.experiments.{name} import Config; '
+        f'results.get({str(config).replace(chr(34), chr(39))})"',
         "seeds": seeds,
         "commit": head,
         "dirty": dirty,

@@ -20,8 +20,17 @@ provenance.publish(figure, table, "fig-toy", "smoke")
 """
 
 
-def draw(store):
-    subprocess.run([sys.executable, "-c", DRAW], check=True, cwd=results.ROOT, capture_output=True)
+ARCHIVED = """
+from nclib import provenance, results
+from nclib.experiments.dang2023 import imbalanced
+from nclib.plotting import linear
+table = results.archived(imbalanced)
+provenance.publish(linear.direct_curves(table), table, "fig-archived", "paper")
+"""
+
+
+def draw(store, code=DRAW):
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=results.ROOT, capture_output=True)
     return {path.name: path.read_bytes() for path in (store / "build/figures").iterdir()}
 
 
@@ -29,6 +38,16 @@ def test_law_a_figure_rebuilt_from_its_table_has_the_same_bytes(store):
     first, again = draw(store), draw(store)
     assert first.keys() == {"fig-toy.png", "fig-toy.csv", "fig-toy.json"}
     assert first["fig-toy.png"] == again["fig-toy.png"] and first["fig-toy.csv"] == again["fig-toy.csv"]
+
+
+def test_law_a_figure_rebuilt_from_the_archive_has_the_same_bytes(store, monkeypatch):
+    monkeypatch.delenv("NCLIB_RESULTS")
+    assert not results.archived(results.study("dang2023.imbalanced")).empty
+    first, again = draw(store, ARCHIVED), draw(store, ARCHIVED)
+    assert (
+        first["fig-archived.png"] == again["fig-archived.png"]
+        and first["fig-archived.csv"] == again["fig-archived.csv"]
+    )
 
 
 def test_the_manifest_of_a_figure_names_its_runs_and_the_hashes_of_its_files(store):

@@ -112,6 +112,7 @@ def test_the_manifest_says_where_a_run_comes_from():
     manifest = json.loads((results.entry("toy", results.key(toy.Config())) / "manifest.json").read_text())
     assert manifest["parameters"] == {"base": 3.0, "powers": [1, 2], "seed": 0, "gpu": False}
     assert manifest["seeds"] == [0] and manifest["device"] == "cpu" and manifest["hardware"]
+    assert "Config(base=3.0, powers=(1, 2), seed=0, gpu=False)" in manifest["command"]
     assert {"commit", "dirty", "versions", "wall_seconds", "peak_memory_mib", "started", "outputs"} <= manifest.keys()
 
 
