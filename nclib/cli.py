@@ -90,15 +90,15 @@ def doctor():
     import os
     import platform
 
-    from nclib import provenance, results
+    from nclib import manifest, results
     from nclib.data import files
 
-    for name, version in provenance.versions().items():
+    for name, version in manifest.versions().items():
         typer.echo(f"{name:14s} {version}")
     import torch
 
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none: profile paper needs one for networks"
-    typer.echo(f"{'processor':14s} {provenance.hardware('cpu')} ({os.cpu_count()} cores, {platform.machine()})")
+    typer.echo(f"{'processor':14s} {manifest.hardware('cpu')} ({os.cpu_count()} cores, {platform.machine()})")
     typer.echo(f"{'CUDA device':14s} {cuda}")
     typer.echo(f"{'project':14s} {results.ROOT}")
     typer.echo(f"{'cache':14s} {results.cache_folder()}")
@@ -106,7 +106,7 @@ def doctor():
     typer.echo(f"{'archive':14s} {results.archive_folder()} ({archived} runs)")
     for name, state in files.state().items():
         typer.echo(f"{name:14s} {state}")
-    missing = [name for name in provenance.PACKAGES if name not in provenance.versions()]
+    missing = [name for name in manifest.PACKAGES if name not in manifest.versions()]
     if missing:
         raise ValueError(f"missing packages: {', '.join(missing)}; install with pip install -e .")
 

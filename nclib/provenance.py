@@ -1,92 +1,11 @@
-"""Where a number comes from: manifests of runs, and figures published with the table and the manifest behind them."""
+"""Where a number comes from: figures published with the table and the manifests behind them."""
 
-import contextlib
-import dataclasses
 import hashlib
-import importlib.metadata
 import io
 import json
-import platform
-import resource
-import subprocess
-import sys
-import time
-from datetime import UTC, datetime
 
 from nclib import results
-
-PACKAGES = ("numpy", "scipy", "pandas", "torch", "matplotlib", "seaborn", "scikit-learn", "nclib")
-
-
-def commit():
-    """The git commit of the project and whether the tree differs from it; (None, None) outside a repository."""
-    try:
-        git = ["git", "-C", str(results.ROOT)]
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None, None
-    return head, bool(changed.strip())
-
-
-def versions():
-    """Versions of Python and of the packages that numbers depend on."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
-
-
-def hardware(device):
-    """The public model name of the device that a run used."""
-    if device == "cuda":
-        import torch
-
-        return torch.cuda.get_device_name()
-    with contextlib.suppress(OSError), open("/proc/cpuinfo") as file:
-        for line in file:
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def peak_memory(device):
-    """Peak memory in MiB: of the process on a CPU, allocated by torch on a GPU."""
-    if device == "cuda":
-        import torch
-
-        return torch.cuda.max_memory_allocated() / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
-
-
-@contextlib.contextmanager
-def measure(config, device):
-    """The manifest of the run in the body: complete when the body ends. The body may add what it knows (`data`)."""
-    _, name = results.experiment(config)
-    head, dirty = commit()
-    seeds = [config.seed] if hasattr(config, "seed") else list(getattr(config, "seeds", []))
-    manifest = {
-        "experiment": name,
-        "key": results.key(config),
-        "version": results.experiment(config)[0].VERSION,
-        "parameters": dataclasses.asdict(config),
-        "command": f'python -c "from nclib import results; from nclib.experiments.{name} import Config; '
-        f'results.get({str(config).replace(chr(34), chr(39))})"',
-        "seeds": seeds,
-        "commit": head,
-        "dirty": dirty,
-        "versions": versions(),
-        "device": device,
-        "hardware": hardware(device),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "data": {},
-    }
-    start = time.perf_counter()
-    yield manifest
-    manifest["wall_seconds"] = round(time.perf_counter() - start, 3)
-    manifest["peak_memory_mib"] = round(peak_memory(device), 1)
+from nclib.manifest import commit, versions
 
 
 def png(figure, run):

@@ -26,13 +26,12 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
+from nclib.manifest import ROOT, measure
+
 SCHEMA = ["experiment", "config", "seed", "step", "layer", "split", "source", "metric", "value"]
 MEASURED = SCHEMA[2:]
 SOURCES = ("measured", "theory", "paper")
 PROFILES = ("smoke", "laptop", "paper")
-
-_here = Path(__file__).resolve().parents[1]
-ROOT = _here if (_here / "pyproject.toml").exists() else Path.cwd()
 
 
 class MissingRun(ValueError):
@@ -183,13 +182,11 @@ def device_for(config, device="auto"):
 
 def get(config, device="auto", root=None):
     """The table of one run: stored, or run now and stored below `root` (default: the cache)."""
-    from nclib import provenance
-
     table = find(config)
     if table is None:
         module, name = experiment(config)
         device = device_for(config, device)
-        with provenance.measure(config, device) as manifest:
+        with measure(config, device, name=name, key=key(config), version=module.VERSION) as manifest:
             table = module.run(config, device)
             manifest["data"] = getattr(module, "data", lambda config: {})(config)
         seeds = {"seed": config.seed} if hasattr(config, "seed") else {}

@@ -6,7 +6,7 @@ import sys
 import pytest
 import toy
 
-from nclib import provenance, results
+from nclib import manifest, results
 
 matplotlib = pytest.importorskip("matplotlib")
 DRAW = """
@@ -52,20 +52,20 @@ def test_law_a_figure_rebuilt_from_the_archive_has_the_same_bytes(store, monkeyp
 
 def test_the_manifest_of_a_figure_names_its_runs_and_the_hashes_of_its_files(store):
     files = draw(store)
-    manifest = json.loads(files["fig-toy.json"])
-    assert {run["key"] for run in manifest["runs"]} == {results.key(config) for config in toy.runs("smoke")}
-    for name, digest in manifest["outputs"].items():
+    found = json.loads(files["fig-toy.json"])
+    assert {run["key"] for run in found["runs"]} == {results.key(config) for config in toy.runs("smoke")}
+    for name, digest in found["outputs"].items():
         assert hashlib.sha256(files[name]).hexdigest() == digest
-    assert manifest["run"].encode() in files["fig-toy.png"]
+    assert found["run"].encode() in files["fig-toy.png"]
 
 
 def test_the_commit_is_that_of_the_project():
-    head, dirty = provenance.commit()
+    head, dirty = manifest.commit()
     if head is None:
         pytest.skip("not a git checkout")
     assert len(head) == 40 and isinstance(dirty, bool)
 
 
 def test_outside_a_repository_there_is_no_commit(tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "ROOT", tmp_path)
-    assert provenance.commit() == (None, None)
+    monkeypatch.setattr(manifest, "ROOT", tmp_path)
+    assert manifest.commit() == (None, None)

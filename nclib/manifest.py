@@ -1,0 +1,94 @@
+"""What a manifest says of a run: command, parameters, seeds, commit, versions, hardware, time and memory."""
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import platform
+import resource
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+PACKAGES = ("numpy", "scipy", "pandas", "torch", "matplotlib", "seaborn", "scikit-learn", "nclib")
+
+_checkout = Path(__file__).resolve().parents[1]
+ROOT = _checkout if (_checkout / "pyproject.toml").exists() else Path.cwd()
+
+
+def commit():
+    """The git commit of the project and whether the tree differs from it; (None, None) outside a repository."""
+    try:
+        git = ["git", "-C", str(ROOT)]
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+    return head, bool(changed.strip())
+
+
+def versions():
+    """Versions of Python and of the packages that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def hardware(device):
+    """The public model name of the device that a run used."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name()
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def peak_memory(device):
+    """Peak memory in MiB: of the process on a CPU, allocated by torch on a GPU."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+@contextlib.contextmanager
+def measure(config, device, *, name, key, version):
+    """The manifest of the run in the body: complete when the body ends. The body may add what it knows (`data`).
+
+    name, version: of the experiment that defines the config; key: of the run (nclib.results).
+    """
+    head, dirty = commit()
+    seeds = [config.seed] if hasattr(config, "seed") else list(getattr(config, "seeds", []))
+    manifest = {
+        "experiment": name,
+        "key": key,
+        "version": version,
+        "parameters": dataclasses.asdict(config),
+        "command": f'python -c "from nclib import results; from nclib.experiments.{name} import Config; '
+        f'results.get({str(config).replace(chr(34), chr(39))})"',
+        "seeds": seeds,
+        "commit": head,
+        "dirty": dirty,
+        "versions": versions(),
+        "device": device,
+        "hardware": hardware(device),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "data": {},
+    }
+    if device == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+    start = time.perf_counter()
+    yield manifest
+    manifest["wall_seconds"] = round(time.perf_counter() - start, 3)
+    manifest["peak_memory_mib"] = round(peak_memory(device), 1)
