@@ -1,6 +1,8 @@
 """Imports run one way (a prediction cannot see the measurement), and figures need no torch."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,9 @@ def test_law_imports_run_one_way(path):
     if path.name != "__main__.py":
         forbidden = forbidden | {"cli"}
     assert not forbidden & set(imported(path))
+
+
+@pytest.mark.parametrize("rule", [["check"], ["format", "--check"]], ids=lambda rule: rule[0])
+def test_law_ruff_finds_nothing(rule):
+    done = subprocess.run([sys.executable, "-m", "ruff", *rule, PACKAGE.parent], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
