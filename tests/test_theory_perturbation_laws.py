@@ -122,6 +122,17 @@ def test_law_late_rates(lam_W, lam_H, d):
         assert -np.diff(np.log(path[name]))[0] / np.diff(times)[0] == pytest.approx(rate, rel=0.03), name
 
 
+def test_oracle_collapsed_features_flow_in_their_singular_values():
+    """Orthogonal class means of lengths x, no deviations: x' = lam_W x / (x^2 + lam_W)^2 - lam_H x, one ODE a class."""
+    lam_W, lam_H, x0, times = 0.4, 0.3, np.array([0.3, 1.0, 2.0]), [0.0, 0.5, 2.0, 8.0]
+    y = labels(3, 4)
+    H0 = torch.diag(torch.tensor(x0))[y]
+    speed = lambda t, x: lam_W * x / (x**2 + lam_W) ** 2 - lam_H * x  # noqa: E731
+    x = solve_ivp(speed, (0, times[-1]), x0, t_eval=times, rtol=1e-12, atol=1e-14).y
+    flow = central_path(H0 + 1e-9 * normal(12, 3), y, lam_W, lam_H, times)
+    assert flow["mean_square"].to_numpy() == pytest.approx((x**2).mean(0), rel=1e-7)
+
+
 def test_law_late_rates_without_feature_decay():
     path = central_path(normal(15, 5, scale=0.5), labels(3, 5), 0.5, 0.0, [300.0, 3000.0])
     assert path["mean_square"][1] / (2 * math.sqrt(0.5 * 3000)) == pytest.approx(1, abs=0.02)
