@@ -154,3 +154,11 @@ def as_table(config):
     module, name = results.experiment(config)
     table = module.run(config).assign(experiment=name, config=results.key(config))
     return results._with_fields(table[results.SCHEMA], config)
+
+
+def test_law_network_has_classes_on_both_sides_at_every_profile():
+    """Each claim needs classes: some with beta <= 1/4, some beyond the threshold."""
+    for profile in results.PROFILES:
+        sizes = [config.lam**2 * sum(config.counts) ** 2 for config in minority_network.runs(profile)]
+        assert any(size <= max(minority_network.COUNTS) / 4 * (1 + 1e-9) for size in sizes)
+        assert any(size >= min(minority_network.COUNTS) for size in sizes)

@@ -12,7 +12,7 @@ from nclib.results import choose, indexed
 COST = {"paper": "about ten minutes on one CPU core"}
 COUNTS = tuple(range(10, 101, 10))
 # N^2 lambda^2: the size at and below which a class collapses.
-SIZES = {"smoke": (35,), "laptop": (5, 25), "paper": (2, 5, 15, 25, 35)}
+SIZES = {"smoke": (15,), "laptop": (5, 25), "paper": (2, 5, 15, 25, 35)}
 TRAINED = "at least 2,000 steps"
 OVERLAP = Claim(
     "dang2023.minority.network-overlap",
