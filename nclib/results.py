@@ -30,7 +30,6 @@ from nclib.manifest import ROOT, measure
 
 SCHEMA = ["experiment", "config", "seed", "step", "layer", "split", "source", "metric", "value"]
 MEASURED = SCHEMA[2:]
-SOURCES = ("measured", "theory", "paper")
 PROFILES = ("smoke", "laptop", "paper")
 
 
