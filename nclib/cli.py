@@ -1,9 +1,10 @@
-"""The `nclib` command: run studies, list their runs, show the claims, check the machine."""
+"""The `nclib` command: measure collapse in features or a language model, run studies, show the claims."""
 
 import dataclasses
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +14,19 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 Study = Annotated[str, typer.Argument(help="A study, such as dang2023.imbalanced.")]
 Profile = Annotated[str, typer.Option(help="smoke (seconds), laptop (minutes) or paper (the paper's own setting).")]
 Seed = Annotated[int | None, typer.Option(help="The first of the consecutive seeds; default: the study's.")]
+
+Preset = Annotated[str, typer.Option(help="textbook, wu-papyan-2024-05 or wu-papyan-2024-10: whose definitions.")]
+Bootstrap = Annotated[
+    int, typer.Option(metavar="N", help="Draws of classes for 95 % intervals (100 or more; 0: none).")
+]
+Null = Annotated[bool, typer.Option("--null", help="Measure once more with shuffled labels, to compare with.")]
+Json = Annotated[str | None, typer.Option("--json", help="Write JSON here; - prints it in place of the table.")]
+Csv = Annotated[Path | None, typer.Option(help="Write the table here.")]
+Figure = Annotated[Path | None, typer.Option(help="Draw a figure here (.png, .svg, .pdf).")]
+Save = Annotated[Path | None, typer.Option(help="Write the class statistics here (.safetensors), to merge or measure.")]
+Kept = Annotated[Path | None, typer.Option(help="Save the state here now and then, go on from it after a kill.")]
+Every = Annotated[float, typer.Option(metavar="SECONDS", help="How often the checkpoint is saved.")]
+Device = Annotated[str, typer.Option(help="auto (a GPU where there is one), cpu or cuda.")]
 
 
 def _configs(study, profile, seed):
@@ -59,6 +73,92 @@ def run(
             raise ValueError(f"run {position}: {reason}; {results.advice(module, profile)}") from None
         name, key = results.experiment(config)[1], results.key(config)
         typer.echo(f"{position:3d}  {name}  {key}  {time.perf_counter() - start:.1f} s  {results.entry(name, key)}")
+
+
+@app.command()
+def measure(
+    features: Annotated[Path, typer.Argument(help=".npz or .safetensors with features and labels, or .npy.")],
+    labels: Annotated[Path | None, typer.Option(help="Labels in a file of their own, such as y.npy.")] = None,
+    classifier: Annotated[Path | None, typer.Option(help="weight (K, d) and bias (K,), for NC3 and NC4.")] = None,
+    num_classes: Annotated[
+        int | None, typer.Option(help="Default: that of the classifier, or largest label + 1.")
+    ] = None,
+    preset: Preset = "textbook",
+    bootstrap: Bootstrap = 0,
+    null: Null = False,
+    json: Json = None,
+    csv: Csv = None,
+    figure: Figure = None,
+    save: Save = None,
+    checkpoint: Kept = None,
+    checkpoint_every: Every = 30,
+    device: Device = "auto",
+):
+    """Measure neural collapse in features with labels, or in statistics that --save wrote.
+
+    Features are a floating array (..., d) named features, H or X; labels an integer array (...) named labels or y, -100
+    for samples to leave out. They are read in blocks, which `torchrun -m nclib measure ...` shares out over processes.
+    """
+    from nclib import commands
+
+    outputs = commands.Outputs(json, csv, figure, save, checkpoint, checkpoint_every)
+    options = commands.Options(preset, bootstrap, null)
+    _print(commands.measure(features, labels, classifier, num_classes, options, outputs, device))
+
+
+@app.command()
+def measure_lm(
+    model: Annotated[
+        str, typer.Argument(help="A folder that save_pretrained wrote, or a name on the Hugging Face Hub.")
+    ],
+    text: Annotated[Path, typer.Option(help="Text in UTF-8; documents are separated by a line <|endoftext|>.")],
+    validation: Annotated[Path | None, typer.Option(help="Text for NC4 and the loss. Default: the same text.")] = None,
+    context: Annotated[
+        int | None, typer.Option(help="Tokens a window. Default: what the model takes, up to 1024.")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Windows a forward pass.")] = 4,
+    dtype: Annotated[
+        str, typer.Option(help="auto (as the weights are), float32, float64, bfloat16 or float16.")
+    ] = "auto",
+    tokenizer: Annotated[str | None, typer.Option(help="Folder or name, where it is not with the model.")] = None,
+    preset: Preset = "textbook",
+    bootstrap: Bootstrap = 0,
+    null: Null = False,
+    json: Json = None,
+    csv: Csv = None,
+    figure: Figure = None,
+    save: Save = None,
+    checkpoint: Kept = None,
+    checkpoint_every: Every = 30,
+    device: Device = "auto",
+):
+    """Measure linguistic collapse in a causal language model: its classes are the tokens of its vocabulary.
+
+    `torchrun --nproc-per-node N -m nclib measure-lm ...` shares the text out over processes and gives the same numbers.
+    """
+    from nclib import commands
+
+    outputs = commands.Outputs(json, csv, figure, save, checkpoint, checkpoint_every)
+    options = commands.Options(preset, bootstrap, null)
+    source = commands.Language(model, text, validation, context, batch, dtype, tokenizer)
+    _print(commands.measure_lm(source, options, outputs, device))
+
+
+@app.command()
+def merge(
+    files: Annotated[list[Path], typer.Argument(help="Statistics that --save wrote, of parts of one data set.")],
+    output: Annotated[Path, typer.Option(help="Where their sum goes (.safetensors).")],
+):
+    """Add the statistics of parts of a data set: exact, in any order."""
+    from nclib import commands
+
+    _print(commands.merge(files, output))
+
+
+def _print(text):
+    """What a command returns; None on all ranks but the first."""
+    if text is not None:
+        typer.echo(text, nl=False)
 
 
 @app.command()
@@ -115,6 +215,6 @@ def main():
     """Run the command; bad input is one line on stderr and exit code 2."""
     try:
         app()
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         typer.echo(f"nclib: {error}", err=True)
         sys.exit(2)

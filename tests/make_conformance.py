@@ -20,7 +20,10 @@ ABOUT = {
     "metrics": "A list of calls nclib.metrics.<metric>(*args, **kwargs) = value. An argument is a key of `arrays` or "
     "of `statistics`, or features, classifier.weight, classifier.bias, null, or stats (the ClassStatistics). A kwarg "
     "that is a key of `arrays` stands for it. A PairSummary is [mean, std, min, max, log_mean]; null is NaN.",
+    "presets": "For each preset what nclib.conventions.measure(stats, classifier.weight, preset=..., agreement=...) "
+    "gives; agreement is ncc_agreement with the bias and `present`, as in `metrics`.",
 }
+PRESETS = ["textbook", "wu-papyan-2024-05", "wu-papyan-2024-10"]
 COUNTS = [7, 2, 5, 0, 6]
 CENTERS = [[8, -3, 1, 5, 0, -6], [-7, 4, 2, -1, 9, 3], [-7, 4, 2, -1, 9, 3], [0] * 6, [1, 2, -9, -4, -3, 7]]
 GAP = [2**-10, 0, -(2**-10), 2**-11, 0, 2**-10]
@@ -108,6 +111,8 @@ def conformance():
         resolved = {key: arrays.get(value, value) if isinstance(value, str) else value for key, value in kwargs.items()}
         value = getattr(naive, metric)(*(known[a] for a in args), **resolved)
         metrics.append({"metric": metric, "args": args, "kwargs": kwargs, "value": rounded(value)})
+    agreement = naive.ncc_agreement(naive.exact(H), naive.exact(W), naive.exact(b), stats.means, arrays["present"])
+    presets = {name: naive.measure(stats, naive.exact(W), agreement, name) for name in PRESETS}
     return {
         "about": ABOUT,
         "features": H,
@@ -117,6 +122,7 @@ def conformance():
         "statistics": rounded({"all_means": stats.means} | {f: getattr(stats, f) for f in fields}),
         "arrays": rounded(arrays),
         "metrics": metrics,
+        "presets": rounded(presets),
     }
 
 

@@ -149,6 +149,10 @@ def nc3(W, M):
     return distance_of_directions(W, [[x / size for x in row] for row in M])
 
 
+def dual_error(W, M):
+    return distance_of_directions(product(W, M), frame(len(M), "etf"))
+
+
 def equinorm_cv(M, log=False):
     norms = [norm(m).ln() if log else norm(m) for m in M]
     return deviation(norms) / average(norms)
@@ -244,3 +248,42 @@ def effective_rank(A):
     s = [x for x in singular_values(A) if x > Decimal("1e-40") * norm(flat(A))]
     p = [x / sum(s) for x in s]
     return (-sum(x * x.ln() for x in p)).exp()
+
+
+def measure(stats, W, agreement, preset):
+    """The numbers of conventions.measure, each preset written out."""
+    M, means = stats.centered_means, stats.present_means
+    W = [W[k] for k in stats.labels]
+    textbook, may, october = (preset == name for name in ("textbook", "wu-papyan-2024-05", "wu-papyan-2024-10"))
+    assert textbook or may or october
+    variability = cdnv_summary(stats, 1 if textbook else 2)
+    norms = [dot(m, m) if may else norm(m) for m in M]
+    angles = [dot(a, b) for a, b in pairs(M)] if october else cosines(M)
+    uniformity = hyperspherical_uniformity(means if may else M)
+    return {
+        "classes": Decimal(len(M)),
+        "samples": Decimal(sum(stats.counts)),
+        "nc1": nc1(stats),
+        "nc1_trace_ratio": nc1_trace_ratio(stats),
+        "cdnv_mean": variability[0],
+        "cdnv_std": variability[1],
+        "cdnv_log_mean": variability[4],
+        "cdnv_max": variability[3],
+        "norm_mean": average(norms),
+        "norm_cv": deviation(norms) / average(norms),
+        "norm_log_cv": equinorm_cv(M, log=True),
+        "interference_mean": average(angles),
+        "interference_std": deviation(angles),
+        "interference_cv": deviation(angles) / average(angles),
+        "gnc2_mean": uniformity[0],
+        "gnc2_std": uniformity[1],
+        "gnc2_cv": uniformity[1] / uniformity[0],
+        "etf_error": nc2(M),
+        "of_error": nc2(means, "of"),
+        "self_duality": self_duality(W, M),
+        "uniform_duality": uniform_duality(W, M),
+        "duality_std": deviation(duality(W, M)),
+        "nc3": nc3(W, M),
+        "dual_error": dual_error(W, M),
+        "ncc_agreement": agreement,
+    }

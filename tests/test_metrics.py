@@ -193,6 +193,27 @@ def test_law_etf_and_of_are_recognized(K, d):
         close(metrics.nc2(frame, "etf"), math.sqrt(2 - 2 * math.sqrt((K - 1) / K)), rtol=1e-9)
 
 
+def test_value_dual_error_by_hand():
+    """S = diag(1, 3)/sqrt 10 against (1, -1; -1, 1)/2; exchanged, S = (0, 1; 3, 0)/sqrt 10."""
+    W, M = torch.eye(2), torch.tensor([[1.0, 0], [0, 3]])
+    close(metrics.dual_error(W, M), math.sqrt(2 - 4 / math.sqrt(10)))
+    close(metrics.dual_error(W, M.flip(0)), math.sqrt(2 + 4 / math.sqrt(10)))
+    etf = frames.simplex_etf(4, 5)
+    close(metrics.dual_error(3 * etf, 0.1 * etf), 0.0, atol=1e-7)
+    close(metrics.dual_error(-etf, etf), 2.0)
+    close(metrics.dual_error(torch.zeros(3, 2), torch.ones(3, 2)), nan)
+
+
+@pytest.mark.parametrize(("K", "d"), [(3, 7), (6, 3), (7, 3), (40, 3)])
+def test_oracle_dual_error(K, d):
+    W, M = randn(K, d) + 0.3, randn(K, d, seed=1) + 0.2 * randn(K, d)
+    S, T = W @ M.T, (torch.eye(K, dtype=double) - 1 / K) / (K - 1) ** 0.5
+    close(metrics.dual_error(W, M), (S / S.norm() - T).norm())
+    close(metrics.dual_error(M, M), metrics.nc2(M))
+    if K > d + 1:
+        assert metrics.dual_error(W, M) != pytest.approx(metrics.dual_error(W - W.mean(0), M), rel=1e-6)
+
+
 def test_value_centered_orthogonal_frame_scores_0_32():
     """A perfect orthogonal frame against its own centered means, K = 10: sqrt(2 - 2 sqrt(9/10)) = 0.3204."""
     M = frames.orthogonal_frame(10, 12)
@@ -361,6 +382,7 @@ BAD = {
     "nc2 one class": (lambda: metrics.nc2(torch.ones(1, 3)), r"M has shape \(1, 3\), must be \(K, d\) with K >= 2"),
     "nc3 shapes": (lambda: metrics.nc3(I2, I3), r"M has shape \(3, 3\), must be that of W, \(2, 2\)"),
     "nc3 nan": (lambda: metrics.nc3(I2 * nan, I2), "W holds NaN or inf"),
+    "dual_error": (lambda: metrics.dual_error(I3, I2), r"M has shape \(2, 2\), must be that of W, \(3, 3\)"),
     "equinorm": (lambda: metrics.equinorm_cv(torch.ones(2, 0)), r"M has shape \(2, 0\)"),
     "equiangularity": (lambda: metrics.equiangularity(torch.ones(1, 2)), "K >= 2"),
     "self_duality": (lambda: metrics.self_duality(I3, I2), r"must be that of W, \(3, 3\)"),

@@ -165,6 +165,87 @@ def test_law_ignored_samples_do_not_count_whatever_they_hold():
     assert ClassStatistics.from_features(H, torch.full_like(y, -100), K).counts.sum() == 0
 
 
+def test_law_masked_samples_do_not_count_whatever_they_hold():
+    """Padding: any label and any feature, in any number of leading dimensions."""
+    H, y, K = random_problem(dtype=torch.float32)
+    mask = torch.arange(40) % 3 > 0
+    stats = ClassStatistics.from_features(H[mask], y[mask], K)
+    dirty, labels = torch.where(mask[:, None], H, nan), torch.where(mask, y, 10**6)
+    shaped = ClassStatistics.from_features(dirty.reshape(4, 10, 5), labels.reshape(4, 10), K, mask=mask.reshape(4, 10))
+    assert_same(shaped, stats, atol=1e-14)
+    both = ClassStatistics.from_features(dirty, labels, K, mask=mask, ignore_index=1)
+    assert both.counts.tolist() == [n * (k != 1) for k, n in enumerate(stats.counts.tolist())]
+    assert ClassStatistics.from_features(dirty, labels, K, mask=torch.zeros(40, dtype=torch.bool)).counts.sum() == 0
+    assert_same(ClassStatistics.from_features(H, y, K, mask=torch.ones(40, dtype=torch.bool)),
+                ClassStatistics.from_features(H, y, K), rtol=0, atol=0)  # fmt: skip
+
+
+@pytest.mark.parametrize("scatter", [True, False])
+def test_law_merge_is_the_sum_in_place(scatter):
+    a, b = (ClassStatistics.from_features(*random_problem(N=20 * s, seed=s), scatter=scatter) for s in (1, 2))
+    accumulator = StatisticsAccumulator(7, 5, scatter=scatter)
+    accumulator.merge(a)
+    assert_same(accumulator.compute(), a, rtol=0, atol=0)
+    accumulator.merge(b)
+    assert_same(accumulator.compute(), a + b, rtol=0, atol=0)
+    H, y, K = random_problem(N=9, seed=3)
+    accumulator.update(H, y)
+    assert_same(accumulator.compute(), a + b + ClassStatistics.from_features(H, y, K, scatter=scatter))
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_law_updates_and_merges_in_any_order(data):
+    """Batches given to accumulators and accumulators merged, at any cuts, equal one pass over everything."""
+    N, scale = data.draw(st.integers(1, 300)), data.draw(st.sampled_from([1e-3, 1.0, 1e3]))
+    offset = data.draw(st.sampled_from([0.0, 1000.0]))
+    H, y, K = random_problem(N=N, seed=data.draw(st.integers(0, 99)))
+    H = scale * (H + 3 * y[:, None].double()) + offset
+    order = torch.tensor(data.draw(st.permutations(range(N))))
+    ranks = [StatisticsAccumulator(K, 5, scatter=True) for _ in range(data.draw(st.integers(1, 4)))]
+    for i in order.tensor_split(sorted(data.draw(st.lists(st.integers(0, N), max_size=6)))):
+        data.draw(st.sampled_from(ranks)).update(H[i], y[i])
+    for other in ranks[1:]:
+        ranks[0].merge(other.compute())
+    stats, loop = ranks[0].compute(), two_pass(H, y, K)
+    assert torch.equal(stats.counts, loop.counts)
+    size = 1e-12 * (scale + offset)
+    torch.testing.assert_close(stats.means, loop.means, rtol=1e-12, atol=size)
+    torch.testing.assert_close(stats.spread, loop.spread, rtol=1e-12, atol=size * scale)
+    torch.testing.assert_close(stats.scatter, loop.scatter, rtol=1e-12, atol=size * scale * N)
+
+
+def two_pass(H, y, K):
+    means = torch.stack([H[y == k].mean(0) if (y == k).any() else H.new_zeros(H.shape[1]) for k in range(K)])
+    x = H - means[y]
+    spread = torch.stack([x[y == k].square().sum() for k in range(K)])
+    return ClassStatistics(torch.bincount(y, minlength=K), means, spread, x.T @ x)
+
+
+def test_law_one_class_far_from_its_first_sample():
+    """The class mean so far may be a poor shift: 511 samples at 1 +- 1e-3 after one at -1000."""
+    noise = 1e-3 * torch.randn(511, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    H = torch.cat([torch.full((1, 3), -1000.0, dtype=torch.float64), 1 + noise])
+    y = torch.zeros(512, dtype=torch.int64)
+    accumulator = StatisticsAccumulator(2, 3, scatter=True)
+    for h in (H[:1], H[1:]):
+        accumulator.update(h, y[: len(h)])
+    assert_same(accumulator.compute(), two_pass(H, y, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_law_large_finite_features_are_not_refused(dtype):
+    """Their sum over the batch overflows, they do not; a NaN among them is still found."""
+    big = torch.finfo(dtype).max / 4 if dtype != torch.float64 else 1e150
+    H = torch.full((600, 3), big, dtype=dtype)
+    H[0] /= 2
+    stats = ClassStatistics.from_features(H, torch.zeros(600, dtype=torch.int64), 1)
+    torch.testing.assert_close(stats.means[0], H.double().mean(0), rtol=1e-12, atol=0)
+    H[599, 2] = nan
+    with pytest.raises(ValueError, match=r"H\[599\] holds nan"):
+        ClassStatistics.from_features(H, torch.zeros(600, dtype=torch.int64), 1)
+
+
 def test_law_rotation_and_shift():
     H, y, K = random_problem()
     Q = torch.linalg.qr(torch.randn(5, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64))[0]
@@ -292,6 +373,10 @@ BAD_FEATURES = [
     (X, Y, 0, {}, "num_classes=0, must be at least 1"),
     (X, Y, -3, {}, "num_classes=-3, must be at least 1"),
     (X[:, :0], Y, 2, {}, "dim=0, must be at least 1"),
+    (X, Y, 2, {"mask": Y}, r"mask is torch.int64 \(3,\), must be bool of the shape of y, \(3,\)"),
+    (X, Y, 2, {"mask": Y[:2] > 0}, r"mask is torch.bool \(2,\), must be bool of the shape of y, \(3,\)"),
+    (X, Y + 1, 2, {"mask": Y > 0}, r"y\[1\]=2, labels must be 0\.\.1"),
+    (X * inf, Y, 2, {"mask": Y > 0}, r"H\[1\] holds inf"),
 ]
 
 
@@ -342,6 +427,8 @@ def test_value_bad_merges_and_arguments_are_refused():
         (lambda: full + bare, "scatter is None on one side only"),
         (lambda: full + wide, r"means have shapes \(2, 2\) and \(2, 3\)"),
         (lambda: full + many, r"means have shapes \(2, 2\) and \(3, 2\)"),
+        (lambda: StatisticsAccumulator(2, 3, scatter=True).merge(full), r"means have shapes \(2, 3\) and \(2, 2\)"),
+        (lambda: StatisticsAccumulator(2, 2).merge(bare), "scatter is None on one side only"),
         (lambda: bare.within, "scatter is None: collect the statistics with scatter=True"),
         (lambda: bare.total, "scatter is None: collect the statistics with scatter=True"),
         (lambda: empty.global_mean, "counts are all 0"),

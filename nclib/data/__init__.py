@@ -1,7 +1,24 @@
-"""Verified files -> tensors: images, and imbalanced subsets of them."""
+"""Verified files -> tensors: images, imbalanced subsets of them, and text."""
 
+from nclib.data.corpora import stories, write_corpus
 from nclib.data.files import DataError, data_folder
 from nclib.data.images import NAMES, Images, load
 from nclib.data.longtail import long_tail_counts, step_counts, subset
+from nclib.data.text import Tokens, available, tokens, windows
 
-__all__ = ["NAMES", "DataError", "Images", "data_folder", "load", "long_tail_counts", "step_counts", "subset"]
+__all__ = [
+    "NAMES",
+    "DataError",
+    "Images",
+    "Tokens",
+    "available",
+    "data_folder",
+    "load",
+    "long_tail_counts",
+    "step_counts",
+    "stories",
+    "subset",
+    "tokens",
+    "windows",
+    "write_corpus",
+]

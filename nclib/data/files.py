@@ -23,6 +23,28 @@ CIFAR10 = {
     "data_batch_5.bin": "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
     "test_batch.bin": "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
 }
+GPT2_URL = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"
+GPT2 = {
+    "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
+    "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+}
+MEASUREMENTS_COMMIT = "9e250206e47ef07a999d3e90f034d4dd07ee58d4"
+MEASUREMENTS_URL = f"https://raw.githubusercontent.com/rhubarbwu/linguistic-collapse/{MEASUREMENTS_COMMIT}/artifacts/"
+MEASUREMENTS = {
+    "lc-2024_05_18.csv": "a8a43624be87fb380dee400b438dbfc1aef922f57ce319b7a2b70696fe30387f",
+    "lc-2024_10_24.csv": "8496ad8ab0816948e2d28b1951f7adcd6d5cdca91874ba8fffda1e28ad90511e",
+}
+TEXTS = {
+    "tinystories": {
+        "TinyStories-train.txt": "675a7d5256562050be65afb9e9034edf34a83b54a928eb26d085e6b884bb8de8",
+        "TinyStories-valid.txt": "f5da925304fa846570c1b725912aa6ddd4907dedb5751d1db5f5e1179b40c01c",
+    },
+    "books": {
+        "train.txt": "da9ab4720e356a48def1c4ba5a9900deff01c5d644793efaa7780908306a58e5",
+        "valid.txt": "6b99ef4551f3f9282458cba1f0b843e0b54d9c339a70491d7f902944d7a07559",
+        "SOURCES.csv": "d70393fc2dc2a73ae988b8ee2f0b68b50ba97ddaa2457c6248f86642ad7b47d4",
+    },
+}
 
 
 class DataError(ValueError):
@@ -38,10 +60,7 @@ def data_folder():
 
 def fashion_mnist_file(name):
     """Path of one of Fashion-MNIST's four idx files, `NCLIB_DATA/fashion-mnist/<name>`, verified."""
-    path = data_folder() / "fashion-mnist" / name
-    if not path.exists():
-        _download(FASHION_MNIST_URL + name, f"sha256:{FASHION_MNIST[name]}", path)
-    return verified(path, FASHION_MNIST[name])
+    return _file("fashion-mnist", name, FASHION_MNIST, FASHION_MNIST_URL)
 
 
 def cifar10_file(name):
@@ -55,11 +74,57 @@ def cifar10_file(name):
     return verified(path, CIFAR10[name])
 
 
+def gpt2_file(name):
+    """Path of `encoder.json` or `vocab.bpe`, GPT-2's byte-level BPE: `NCLIB_DATA/gpt2-tokenizer/<name>`, verified."""
+    return _file("gpt2-tokenizer", name, GPT2, GPT2_URL)
+
+
+def authors_measurements(name):
+    """Path of the authors' measurements of 230 language models (Wu and Papyan 2024), verified.
+
+    name   "lc-2024_05_18.csv" or "lc-2024_10_24.csv", as in their repository (commit `MEASUREMENTS_COMMIT`); kept as
+           `NCLIB_DATA/linguistic-collapse/<name>`.
+    """
+    return _file("linguistic-collapse", name, MEASUREMENTS, MEASUREMENTS_URL)
+
+
+def text_file(corpus, name):
+    """Path of a file of the corpus "tinystories" (a sample) or "books", `NCLIB_DATA/<corpus>/<name>`, verified.
+
+    Nothing is downloaded, and a file that differs is left where it is: it may be the reader's own text.
+    """
+    path = data_folder() / corpus / name
+    if not path.exists():
+        raise DataError(
+            f"{_variable()} lacks {corpus}/{name}: set NCLIB_DATA to a folder that has it, or give as corpus the path "
+            "of a folder of your own with train.txt"
+        )
+    if (found := sha256(path)) != TEXTS[corpus][name]:
+        raise DataError(
+            f"{path}: sha256 is {found}, must be {TEXTS[corpus][name]} for the corpus {corpus!r}; as a text of your "
+            "own, give as corpus the path of a folder with train.txt"
+        )
+    return path
+
+
+def _file(folder, name, pinned, url):
+    """A file of a data set whose files lie below one address, downloaded where missing, verified."""
+    if name not in pinned:
+        raise ValueError(f"name = {name!r}: must be one of {', '.join(pinned)}")
+    path = data_folder() / folder / name
+    if not path.exists():
+        _download(url + name, f"sha256:{pinned[name]}", path)
+    return verified(path, pinned[name])
+
+
 def state():
     """{data set: how many of its files are in the data folder}, in words; checksums are not read."""
     folder = data_folder()
     found = {"fashion-mnist": (folder / "fashion-mnist", FASHION_MNIST)}
     found["cifar10"] = (folder / "cifar-10-batches-bin", CIFAR10)
+    found["gpt2-tokenizer"] = (folder / "gpt2-tokenizer", GPT2)
+    found["linguistic-collapse"] = (folder / "linguistic-collapse", MEASUREMENTS)
+    found |= {name: (folder / name, pinned) for name, pinned in TEXTS.items()}
     return {
         name: f"{sum((path / file).exists() for file in pinned)} of {len(pinned)} files in {path}"
         for name, (path, pinned) in found.items()
@@ -106,10 +171,13 @@ def _download(url, known_hash, path, wanted=None):
         fetch = pooch.HTTPDownloader(progressbar=True, timeout=20)
         pooch.retrieve(url, known_hash, fname=path.name, path=path.parent, downloader=fetch)
     except (ImportError, OSError, ValueError) as error:
-        folder = data_folder()
-        variable = "NCLIB_DATA" if os.environ.get("NCLIB_DATA") else "NCLIB_DATA (unset: default)"
         reason = " ".join(str(error).split())[:160]
         raise DataError(
-            f"{variable} = {folder} lacks {wanted.relative_to(folder)}: get it from {url}, or set NCLIB_DATA to "
+            f"{_variable()} lacks {wanted.relative_to(data_folder())}: get it from {url}, or set NCLIB_DATA to "
             f"a folder that has it; the automatic download failed with {type(error).__name__}: {reason}"
         ) from error
+
+
+def _variable():
+    """The data folder and where it comes from, for messages."""
+    return f"{'NCLIB_DATA' if os.environ.get('NCLIB_DATA') else 'NCLIB_DATA (unset: default)'} = {data_folder()}"

@@ -1,0 +1,244 @@
+"""Collapse of a causal language model: its classes are the tokens of its vocabulary, its features predict the next one.
+
+With transformers, for any model that AutoModelForCausalLM loads. The feature h_t of position t is the input of the
+output embedding W (V, d), and its class is token t + 1 (Wu & Papyan 2024, section 3). transformers is imported where a
+model is loaded, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from nclib._pairs import arg_max
+from nclib.collect import _evaluating
+from nclib.data.corpora import documents
+from nclib.data.text import windows
+from nclib.language_measures import _exact_products
+from nclib.measuring import Passes
+from nclib.statistics import ClassStatistics
+
+DTYPES = ("auto", "float32", "float64", "bfloat16", "float16")
+CONTEXT = 1024  # the default where the model allows more
+_LOGITS = 512  # rows of logits in float32 at a time
+
+
+def load(path, *, tokenizer=None, dtype="auto", device="cpu"):
+    """(model, tokenizer) of a local folder or a name on the Hugging Face Hub; a folder needs no network.
+
+    tokenizer: where the tokenizer is, by default with the model. dtype: one of DTYPES, auto is the one of the files.
+    Raises ValueError, in one line, for what transformers cannot load, weights that are missing, and a model whose
+    features depend on later tokens.
+    """
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype={dtype!r}, must be one of {', '.join(DTYPES)}")
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    model, info = _pretrained(
+        "causal language model",
+        transformers.AutoModelForCausalLM,
+        path,
+        dtype=dtype if dtype == "auto" else getattr(torch, dtype),
+        output_loading_info=True,
+    )
+    if info["missing_keys"]:
+        raise ValueError(f"{path}: holds no weights for {sorted(info['missing_keys'])[0]}: not a whole language model")
+    words = _pretrained("tokenizer", transformers.AutoTokenizer, tokenizer or path)
+    if not words("a b", add_special_tokens=False)["input_ids"]:  # an empty one is made where its files are missing
+        raise ValueError(f"{tokenizer or path}: holds no tokenizer, name one with --tokenizer")
+    model = model.to(device).eval()
+    check_causal(model, path)
+    return model, words
+
+
+def _pretrained(what, kind, path, **options):
+    if not Path(path).exists() and (str(path).startswith((".", "/", "~")) or str(path).count("/") > 1):
+        raise ValueError(f"{path}: no such folder")
+    try:
+        return kind.from_pretrained(str(path), local_files_only=Path(path).exists(), **options)
+    except Exception as error:  # of any kind: configurations, weights, network
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(f"{path}: transformers loads no {what} from it: {lines[0][:200]}") from None
+
+
+def head(model) -> nn.Module:
+    """The output embedding, whose input are the features. Raises ValueError where a model has none."""
+    found = model.get_output_embeddings()
+    if found is None or getattr(found, "weight", None) is None:
+        raise ValueError(f"{type(model).__name__} has no output embedding with a weight, so no classifier and features")
+    return found
+
+
+@contextmanager
+def inputs_of(module: nn.Module) -> Iterator[list[Tensor]]:
+    """A list that holds the input of the module's last call, without gradient."""
+    kept: list[Tensor] = []
+
+    def keep(module, args, kwargs):
+        kept[:] = [(args[0] if args else kwargs["input"]).detach()]
+
+    handle = module.register_forward_pre_hook(keep, with_kwargs=True)
+    try:
+        yield kept
+    finally:
+        handle.remove()
+
+
+@torch.no_grad()
+def features(model, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Features (B, T, d) and logits (B, T, V) of token ids (B, T)."""
+    with inputs_of(head(model)) as kept:
+        logits = model(input_ids=ids, use_cache=False).logits
+    return kept[0], logits
+
+
+def check_causal(model, path) -> None:
+    """Raises ValueError if the last token changes the features of earlier ones by more than sqrt(eps), relative.
+
+    Rounding changes them by a few eps, if at all; a bidirectional model (BERT, say) by some percent.
+    """
+    V = len(head(model).weight)
+    ids = (torch.arange(8, device=model.device) % V).repeat(2, 1)
+    ids[1, -1] = V - 1
+    H = features(model, ids)[0]
+    change = (H[0, :-1].double() - H[1, :-1].double()).norm() / H[0, :-1].double().norm()
+    if change > torch.finfo(H.dtype).eps ** 0.5:
+        raise ValueError(f"{path}: {type(model).__name__} looks at later tokens, must be a causal language model")
+
+
+def read_tokens(path, tokenizer, vocab: int) -> Tensor:
+    """Token ids (N,) of a text file in UTF-8. Documents are separated by a line <|endoftext|>; the tokenizer's
+    end-of-text token stands between them, where it has one.
+
+    Raises ValueError for a file that is missing, empty or no text, and ids outside the model's vocabulary.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: no such file")
+    end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    parts = []
+    for text in documents(path):
+        ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        parts.append(torch.tensor(end + ids if parts else ids, dtype=torch.int64))
+    tokens = torch.cat(parts) if parts else torch.zeros(0, dtype=torch.int64)
+    if not len(tokens):
+        raise ValueError(f"{path}: holds no text")
+    if tokens.max() >= vocab:
+        raise ValueError(
+            f"{path}: token id {int(tokens.max())} is not in the model's 0..{vocab - 1}: another's tokenizer"
+        )
+    return tokens
+
+
+def context_length(model, context: int | None) -> int:
+    """`context`, by default the longest that the model takes, up to CONTEXT. ValueError for more than it takes."""
+    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if context is None:
+        return min(longest or CONTEXT, CONTEXT)
+    if context < 1 or (longest and context > longest):
+        raise ValueError(f"context={context}, must be from 1 to {longest or 'the longest that the model takes'}")
+    return context
+
+
+def text_windows(tokens: Tensor, context: int, path) -> Tensor:
+    """Windows (n, T + 1) of a text, T = context. Raises ValueError for a text of fewer tokens."""
+    if len(tokens) <= context:
+        raise ValueError(f"{path}: {len(tokens)} tokens, must be more than the context, {context}: choose --context")
+    return windows(tokens, context)
+
+
+def measure_windows(model, train: Tensor, validation: Tensor | None, *, batch: int, passes: Passes, shuffled=False):
+    """(statistics, NC4 agreement or None, mean loss in nats, statistics of shuffled targets or None).
+
+    train, validation (n, T + 1): token ids; `batch` windows go through the model at a time. Statistics are those of
+    `train`. Agreement and loss come from one pass over `validation`, over `train` where it is None. The agreement is
+    the share of tokens for which the model's choice and the nearest class mean are the same, both among the classes
+    present in `train`; tokens whose class is absent there do not count (Wu & Papyan 2024, NC4).
+    """
+    W = head(model).weight
+    V, d = W.shape
+    device = model.device
+    shape = {"num_classes": V, "dim": d, "device": device}
+
+    def forward(windows, i):
+        ids = windows[i * batch : (i + 1) * batch].to(device, torch.int64)
+        return (*features(model, ids[:, :-1]), ids[:, 1:])
+
+    def sample(i):
+        H, _, y = forward(train, i)
+        return H, y
+
+    with _evaluating(model):
+        stats = passes.statistics("statistics", -(-len(train) // batch), sample, **shape)
+        nearest = nearest_mean(stats)
+        held_out = train if validation is None else validation
+
+        def compare(i):
+            H, logits, y = forward(held_out, i)
+            return torch.stack([*agreeing(H, logits, y, stats.present, nearest), loss_sum(logits, y), _count(y)])
+
+        hits, seen, loss, samples = passes.total(
+            "agreement", -(-len(held_out) // batch), compare, 4, stats.means.device
+        ).tolist()
+        other = _shuffled(train, forward, batch, passes, shape) if shuffled else None
+    return stats, hits / seen if seen else None, loss / samples, other
+
+
+def _shuffled(train, forward, batch, passes, shape):
+    """Statistics with the targets of `train` in random order."""
+    y = train[:, 1:]
+    order = torch.randperm(y.numel(), generator=torch.Generator().manual_seed(0))
+    y = y.reshape(-1)[order].view(y.shape).long()
+
+    def sample(i):
+        return forward(train, i)[0], y[i * batch : (i + 1) * batch]
+
+    return passes.statistics("shuffled labels", -(-len(train) // batch), sample, **shape)
+
+
+def nearest_mean(stats: ClassStatistics):
+    """A function: features H (N, d) -> the class of the nearest present mean (N,), the first in a tie.
+
+    arg max of <h - o, m_k> + <o - mu_G, m_k> - |m_k|^2 / 2, m_k the centered means and o the global mean mu_G in
+    float32 (float64 for such features): an offset common to all features costs no digits, and TF32 is off.
+    """
+    label, M = stats.present.nonzero()[:, 0], stats.centered_means
+
+    def nearest(H):
+        H = H.to(M.device, torch.float64 if H.dtype == torch.float64 else torch.float32)
+        origin = stats.global_mean.to(H.dtype)
+        bias = (origin - stats.global_mean) @ M.mT - M.square().sum(1) / 2
+        with _exact_products(M.device):
+            return label[arg_max(H - origin, M.to(H.dtype), bias.to(H.dtype))]
+
+    return nearest
+
+
+def agreeing(H: Tensor, logits: Tensor, y: Tensor, present: Tensor, nearest) -> tuple[Tensor, Tensor]:
+    """(samples where the largest logit among present classes is that of the nearest mean, samples compared), float64.
+
+    H (..., d), logits (..., V), y (...); samples whose class is absent, or negative, are left out.
+    """
+    used = (y >= 0) & present.to(y.device)[y.clamp(min=0)]
+    H, logits = H[used], logits[used]
+    choice = logits.masked_fill(~present.to(logits.device), -torch.inf).argmax(-1)
+    return (choice == nearest(H).to(choice.device)).sum().double(), used.sum().double()
+
+
+def loss_sum(logits: Tensor, y: Tensor) -> Tensor:
+    """Sum of the cross-entropies of logits (..., V) in nats, float64, over labels y (...) that are not negative."""
+    logits, y = logits.flatten(0, -2), y.flatten()
+    parts = [
+        nn.functional.cross_entropy(z.float(), t, ignore_index=-100, reduction="none").double().sum()
+        for z, t in zip(logits.split(_LOGITS), y.split(_LOGITS), strict=True)
+    ]
+    return torch.stack(parts).sum()
+
+
+def _count(y):
+    return (y >= 0).sum().double()

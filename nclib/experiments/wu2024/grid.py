@@ -1,0 +1,218 @@
+"""Does collapse come with scale, and with a lower validation loss? Our own grid of language models. Wu & Papyan (2024).
+
+Their grid is six widths times five depths times seven measurements; profile `paper` copies it at a smaller scale. Every
+correlation across models stands beside what its null gives and beside the same correlation within models of one width.
+"""
+
+import math
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from nclib.claims import Claim, judge
+from nclib.data import text
+from nclib.experiments.wu2024.language_model import Config
+from nclib.results import choose
+
+COST = {"paper": "150 runs, 210 measured models, about 5e17 FLOP: hours of one H200 (estimated)"}
+SIZES = {
+    "smoke": {"tokens": 40_000, "vocab": 512, "context": 64, "local": 32, "batch": 512, "rate": 3e-3, "heads": 4},
+    "laptop": {"tokens": 160_000, "vocab": 2048, "context": 64, "local": 32, "batch": 256, "rate": 5e-3, "heads": 4},
+    "paper": {
+        **{"tokens": 20_000_000, "vocab": 8192, "context": 256, "local": 128},
+        **{"batch": 16_384, "rate": 1e-3, "heads": 8},
+    },
+}
+WIDTHS = {"smoke": (8, 16), "laptop": (16, 32, 64), "paper": (32, 64, 128, 256, 384, 512)}
+DEPTHS = {"smoke": (1, 2), "laptop": (1, 2, 4), "paper": (1, 2, 4, 8, 12)}
+ONCE = ({"epochs": 1, "measured": (1,), "weight_decay": 5e-4},)
+THRICE = {"epochs": 3, "measured": (3,), "weight_decay": 5e-4}
+SETTINGS = {
+    "smoke": ONCE,
+    "laptop": (*ONCE, THRICE),
+    "paper": (
+        *ONCE,
+        {"epochs": 1, "measured": (1,), "weight_decay": 0.1},
+        THRICE,
+        {"epochs": 10, "measured": (6, 10), "weight_decay": 5e-4},
+        {"epochs": 10, "measured": (6, 10), "weight_decay": 0.1},
+    ),
+}
+
+
+def corpus_at_hand():
+    """The TinyStories sample where the data folder has it, else Python's reference text."""
+    return "tinystories" if text.available("tinystories") else "reference"
+
+
+def runs(profile, *, seed=0, corpus=None, widths=None, depths=None, tokens=None):
+    """Every shape in every setting, the largest shapes last. corpus: as in nclib.data.text.tokens."""
+    size = choose(profile, SIZES) | ({} if tokens is None else {"tokens": tokens})
+    corpus = corpus or ("books" if profile == "paper" else corpus_at_hand())
+    shapes = [(width, depth) for width in widths or WIDTHS[profile] for depth in depths or DEPTHS[profile]]
+    return [
+        Config(corpus=corpus, width=width, depth=depth, seed=seed, **size, **setting)
+        for width, depth in sorted(shapes, key=lambda shape: shape[0] ** 2 * shape[1])
+        for setting in SETTINGS[profile]
+    ]
+
+
+ROSE = 0.01  # nats above its best epoch at which a validation loss counts as risen
+NAMES = {
+    "nc1": "NC1, log of the mean CDNV over distance^4",
+    "gnc2": "GNC2, coefficient of variation of the log-distance",
+    "unc3": "UNC3, coefficient of variation of the cosines",
+    "nc4": "NC4, one minus the agreement",
+}
+
+
+def models(table, convention="textbook"):
+    """One row for each measured model: its config, losses, and the metrics of a convention.
+
+    Columns: width, depth, epochs, weight_decay, step (epochs so far), updates, parameters; loss, validation, best (the
+    lowest validation loss so far), rose (validation above best by 0.01 nats); the keys of nclib.conventions, those of
+    the null as "null_<key>", and nc1, gnc2, unc3, nc4 as `NAMES` says, all falling with collapse.
+    """
+    runs = table[table["experiment"] == "wu2024.language_model"].groupby("config", sort=False)
+    return pd.DataFrame([model for _, rows in runs for model in _measured(rows, convention)])
+
+
+def _measured(rows, convention):
+    """The rows of `models` of one run, one for each epoch after which it was measured."""
+    fields = rows.iloc[0][["config", "seed", "width", "depth", "epochs", "weight_decay"]].to_dict()
+    totals = rows[rows["metric"].isin(["updates", "parameters"])].set_index("metric")["value"].to_dict()
+    validation = rows[(rows["metric"] == "loss") & (rows["split"] == "validation")].set_index("step")["value"]
+    for step in sorted(rows.loc[rows["layer"] == convention, "step"].unique()):
+        now = rows[(rows["step"] == step) & (rows["split"] == "train")].set_index(["layer", "source", "metric"])[
+            "value"
+        ]
+        now = now.sort_index()
+        best, metrics = validation[validation.index <= step].min(), now[convention, "measured"]
+        found = {"step": step, "validation": validation[step], "best": best, "rose": validation[step] > best + ROSE}
+        found |= {"loss": now["", "measured", "loss"], **metrics}
+        found |= {f"null_{metric}": value for metric, value in now["", "theory"].items()}
+        found["nc1"] = np.log(now["wu-papyan-2024-10", "measured", "cdnv_mean"])
+        found |= {"gnc2": abs(metrics["gnc2_cv"]), "unc3": metrics["uniform_duality"]}
+        yield fields | totals | found | {"nc4": 1 - metrics["ncc_agreement"]}
+
+
+def signed_r2(x, y):
+    """r |r|: R^2 with the sign of Pearson's r. NaN where x does not vary."""
+    r = np.corrcoef(x, y)[0, 1]
+    return float(r * abs(r))
+
+
+def within_width(frame, metric):
+    """The median over widths of `signed_r2` with the validation loss among models of one width."""
+    by = frame.groupby("width")[[metric, "validation"]]
+    found = [signed_r2(rows[metric], rows["validation"]) for _, rows in by if len(rows) > 2]
+    return float(np.median(found)) if found else math.nan
+
+
+PAPER = "Wu & Papyan 2024"
+SCALE = "at least 600 updates in every run, and nine measured models or more whose validation loss has not risen"
+FROM_FILES = "Fig. 1; value recomputed from the authors' published measurements"
+R2 = {"nc1": 0.916, "gnc2": 0.841, "unc3": 0.693, "nc4": 0.891}
+RELATED = {
+    metric: Claim(
+        id=f"wu2024.grid.{metric}.loss",
+        paper=PAPER,
+        statement=f"{name}: falls linearly with the validation loss over all models; R^2 with the sign of r",
+        source=f"{FROM_FILES}; that half of the variance is enough is our rule",
+        relation=">=",
+        reference=0.5,
+        tolerance=0.0,
+        paper_value=R2[metric],
+        precondition=SCALE,
+    )
+    for metric, name in NAMES.items()
+}
+WITHIN = {
+    metric: Claim(
+        id=f"wu2024.grid.{metric}.within-width",
+        paper=PAPER,
+        statement=f"{name}: the same among models of one width, median over widths",
+        source="our question: a width changes the null of an angle and the loss together",
+        relation=">=",
+        reference=0.5,
+        tolerance=0.0,
+        precondition=SCALE,
+    )
+    for metric, name in NAMES.items()
+}
+BEYOND = {
+    metric: Claim(
+        id=f"wu2024.grid.{metric}.beyond-null",
+        paper=PAPER,
+        statement=f"std of the {what}, divided by that of random directions in as many dimensions: "
+        "still falls linearly with the validation loss; R^2 with the sign of r",
+        source="our question; the authors' 230 models give R^2 below 0.1",
+        relation=">=",
+        reference=0.5,
+        tolerance=0.0,
+        precondition=SCALE,
+    )
+    for metric, what in {"interference_std": "cosines", "gnc2_std": "log-distances"}.items()
+}
+ORDER = {
+    ("norm_cv", "interference_std"): "equinormness is related to the validation loss less than equiangularity is",
+    ("self_duality", "uniform_duality"): "NC3 is related to the validation loss less than UNC3 is",
+}
+ORDERED = {
+    pair: Claim(
+        id=f"wu2024.grid.{pair[0].replace('_', '-')}.weaker",
+        paper=PAPER,
+        statement=f"{statement}: R^2 of the first minus R^2 of the second",
+        source="Figs. 2 and 3, captions read: negligible against some",
+        relation="<=",
+        reference=0.0,
+        tolerance=0.0,
+        paper_value="negative",
+        precondition=SCALE,
+    )
+    for pair, statement in ORDER.items()
+}
+# Spearman correlations over the authors' 210 models, recomputed; those of 0.35 and more became claims about the sign.
+TRENDS = {
+    "validation": ("the validation loss", {"width": -0.73, "depth": -0.48, "epochs": -0.40}),
+    "nc1": ("NC1 (log of the mean CDNV)", {"width": -0.58, "depth": -0.49, "epochs": -0.53}),
+    "gnc2_std": ("the std of the log-distance", {"width": -0.80, "epochs": -0.42}),
+    "uniform_duality": ("UNC3", {"width": -0.58, "epochs": -0.67}),
+    "ncc_agreement": ("NC4 agreement", {"width": 0.70, "depth": 0.54}),
+    "self_duality": ("NC3 (mean cosine)", {"epochs": 0.72}),
+}
+TREND = {
+    (metric, factor): Claim(
+        id=f"wu2024.grid.{metric.replace('_', '-')}.{factor}",
+        paper=PAPER,
+        statement=f"{name} {'rises' if rho > 0 else 'falls'} with {factor}: Spearman's rho over all models",
+        source="appendix figures; value recomputed from the authors' published measurements; at least 0.2 is our rule",
+        relation=">=" if rho > 0 else "<=",
+        reference=0.2 if rho > 0 else -0.2,
+        tolerance=0.0,
+        paper_value=rho,
+        precondition=SCALE,
+    )
+    for metric, (name, factors) in TRENDS.items()
+    for factor, rho in factors.items()
+}
+
+
+def claims(table):
+    """The verdicts on a table of `runs`; models whose validation loss rose are left out."""
+    every = models(table)
+    frame = every[~every["rose"]].rename(columns={"epochs": "planned", "step": "epochs"})
+    met = len(frame) >= 9 and bool(every["updates"].min() >= 600)
+    loss = frame["validation"]
+    judged = [judge(claim, signed_r2(frame[metric], loss), met=met) for metric, claim in RELATED.items()]
+    judged += [judge(claim, within_width(frame, metric), met=met) for metric, claim in WITHIN.items()]
+    for metric, claim in BEYOND.items():
+        judged.append(judge(claim, signed_r2(frame[metric] / frame[f"null_{metric}"], loss), met=met))
+    for (weak, strong), claim in ORDERED.items():
+        judged.append(judge(claim, abs(signed_r2(frame[weak], loss)) - abs(signed_r2(frame[strong], loss)), met=met))
+    for (metric, factor), claim in TREND.items():
+        varies = met and frame[factor].nunique() > 1
+        rho = spearmanr(frame[factor], frame[metric]).statistic if varies else 0.0
+        judged.append(judge(claim, rho, met=varies))
+    return judged

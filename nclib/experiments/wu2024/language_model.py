@@ -1,0 +1,141 @@
+"""One language model, trained on a text and measured as Wu & Papyan (2024) measure theirs: one run of grid and seeds.
+
+The classes are the tokens of the vocabulary, the feature of a position is the output of the last LayerNorm, and its
+label is the next token. NC1 to NC3 are those of a pass over the training text, over the classes that occur there; NC4
+is that of the validation text. `step` counts epochs; `layer` is the convention (see nclib.conventions) of a metric.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+
+from nclib import conventions, language, language_measures, nulls, results
+from nclib.data import text
+from nclib.models.gpt import GPT
+from nclib.training import seed_everything
+
+VERSION = 1
+EVALUATED = 16_384  # tokens in a batch of a pass without gradients
+
+
+@dataclass(frozen=True)
+class Config:
+    """A GPT-Neo of a width, depth and number of heads, its text and its training.
+
+    corpus, tokens, vocab: text, length of its training part in tokens, and size of its byte-level BPE. context: tokens
+    in a window; local layers see `local` of them. batch: tokens in an update. The learning rate falls linearly from
+    `rate` to 0 over `epochs`; collapse is measured after the epochs of `measured`, the losses after every one.
+    """
+
+    corpus: str
+    tokens: int
+    vocab: int
+    context: int
+    local: int
+    width: int
+    depth: int
+    heads: int
+    epochs: int
+    measured: tuple
+    weight_decay: float
+    batch: int
+    rate: float
+    seed: int
+
+
+def data(config):
+    """{file: sha256} of the text."""
+    return text.tokens(config.corpus, config.vocab, limit=config.tokens).sha256
+
+
+def needs_gpu(config):
+    """Whether the run would take a processor more than about ten minutes."""
+    return 6 * parameters(config) * config.tokens * config.epochs > 3e13
+
+
+def parameters(config):
+    """Number of parameters: embeddings of tokens and positions, 12 d^2 + 10 d a layer, the last LayerNorm."""
+    d = config.width
+    return (config.vocab + config.context) * d + config.depth * (12 * d**2 + 10 * d) + 2 * d
+
+
+def model(config):
+    """The untrained model of a run."""
+    seed_everything(config.seed)
+    return GPT(config.vocab, config.context, config.width, config.depth, config.heads, window=config.local)
+
+
+def texts(config):
+    """{"train", "validation": windows (n, context + 1)}; the validation text is cut to a fifth of the training text."""
+    tokens = text.tokens(config.corpus, config.vocab, limit=config.tokens)
+    validation = tokens.validation[: max(len(tokens.train) // 5, config.context + 1)]
+    return {
+        "train": text.windows(tokens.train, config.context),
+        "validation": text.windows(validation, config.context),
+    }
+
+
+def train(config, device, windows, evaluate, measured):
+    """Train the model of a run; it resumes from where a killed process left it. Returns model and losses."""
+    net = model(config).to(device)
+    gpu = net.classifier.is_cuda
+    checkpoint = results.cache_folder() / "checkpoints" / f"{results.key(config)}.safetensors"
+    losses = language.fit(
+        net,
+        windows,
+        epochs=config.epochs,
+        batch_tokens=config.batch,
+        lr=config.rate,
+        weight_decay=config.weight_decay,
+        seed=config.seed,
+        measure_at=measured,
+        evaluate=evaluate,
+        checkpoint=checkpoint,
+        identity=json.loads(json.dumps(asdict(config))),
+        precision="bfloat16" if gpu else "float32",
+        compiled=gpu,
+    )
+    checkpoint.unlink(missing_ok=True)
+    return net, losses
+
+
+def run(config, device):
+    """The tidy table of one run: losses after every epoch, collapse in every convention after those of `measured`.
+
+    Beside the metrics of `conventions.measure` there are their values for directions drawn at random (source
+    "theory"), the training loss of the measured model, and the number of updates. The rows of a run that was killed
+    are kept beside its checkpoint.
+    """
+    windows = {split: found.to(device) for split, found in texts(config).items()}
+    kept = results.cache_folder() / "checkpoints" / f"{results.key(config)}.csv"
+    rows = [results.read_csv(kept)] if kept.exists() else []
+
+    def evaluate(epoch, net):
+        found = measure(net, windows, config) if epoch in config.measured else validate(net, windows)
+        rows.append(found.assign(step=epoch))
+        results.write_atomic(kept, results.csv_bytes(pd.concat(rows)))
+
+    _, losses = train(config, device, windows["train"], evaluate, tuple(range(1, config.epochs + 1)))
+    kept.unlink(missing_ok=True)
+    done = results.rows({"updates": len(losses), "parameters": parameters(config)}, step=config.epochs)
+    return pd.concat([*rows, done], ignore_index=True).drop_duplicates(["step", "layer", "split", "source", "metric"])
+
+
+def validate(net, windows):
+    """The validation loss."""
+    loss = language_measures.cross_entropy(net, windows["validation"], EVALUATED)
+    return results.rows({"loss": loss}, split="validation")
+
+
+def measure(net, windows, config):
+    """Both losses, and the metrics of every convention with their null."""
+    stats, loss = language_measures.statistics(net, windows["train"], config.vocab, EVALUATED)
+    share, validation = language_measures.agreement(net, windows["validation"], stats, EVALUATED)
+    W = net.classifier.detach()
+    found = [results.rows({"loss": loss}), results.rows({"loss": validation}, split="validation")]
+    for preset in conventions.PRESETS:
+        metrics = conventions.measure(stats, W, preset=preset, agreement=share)
+        found.append(results.rows(metrics, layer=preset))
+    null = nulls.uniform_directions(int(stats.present.sum()), config.width)
+    return pd.concat([*found, results.rows(null, source="theory")], ignore_index=True)

@@ -1,0 +1,279 @@
+"""Which tokens collapse: each class of a language model against its frequency, and first names. Wu & Papyan (2024).
+
+Their Fig. 4 shows the frequencies of the tokens by type, their Table 5 CDNV and interference of first names.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from nclib import results
+from nclib.claims import Claim, judge
+from nclib.experiments.wu2024 import grid
+from nclib.experiments.wu2024.tokens_model import Config
+
+COST = {"paper": "3 models of 8 x 512, 10 epochs of 20 M tokens, 1.1e17 FLOP: about 20 minutes of one H200 (estimated)"}
+FLOOR = 10
+SHAPES = {
+    "smoke": {"width": 16, "depth": 1, "epochs": 1},
+    "laptop": {"width": 64, "depth": 2, "epochs": 3},
+    "paper": {"width": 512, "depth": 8, "epochs": 10},
+}
+KINDS = ("word, lower case", "word, capital", "punctuation, digits, spaces", "fragment, special")
+NAMES = frozenset(
+    "Aaron Abby Adam Alan Albert Alex Alice Amanda Amy Andrew Andy Anna Anne Annie Anthony Arthur Barbara Becky Ben "
+    "Benny Betty Bill Billy Bob Bobby Brian Carl Carol Catherine Charles Charlie Charlotte Chloe Chris Clara Daisy Dan "
+    "Daniel David Dorothy Edith Edward Eleanor Elizabeth Ella Ellen Ellie Emily Emma Eric Ethan Eva Eve Fanny Florence "
+    "Frances Francis Frank Fred Freddy George Hannah Harry Helen Henry Hugh Isabella Jack Jacob Jake James Jane Jason "
+    "Jean Jenny Jerry Jessica Jill Jim Jimmy Joe John Johnny Joseph Josh Julia Kate Katie Kevin Laura Leo Lewis Lila "
+    "Lilly Lily Linda Lisa Liz Louisa Louise Lucas Lucy Luke Maggie Margaret Maria Martha Martin Mary Matt Matthew Max "
+    "Mia Michael Mike Millie Milly Molly Nancy Nathan Ned Nick Nina Noah Nora Oliver Olivia Oscar Paul Peggy Peter "
+    "Philip Polly Rachel Ralph Richard Robert Roger Ron Roy Ruth Ryan Sally Sam Sammy Sara Sarah Simon Sophia Sophie "
+    "Stephen Steve Sue Susan Susie Ted Teddy Thomas Tim Timmy Tom Tommy Tony Victor Walter William Zoe".split()
+)
+MATCHES = 20
+
+
+def runs(profile, *, seed=0, corpus=None, width=None, depth=None, tokens=None):
+    """One model from each of three consecutive seeds. corpus: as in nclib.data.text.tokens."""
+    given = {"width": width, "depth": depth, "tokens": tokens}
+    size = results.choose(profile, grid.SIZES) | SHAPES[profile]
+    size |= {name: int(value) for name, value in given.items() if value is not None}
+    corpus = corpus or ("books" if profile == "paper" else grid.corpus_at_hand())
+    return [
+        Config(corpus=corpus, seed=seed + i, measured=(size["epochs"],), weight_decay=5e-4, floor=FLOOR, **size)
+        for i in range(3)
+    ]
+
+
+def kind(token):
+    """The type of a token (text as in `tokens_model.shown`), one of `KINDS`.
+
+    A lower-case word starts with a space; a capitalized one may do without, at the start of a line. What has no letter
+    is the third type; everything else (parts of words, single bytes, <|endoftext|>) is the last.
+    """
+    bare = token.removeprefix("␣")
+    if "\\" in token or "<|" in token:
+        return KINDS[3]
+    if not any(letter.isalpha() for letter in bare):
+        return KINDS[2]
+    if bare.isalpha() and bare[0].isupper() and (token != bare or len(bare) > 1):
+        return KINDS[1]
+    return KINDS[0] if bare.isalpha() and bare.islower() and token != bare else KINDS[3]
+
+
+def classes(table):
+    """One row for each seed and token: columns seed, id, token, kind, name, count, the metrics of split "train" by
+    name, those of the others as "<split>_<name>", `common` (seen at least `floor` times) and floor.
+
+    Names are the whole-word tokens of `NAMES`. A validation count is 0 where there is none, other values NaN.
+    """
+    keys = ["experiment", "config", "seed", "i", "layer"]
+    rows = table[table["metric"].str.endswith("]")]
+    parts = rows["metric"].str.extract(r"^(\w+)\[(\d+)\]$")
+    column = parts[0].where(rows["split"] == "train", rows["split"] + "_" + parts[0])
+    long = rows.assign(i=parts[1].astype(int), column=column)
+    wide = long.pivot(index=keys, columns="column", values="value").reset_index()
+    wide = wide.rename(columns={"i": "id", "layer": "token"}).rename_axis(columns=None)
+    return wide.assign(
+        kind=pd.Categorical(wide["token"].map(kind), KINDS),
+        name=wide["token"].str.startswith("␣") & wide["token"].str[1:].isin(NAMES),
+        common=wide["count"] >= FLOOR,
+        floor=FLOOR,
+    )
+
+
+def common(frame):
+    """The classes with at least `FLOOR` samples, the only ones whose CDNV is compared."""
+    return frame[frame["common"]]
+
+
+def by_seed(frame):
+    """The common classes of each seed."""
+    return [rows for _, rows in common(frame).groupby("seed")]
+
+
+def halves(frame):
+    """For each seed, the median CDNV of frequent and rare common classes, halved in two ways.
+
+    by "tokens": frequent classes are the fewest that hold half of the tokens. by "classes": the more frequent half.
+    Columns seed, by, half, classes, median (of cdnv), equal (of that from `FLOOR` samples a class).
+    """
+    found = []
+    for rows in by_seed(frame):
+        rows = rows.sort_values(["count", "id"], ascending=[False, True])
+        before = rows["count"].cumsum() - rows["count"]
+        first = {"tokens": before < rows["count"].sum() / 2, "classes": np.arange(len(rows)) < len(rows) / 2}
+        for by, frequent in first.items():
+            for half, part in (("frequent", rows[frequent]), ("rare", rows[~frequent])):
+                fields = {"seed": part["seed"].iloc[0], "by": by, "half": half, "classes": len(part)}
+                found.append(fields | {"median": part["cdnv"].median(), "equal": part["equal_cdnv"].median()})
+    return pd.DataFrame(found)
+
+
+def names(frame):
+    """One row for each seed and common name: against the average common token, and against tokens as frequent.
+
+    Columns: cdnv_ratio (cdnv2 over its mean over common classes), interference_z (difference to that mean, in standard
+    deviations over classes), and both again as matched_*: cdnv2 over the median of, and interference minus the mean
+    of, the `MATCHES` other common tokens nearest in log frequency. null_ratio: cdnv_ratio under shuffled labels.
+    """
+    found = []
+    for rows in by_seed(frame):
+        rows = rows.sort_values("id")
+        std, others = rows["interference"].std(ddof=0), rows[~rows["name"]]
+        means = rows[["cdnv2", "interference", "permuted_cdnv2"]].mean()
+        for _, row in rows[rows["name"]].iterrows():
+            near = others.iloc[np.argsort(np.abs(np.log(others["count"] / row["count"])), kind="stable")[:MATCHES]]
+            fields = row[["seed", "token", "count"]].to_dict() | {"cdnv_ratio": row["cdnv2"] / means["cdnv2"]}
+            fields["interference_z"] = (row["interference"] - means["interference"]) / std
+            fields["matched_ratio"] = row["cdnv2"] / near["cdnv2"].median()
+            fields["matched_z"] = (row["interference"] - near["interference"].mean()) / std
+            found.append(fields | {"null_ratio": row["permuted_cdnv2"] / means["permuted_cdnv2"]})
+    columns = ["seed", "token", "count", "cdnv_ratio", "interference_z", "matched_ratio", "matched_z", "null_ratio"]
+    return pd.DataFrame(found, columns=columns)
+
+
+STORIES = {
+    "count": "frequency",
+    "norm": "norm",
+    "duality": "duality",
+    "cdnv": "CDNV",
+    "interference": "interference",
+    "validation_loss": "validation loss",
+}
+
+
+def correlations(frame):
+    """{seed: Spearman's rho between the columns of `STORIES` over common classes seen in validation}, as DataFrames."""
+    found = {}
+    for rows in by_seed(frame):
+        values = rows[list(STORIES)].dropna()
+        found[int(rows["seed"].iloc[0])] = pd.DataFrame(spearmanr(values).statistic, list(STORIES), list(STORIES))
+    return found
+
+
+CAPTION = "Table 5, from its caption (its numbers were not read)"
+FILES = "value recomputed from the authors' published measurements"
+TRAINED = "at least 600 updates"
+ENOUGH = "at least five names among the classes with 10 or more samples, and 600 updates"
+
+
+def _claim(name, statement, source, relation, reference, precondition=TRAINED, paper_value=None):
+    return Claim(
+        f"wu2024.tokens.{name}", grid.PAPER, statement, source, relation, reference, 0.0, paper_value, precondition
+    )
+
+
+TABLE_5 = {
+    "cdnv": _claim(
+        "names.cdnv",
+        "The CDNV (power 2) of English first names is far below the average token's: mean over names / over tokens",
+        f"{CAPTION}; that far below is at most half is our rule",
+        "<=",
+        0.5,
+        ENOUGH,
+    ),
+    "interference": _claim(
+        "names.interference",
+        "So is their interference: mean over names minus mean over tokens, in standard deviations over tokens",
+        f"{CAPTION}; that far below is at least half a standard deviation is our rule",
+        "<=",
+        -0.5,
+        ENOUGH,
+    ),
+    "each": _claim(
+        "names.each",
+        "With few exceptions: share of the names whose CDNV is below the average token's",
+        f"{CAPTION}; 0.9 is our rule",
+        ">=",
+        0.9,
+        ENOUGH,
+        "all but Anna and Tim",
+    ),
+    "positive": _claim(
+        "interference.positive",
+        "The mean cosine between two class means is positive on average",
+        f"Table 5, caption: 'not a typo'; {FILES} (12 x 1024, 10 epochs, weight decay 0.1)",
+        ">=",
+        0.0,
+        TRAINED,
+        0.000519,
+    ),
+}
+EXCEPTIONS = {
+    name: _claim(
+        f"names.{name.lower()}",
+        f"{name} is an exception: in how many of CDNV and interference it is not below the average token",
+        f"{CAPTION}, which does not say in which of the two",
+        ">=",
+        1.0,
+        f"{name} is among the classes with 10 or more samples, and 600 updates",
+        "in one or both",
+    )
+    for name in ("Anna", "Tim")
+}
+MATCHED = {
+    "cdnv": _claim(
+        "names.matched-cdnv",
+        "The CDNV (power 2) of first names is at most half that of tokens as frequent: geometric mean of the ratios",
+        "our control of Table 5",
+        "<=",
+        0.5,
+        ENOUGH,
+    ),
+    "interference": _claim(
+        "names.matched-interference",
+        "Their interference is half a standard deviation below that of tokens as frequent",
+        "our control of Table 5",
+        "<=",
+        -0.5,
+        ENOUGH,
+    ),
+}
+RELATED = {
+    ("count", "cdnv"): ("frequency.cdnv", "the more frequent a token, the lower its CDNV", -1),
+    ("count", "equal_cdnv"): ("frequency.equal", "the same with ten samples of every class", -1),
+    ("norm", "cdnv"): ("story.norm", "the longer its centered mean, the lower its CDNV", -1),
+    ("duality", "cdnv"): ("story.duality", "the better its mean and weight agree, the lower its CDNV", -1),
+    ("validation_loss", "cdnv"): ("story.loss", "the better it is predicted, the lower its CDNV", 1),
+}
+STORY = {
+    pair: _claim(
+        name,
+        f"Of classes with 10 or more samples, {what}: Spearman's rho",
+        "our question; at least 0.3 is our rule",
+        "<=" if sign < 0 else ">=",
+        0.3 * sign,
+    )
+    for pair, (name, what, sign) in RELATED.items()
+}
+
+
+def claims(table):
+    """The verdicts on a table of `runs`."""
+    frame = classes(table)
+    trained = bool(table.loc[table["metric"] == "updates", "value"].min() >= 600)
+    found = names(frame)
+    present = {seed: found[found["seed"] == seed] for seed in frame["seed"].unique()}
+    enough = trained and min(map(len, present.values())) >= 5
+    values = {
+        "cdnv": [rows["cdnv_ratio"].mean() for rows in present.values()],
+        "interference": [rows["interference_z"].mean() for rows in present.values()],
+        "each": [(rows["cdnv_ratio"] < 1).mean() for rows in present.values()],
+        "positive": frame.groupby("seed")["interference"].mean(),
+    }
+    judged = [judge(claim, values[key], met=trained if key == "positive" else enough) for key, claim in TABLE_5.items()]
+    for name, claim in EXCEPTIONS.items():
+        rows = found[found["token"] == f"␣{name}"]
+        beyond = (rows["cdnv_ratio"] >= 1).astype(int) + (rows["interference_z"] >= 0)
+        judged.append(judge(claim, beyond if len(rows) else np.nan, met=trained and len(rows) == len(present)))
+    values = {
+        "cdnv": [np.exp(np.log(rows["matched_ratio"]).mean()) for rows in present.values()],
+        "interference": [rows["matched_z"].mean() for rows in present.values()],
+    }
+    judged += [judge(claim, values[key], met=enough) for key, claim in MATCHED.items()]
+    for pair, claim in STORY.items():
+        rho = [spearmanr(*rows[list(pair)].dropna().to_numpy().T).statistic for rows in by_seed(frame)]
+        judged.append(judge(claim, rho, met=trained))
+    return judged

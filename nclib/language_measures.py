@@ -1,0 +1,108 @@
+"""Loss, class statistics and NC4 agreement of a language model: the class of the feature h_t is the token t + 1.
+
+Models and windows are those of nclib.language. Every function runs in eval mode without gradients (and puts the mode
+back), in the precision of the model, over batches of batch_tokens // T windows, the last one smaller; logits are made
+for a block of tokens at a time and never kept. Losses are nats a token, summed in float64 over all targets.
+
+All raise ValueError for windows that are not ids of the model's vocabulary and a batch smaller than a window.
+"""
+
+from contextlib import contextmanager
+
+import torch
+from torch.nn import functional as F
+
+from nclib.collect import _evaluating
+from nclib.language import batch_size
+from nclib.statistics import ClassStatistics, StatisticsAccumulator
+
+_CPU_LOGITS = 2**22  # entries of a block of logits: larger ones leave the cache, and fresh ones page-fault
+_DEVICE_LOGITS = 2**28
+
+
+def cross_entropy(model, windows, batch_tokens) -> float:
+    """The mean loss over all targets of `windows`."""
+    total = 0.0
+    with torch.no_grad(), _evaluating(model):
+        for logits, _, y in _blocks(model, windows, batch_tokens):
+            total = total + _loss(logits, y)
+    return float(total) / _targets(windows)
+
+
+def statistics(model, windows, num_classes, batch_tokens) -> tuple[ClassStatistics, float]:
+    """(class statistics of the features, mean loss) over all targets of `windows`, in one pass.
+
+    Class k holds the features h_t with token t + 1 equal to k: T a window, no token masked (Wu and Papyan 2024,
+    section 3). Raises ValueError for targets of num_classes or more, and features that are not finite.
+    """
+    W, total = model.classifier, 0.0
+    accumulator = StatisticsAccumulator(num_classes, W.shape[1], device=W.device)
+    with torch.no_grad(), _evaluating(model):
+        for logits, h, y in _blocks(model, windows, batch_tokens):
+            accumulator.update(h, y)
+            total = total + _loss(logits, y)
+    return accumulator.compute(), float(total) / _targets(windows)
+
+
+def agreement(model, windows, stats, batch_tokens) -> tuple[float, float]:
+    """(NC4, mean loss): the share of targets where arg max_c <w_c, h> = arg min_c |h - mu_c|, in [0, 1].
+
+    Both go over the classes present in `stats` (the training pass), and so does the share: targets of other classes
+    count in the loss alone (Wu and Papyan 2024, section 3). The first class wins a tie. The nearest mean is the arg max
+    of <h - o, mu_c - mu_G> + <o - mu_G, mu_c - mu_G> - |mu_c - mu_G|^2 / 2, o being mu_G in the precision of h: an
+    offset common to all features costs no digits. Autocast and the faster products that a program may allow for
+    float32 (TF32) are off.
+
+    Raises ValueError if `stats` has other classes or another dimension than the model, or no target's class is present.
+    """
+    W = model.classifier.detach()
+    if stats.means.shape != W.shape:
+        raise ValueError(f"stats has means {tuple(stats.means.shape)}: must be {tuple(W.shape)}, as the classifier")
+    stats = stats.to(W.device)
+    label, M = stats.present.nonzero()[:, 0], stats.centered_means
+    origin = stats.global_mean.to(W.dtype)
+    bias = ((origin - stats.global_mean) @ M.mT - M.square().sum(1) / 2).to(W.dtype)
+    M, hits, count, total = M.to(W.dtype), 0, 0, 0.0
+    with torch.no_grad(), _evaluating(model), _exact_products(W.device):
+        for logits, h, y in _blocks(model, windows, batch_tokens):
+            total, known = total + _loss(logits, y), stats.present[y]
+            nearest = label[torch.addmm(bias, h - origin, M.mT).argmax(1)]
+            chosen = logits.masked_fill_(~stats.present, -torch.inf).argmax(1)
+            hits, count = hits + (known & (nearest == chosen)).sum(), count + known.sum()
+    if not count:
+        raise ValueError("windows has no target whose class is present in stats: must have at least one")
+    return int(hits) / int(count), float(total) / _targets(windows)
+
+
+def _targets(windows):
+    return len(windows) * (windows.shape[1] - 1)
+
+
+def _blocks(model, windows, batch_tokens):
+    """Logits (m, V), features (m, d) and next tokens (m,) of blocks of targets."""
+    W, B = model.classifier, batch_size(model, windows, batch_tokens)
+    block = max(1, (_CPU_LOGITS if W.device.type == "cpu" else _DEVICE_LOGITS) // len(W))
+    for ids in windows.to(W.device).split(B):
+        ids = ids.long()
+        H, Y = model.features(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten()
+        for h, y in zip(H.split(block), Y.split(block), strict=True):
+            yield F.linear(h, W), h, y
+
+
+def _loss(logits, y):
+    return F.cross_entropy(logits.float(), y, reduction="none").double().sum()
+
+
+@contextmanager
+def _exact_products(device):
+    """No autocast, and matrix products of float32 in float32 whatever the program allows elsewhere."""
+    backends = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]
+    allowed = [backend.fp32_precision for backend in backends]
+    try:
+        for backend in backends:
+            backend.fp32_precision = "ieee"
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        for backend, precision in zip(backends, allowed, strict=True):
+            backend.fp32_precision = precision

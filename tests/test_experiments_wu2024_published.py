@@ -1,0 +1,247 @@
+"""The re-analysis of 230 published models: on made-up files whose answers are known, and on the authors' own."""
+
+import itertools
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+
+from nclib import results
+from nclib.data import files
+from nclib.experiments.wu2024 import published as study
+from nclib.experiments.wu2024 import published_claims, published_models
+from nclib.experiments.wu2024.published_models import DEPTHS, MAY, OCTOBER, WIDTHS
+from nclib.experiments.wu2024.published_table import TABLE1, trend, value
+from nclib.plotting import published as plotting
+
+RUNS = ["01d@0", "01L@0", "03d@2", "10d@5", "10L@5", "10d@9", "10L@9"]
+SHAPES = list(itertools.product(DEPTHS, WIDTHS))
+NAMES = [f"{depth:02d}x{width:04d}_{run}" for depth, width in SHAPES for run in RUNS]
+NAMES += [f"02x0768_01d{i:02d}@0" for i in range(20)]
+
+
+def made_up(folder, seed=0):
+    """The two files with made-up values: loss = 3 + log10(CDNV) / 2, the rest random; returns a reader of their paths.
+
+    CDNV is 10^-2 / width, and half of that with the larger weight decay.
+    """
+    rng, n = np.random.default_rng(seed), len(NAMES)
+    width = np.array([int(name[3:7]) for name in NAMES])
+    cdnv = 0.01 / width * np.where(["L@" in name for name in NAMES], 0.5, 1.0) * np.exp(0.1 * rng.normal(size=n))
+    loss = {"model": NAMES, "n_params": rng.integers(10**6, 10**8, n), "val_loss": 3 + np.log10(cdnv) / 2}
+
+    def some(*names):
+        return {name: rng.uniform(0.5, 1.0, n) for name in names}
+
+    may = some("sims_mean", "sims_std", "norms_mean", "norms_std", "norms_log_mean", "norms_log_std", "misses")
+    may |= some("matches", "interfere_mean", "interfere_std", "log_dist_mean", "log_dist_std") | {"cdnv_mean": cdnv}
+    october = some("norms_mean", "norms_var", "interfere_mean", "log_kern_mean", "log_kern_var", "hits", "misses")
+    october |= some("norms_log_mean", "norms_log_var", "simcos_mean", "simcos_var") | {"cdnv": cdnv}
+    pd.DataFrame(loss | may).to_csv(folder / MAY)
+    pd.DataFrame(loss | october).to_csv(folder / OCTOBER, index=False)
+    return lambda name: folder / name
+
+
+def missing(name):
+    raise files.DataError(f"{name}: not here")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """(models, table) of made-up files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "authors_measurements", made_up(tmp_path_factory.mktemp("made-up")))
+        return study.models(), study.run(study.Config(seed=0, draws=2000), "cpu")
+
+
+@pytest.fixture(scope="module")
+def models(world):
+    return world[0]
+
+
+@pytest.fixture(scope="module")
+def table(world):
+    return world[1]
+
+
+@pytest.fixture(scope="module")
+def authors():
+    """The table of the authors' own files, and the files joined by this test; skips without them."""
+    try:
+        may, october = (pd.read_csv(files.authors_measurements(name)) for name in (MAY, OCTOBER))
+    except files.DataError as reason:
+        pytest.skip(str(reason))
+    return study.run(study.Config(seed=0, draws=20_000), "cpu"), may.set_index("model"), october.set_index("model")
+
+
+def test_value_statistics_of_one_model():
+    both = {"cdnv_mean": 1e-3, "norms_mean": 3.0, "norms_var": 1.0, "norms_mean_may": 10.0, "norms_std": 4.0}
+    both |= {"norms_log_mean_may": 2.0, "norms_log_std": 0.5, "interfere_mean_may": 0.01, "interfere_std": 0.25}
+    both |= {"log_kern_mean": -0.3, "log_kern_var": 0.09, "log_dist_mean": -0.2, "log_dist_std": 0.1}
+    both |= {"sims_mean": 0.4, "sims_std": 0.2, "matches": 30, "misses_may": 70}
+    found = published_models.statistics(pd.DataFrame([both]), pd.Series([64])).iloc[0]
+    expected = {
+        **{"cdnv": 1e-3, "cdnv_log10": -3, "cdnv_scaled": 0.02, "cdnv_scaled_log10": np.log10(0.02)},
+        **{"norm_log_mean": 1.0, "norm_cv": 1 / 3, "norm_squared_cv": 0.4, "norm_log_cv": 0.25, "norm_log_std": 0.25},
+        **{"interference_mean": 0.01, "interference_std": 0.25, "interference_cv": 25.0, "interference_excess": 2.0},
+        **{"gnc2_mean": -0.3, "gnc2_std": 0.3, "gnc2_cv": -1.0, "gnc2_excess": 4.8},
+        **{"gnc2_uncentered_mean": -0.2, "gnc2_uncentered_std": 0.1, "gnc2_uncentered_cv": -0.5},
+        **{"self_duality": 0.4, "uniform_duality": 0.5, "duality_std": 0.2, "agreement": 0.3, "null": 0.125},
+    }
+    assert list(found.index) == list(published_models.TOWARD) == list(expected)
+    np.testing.assert_allclose(found.to_numpy(), list(expected.values()), rtol=1e-12)
+
+
+def test_value_null_of_independent_directions():
+    d, rng = 64, np.random.default_rng(0)
+    u, v = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in rng.normal(size=(2, 60_000, d)))
+    cosines = (u * v).sum(1)
+    assert np.std(cosines) * np.sqrt(d) == pytest.approx(1, rel=0.015)
+    assert np.std(-np.log(2 - 2 * cosines) / 2) * 2 * np.sqrt(d) == pytest.approx(1, rel=0.04)
+
+
+def test_value_names_of_models_are_read(models):
+    assert len(models) == 230 and models["depth"].dtype.kind == "i"
+    row = models[models["model"] == "12x1024_10L@5"].iloc[0]
+    assert (row.depth, row.width, row.epochs, row.measured, row.decay, row.shuffle) == (12, 1024, 10, 6, 0.1, "")
+    sizes = {name: len(part) for name, part in study.subsets(models).items()}
+    assert sizes == {"all": 230, "grid": 210, "seeds": 21} | {f"width {d}": 35 for d in WIDTHS} | {
+        "epochs 1": 60,
+        "epochs 3": 30,
+        "epochs 10": 120,
+    }
+    assert [len(part) for part in published_models.settings(models).values()] == [30] * 7
+
+
+def test_value_lines_trends_and_shares_of_a_known_law(table):
+    for split in ("all", "seeds"):
+        found = plotting.pick(table, "cdnv_log10", split)
+        assert [found["r"], found["slope"], found["intercept"]] == pytest.approx([1, 0.5, 3], abs=1e-9)
+    assert value(table, "cdnv_log10", "within width") == pytest.approx(1)
+    by = trend(table, "cdnv_log10", "10 epochs, 0.1", "width")
+    np.testing.assert_allclose(by, np.log10(0.005 / np.array(WIDTHS)), atol=0.1)
+    np.testing.assert_allclose(trend(table, "loss", "10 epochs, 0.1", "width"), 3 + by / 2, rtol=1e-9)
+    assert value(table, "cdnv_log10", "10 epochs", "improved") == 1.0
+    assert 0.1 < value(table, "uniform_duality", "10 epochs", "improved") < 0.9
+    assert value(table, "cdnv", "seeds", "p") == 1 / 2001 and value(table, "cdnv", "seeds", "p_10000") == 1 / 10_001
+    assert 0.7 < value(table, "loss", "grid", "between_widths") < 1
+
+
+def test_oracle_between_widths_is_the_best_fit_by_a_factor(models, table):
+    grid = study.subsets(models)["grid"]
+    factor = pd.get_dummies(grid["width"]).to_numpy(float)
+    fitted = factor @ np.linalg.lstsq(factor, grid["loss"], rcond=None)[0]
+    expected = np.corrcoef(fitted, grid["loss"])[0, 1] ** 2
+    assert value(table, "loss", "grid", "between_widths") == pytest.approx(expected, rel=1e-9)
+    assert value(table, "null", "grid") ** 2 < expected
+
+
+def test_law_table_holds_no_model(models, table):
+    assert not set(models["loss"]) & set(table["value"]) and len(table) < 1500
+
+
+def test_law_without_files_models_are_none_and_a_run_says_so(monkeypatch):
+    monkeypatch.setattr(files, "authors_measurements", missing)
+    models = study.models()
+    assert models.empty and list(models.columns)[-1] == "null" and study.subsets(models)["seeds"].empty
+    with pytest.raises(files.DataError, match="not here"):
+        study.run(study.Config(seed=0, draws=10), "cpu")
+
+
+@pytest.mark.parametrize("profile", results.PROFILES)
+def test_law_archived_run_serves_every_profile_without_files(store, tmp_path, monkeypatch, profile):
+    made = tmp_path / "files"
+    made.mkdir()
+    monkeypatch.setattr(files, "authors_measurements", made_up(made))
+    monkeypatch.setattr(study, "DRAWS", dict.fromkeys(results.PROFILES, 500))
+    first = results.table(study, "paper")
+    assert (store / "results" / "wu2024.published").is_dir()
+    monkeypatch.setattr(files, "authors_measurements", missing)
+    pd.testing.assert_frame_equal(results.table(study, profile), first)
+
+
+def figures(table, points):
+    yield plotting.loss(table, points, layers=["cdnv_log10", "gnc2_cv", "uniform_duality", "agreement"])
+    yield plotting.duality(table, points)
+    yield plotting.null(table, points)
+    seeds = study.subsets(points)["seeds"]
+    yield plotting.loss(table, seeds, layers=["gnc2_uncentered_cv", "gnc2_cv"], split="seeds")
+
+
+def test_law_figures_show_points_where_they_are_and_say_where_not(models, table):
+    for shown, bare in zip(figures(table, models), figures(table, models.head(0)), strict=True):
+        dots = [sum(len(c.get_offsets()) for c in axis.collections) for axis in shown.axes if axis.get_title()]
+        assert min(dots) >= 21 and not any(plotting.MISSING in axis.get_title() for axis in shown.axes)
+        assert all(plotting.MISSING in axis.get_title() for axis in bare.axes)
+        assert not any(axis.collections for axis in bare.axes) and all(axis.lines for axis in bare.axes)
+        plt.close(shown), plt.close(bare)
+
+
+def test_value_figure_titles_hold_r2(table):
+    made = plotting.loss(table, layers=["cdnv_log10", "agreement"])
+    assert "1.000" in made.axes[0].get_title()
+    assert f"{value(table, 'agreement', 'all') ** 2:.3f}" in made.axes[1].get_title()
+    plt.close(made)
+
+
+@pytest.mark.parametrize("by", ["width", "depth"])
+def test_value_trend_figures_draw_the_means(table, by):
+    made = plotting.trends(table, by=by, layers=["loss", "gnc2_std"])
+    np.testing.assert_allclose(made.axes[0].lines[0].get_ydata(), trend(table, "loss", "1 epoch, 0.0005", by))
+    assert len(made.axes[1].lines) == (5 if by == "width" else 4)
+    plt.close(made)
+
+
+def test_value_summary_figure_ranks_fourteen_statistics(table):
+    made = plotting.within(table)
+    assert len(made.axes[0].get_yticks()) == 14 == len(plotting.RANKED)
+    plt.close(made)
+
+
+def test_value_error_of_a_printed_p():
+    # One hit in 10^4: the Poisson mean m with e^-m (1 + m) = 0.00135 is 8.90; many hits: three standard errors.
+    assert published_claims.printed_error(1e-4) == pytest.approx(8.90e-4 - 1e-4, rel=0.01)
+    assert published_claims.printed_error(0.5) == pytest.approx(3 * 0.005, rel=0.01)
+
+
+def test_law_claims_judge_and_can_fail(table):
+    judged = {row["id"].removeprefix("wu2024.published."): row["verdict"] for row in study.claims(table)}
+    assert len(judged) == len(study.claims(table)) and set(judged.values()) == {"holds", "fails"}
+    assert judged["table1.gnc2.r2"] == "fails" and judged["fig1.nc1"] == "holds" and judged["fig1.unc3"] == "fails"
+    assert judged["width.nc1"] == "holds" and judged["decay.nc1"] == "holds" and judged["decay.unc3"] == "fails"
+    assert judged["beyond-scale.nc1"] == "holds"
+
+
+def test_oracle_authors_table_1_to_its_digits(authors):
+    table, *_ = authors
+    lines = study.table1(table)
+    printed = lines.loc[list(TABLE1)]
+    assert printed["R²"].tolist() == printed["R² (paper)"].tolist()
+    assert lines.loc["GNC2, as defined", "R²"].startswith("0.262")
+    assert lines.loc["GNC2", "7 p"] < "0.05" < lines.loc["GNC2, as defined", "7 p"]
+
+
+def test_oracle_authors_correlations_are_scipys(authors):
+    table, may, october = authors
+    both = october[["log_kern_mean", "log_kern_var"]].join(may)
+    columns = {"cdnv_log10": np.log10(both["cdnv_mean"]), "self_duality": both["sims_mean"]}
+    columns["gnc2_cv"] = both["log_kern_var"] ** 0.5 / both["log_kern_mean"]
+    columns["interference_excess"] = both["interfere_std"] * both.index.str[3:7].astype(float) ** 0.5
+    for layer, column in columns.items():
+        for split, chosen in {"all": "", "width 256": "x0256_"}.items():
+            part = both.index.str.contains(chosen)
+            expected = scipy.stats.linregress(column[part].to_numpy(), both["val_loss"][part].to_numpy())
+            assert value(table, layer, split) == pytest.approx(expected.rvalue, rel=1e-9)
+            if split == "all":
+                assert value(table, layer, split, "slope") == pytest.approx(expected.slope, rel=1e-9)
+
+
+def test_value_authors_headline_numbers(authors):
+    table, *_ = authors
+    r2 = {name: round(value(table, name, "all") ** 2, 3) for name in ("cdnv_log10", "cdnv", "interference_std")}
+    assert r2 == {"cdnv_log10": 0.916, "cdnv": 0.315, "interference_std": 0.875}
+    assert round(value(table, "interference_excess", "all") ** 2, 3) == 0.098
+    assert study.medians(table).loc["10 epochs, 0.1"].tolist()[:2] == [1.615, -3.36]
+    assert study.relations(table).loc["null: 1/√d", "all 230"] == "0.471"
