@@ -11,7 +11,7 @@ from torch import Tensor
 
 BLOCK = 512  # on the CPU a 512 x 512 block of float64 stays in cache; 2,048 is slower
 _DEVICE_BLOCK = 4096  # on a GPU smaller blocks would wait for kernels to start
-_CLOSE = 1e-8  # |a - b|^2 / (|a|^2 + |b|^2) below which the Gram identity has lost half of float64's digits
+_CLOSE = 1e-6  # |a - b|^2 / (|a|^2 + |b|^2) below which the Gram identity has fewer than ten of its sixteen digits
 _CHUNK = 2048  # pairs recomputed by subtraction at a time
 _FEW = 2048  # classes whose pairs are sorted rather than counted
 _BITS = 22  # of a float64 counted in one pass

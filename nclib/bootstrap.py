@@ -42,6 +42,10 @@ def intervals(
     vanishes (interference_mean of unrelated directions) the noise of the row
     means stands in for it and the interval is too wide rather than too narrow.
 
+    For 60 classes, 95 % intervals of means, nc3 and frame errors hold the expected number in 90 to 99 % of data sets
+    (tests/test_bootstrap.py); those of the spreads of few skewed values (duality_std, uniform_duality) are too short,
+    and hold it in about 85 %.
+
     keys=None takes every number above that can be had (those with W only where W is given). An infinite or undefined
     number has the interval (nan, nan). W, preset: as in `measure`.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from contextlib import ExitStack
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -39,7 +40,9 @@ class _Npz:
     """One array of a .npz file, read forward as a stream: going back starts the archive's member again."""
 
     def __init__(self, path, key):
-        self.stream = zipfile.ZipFile(path).open(f"{key}.npy")
+        self.files = ExitStack()
+        archive = self.files.enter_context(zipfile.ZipFile(path))
+        self.stream = self.files.enter_context(archive.open(f"{key}.npy"))
         version = np.lib.format.read_magic(self.stream)
         read_header = {
             (1, 0): np.lib.format.read_array_header_1_0,
@@ -53,6 +56,9 @@ class _Npz:
         if columns_first:
             data = np.frombuffer(self._bytes(0, prod(self.shape)), self.dtype)
             self.array = data.reshape(self.shape[::-1]).T
+
+    def __del__(self):
+        self.files.close()
 
     def _bytes(self, start, stop):
         self.stream.seek(self.start + start * self.dtype.itemsize)

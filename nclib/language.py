@@ -233,6 +233,8 @@ def _load(path, model, optimizer, run):
     import safetensors
 
     losses = torch.zeros(0, dtype=torch.float64)
+    if distributed.is_initialized():
+        distributed.barrier()  # rank 0 may still be writing the file of a run that this process did before
     if Path(path).exists():
         try:
             with safetensors.safe_open(path, "pt") as file:

@@ -1,7 +1,7 @@
 """Values over pairs of classes: summaries, means of each class's row, and quantiles, with no K x K memory.
 
 Pairs are visited in blocks of the upper triangle, in float64. A squared distance comes from the Gram matrix of centered
-vectors, and by subtraction where that would have lost half of its digits, so neither a common offset nor two nearly
+vectors, and by subtraction where that would have lost six digits, so neither a common offset nor two nearly
 equal classes spoil it. Only K' x d copies and one block are held. The functions are also names of nclib.metrics.
 
 Every function raises ValueError for a matrix that is not (K, d) with K >= 2 or holds NaN or inf, and for statistics of

@@ -90,8 +90,8 @@ def _geometry(measured, K, d, random_etf, etf_sd):
     if K > d + 1:
         place = "close to that" if near_etf else "not close to that"
         text = (
-            f"A simplex ETF of {K:,} classes does not exist in {d:,} dimensions, the smallest etf_error is {floor:.4g}: "
-            f"the measured {etf:.4g} is {place} ({random})."
+            f"A simplex ETF of {K:,} classes does not exist in {d:,} dimensions, "
+            f"the smallest etf_error is {floor:.4g}: the measured {etf:.4g} is {place} ({random})."
         )
     else:
         orthogonal = q_etf - q_of < (1 - math.sqrt((K - 1) / K)) / 2 if near_etf and near_of else of < etf

@@ -36,15 +36,15 @@ KEPT = ["cdnv_mean", "gnc2_mean", "interference_std", "norm_mean", "self_duality
 
 @pytest.fixture(scope="module")
 def coverage():
-    """How often 95 % intervals of 200 data sets of 60 classes hold the mean over 400 others of as many classes."""
+    """How often 95 % intervals of 400 data sets of 60 classes hold the mean over 400 others of as many classes."""
     g = torch.Generator().manual_seed(5)
     others = [measure(*classes(60, g)) for _ in range(400)]
     truth = {key: sum(found[key] for found in others) / 400 for key in KEPT}
     hits = dict.fromkeys(KEPT, 0)
-    for seed in range(200):
+    for seed in range(400):
         for key, (low, high) in intervals(*classes(60, g), keys=KEPT, draws=300, seed=seed).items():
             hits[key] += low <= truth[key] <= high
-    return {key: count / 200 for key, count in hits.items()}
+    return {key: count / 400 for key, count in hits.items()}
 
 
 @pytest.mark.parametrize("key", KEPT)

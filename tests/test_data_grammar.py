@@ -72,9 +72,9 @@ def _expand(g, slots, words, seen, theme_of, z):
         choices = g.classes[slot[1:]].split()
         weight = [(g.boost if theme_of[slot[1:]][r] == z else 1) / (r + 1) for r in range(len(choices))]
         drawn = [(word, w / sum(weight)) for word, w in zip(choices, weight, strict=True)]
-    elif slot[1:] in g.recalled:
+    elif slot[0] == "$" and slot[1:] in g.recalled:
         drawn = [(seen[slot[1:]], 1.0)]
-    elif slot[1:] in g.agreement:
+    elif slot[0] == "$":
         of, agreeing = g.agreement[slot[1:]]
         drawn = [(next(w for c, w in agreeing.items() if seen[of] in g.classes[c].split()), 1.0)]
     else:
@@ -200,10 +200,11 @@ def test_law_a_story_has_one_path(grammar, text):
 def test_law_frequencies_are_those_predicted(grammar, text):
     """Over all places where the model gives a word about the probability p, it comes in about p of the cases; and after
     one long context the words that come are as likely as predicted (chi-square)."""
+    text = text[:50_000]
     P, y = grammar.next_distribution(text)[:-1], text[1:]
     hit = np.zeros(P.shape, bool)
     hit[np.arange(len(y)), y] = True
-    for low, high in ((1e-4, 1e-3), (1e-3, 0.01), (0.01, 0.1), (0.1, 0.5), (0.5, 0.99)):
+    for low, high in ((1e-3, 0.01), (0.01, 0.1), (0.1, 0.5), (0.5, 0.99)):
         inside = (P > low) & (P <= high)
         expected, variance = P[inside].sum(), (P * (1 - P))[inside].sum()
         assert variance > 30
@@ -220,11 +221,10 @@ def test_law_frequencies_are_those_predicted(grammar, text):
 
 def test_law_bayes_loss_is_the_entropy_of_what_comes(grammar, text):
     """Loss minus predicted entropy is a martingale difference: its mean is 0 within its standard error."""
+    text = text[:30_000]
     P = grammar.next_distribution(text)[:-1]
     entropy = -(P * np.log(np.where(P > 0, P, 1))).sum(1)
     loss = -np.log(P[np.arange(len(P)), text[1:]])
-    first = LOOP.bayes_loss([1])
-    assert first == 0
     total = grammar.bayes_loss(text) * len(text)
     assert total - loss.sum() == pytest.approx(grammar.bayes_loss(text[:1]), rel=1e-6)
     assert abs((loss - entropy).mean()) < 4 * (loss - entropy).std() / np.sqrt(len(loss))
@@ -262,8 +262,8 @@ def test_law_no_counting_model_beats_the_bayes_loss(grammar, text):
 
 
 def test_law_soft_labels_stream_the_exact_distribution(grammar, text):
-    V, ids = len(grammar.vocabulary), text[:40_000]
-    accumulator, blocks, seen = StatisticsAccumulator(V, V), 0, []
+    V, ids = len(grammar.vocabulary), text[:30_000]
+    accumulator, blocks, seen = StatisticsAccumulator(V, V, scatter=False), 0, []
     for P, y in grammar.soft_labels(torch.from_numpy(ids)):
         accumulator.update(P, y)
         blocks += 1
@@ -271,12 +271,27 @@ def test_law_soft_labels_stream_the_exact_distribution(grammar, text):
     assert blocks > 1 and (torch.cat(seen).numpy() == ids).all()
     P = torch.from_numpy(grammar.next_distribution(ids)[:-1])
     found = accumulator.compute()
-    direct = ClassStatistics.from_features(P, torch.from_numpy(ids[1:]), V)
-    first = grammar.next_distribution(np.array([0]))
-    with_first = direct + ClassStatistics.from_features(torch.from_numpy(first), torch.from_numpy(ids[:1]), V)
+    direct = ClassStatistics.from_features(P, torch.from_numpy(ids[1:]), V, scatter=False)
+    start = next(grammar.soft_labels(ids[:1]))[0]
+    with_first = direct + ClassStatistics.from_features(start, torch.from_numpy(ids[:1]), V, scatter=False)
     torch.testing.assert_close(found.means, with_first.means, rtol=1e-12, atol=1e-14)
     torch.testing.assert_close(found.spread, with_first.spread, rtol=1e-9, atol=1e-12)
     assert found.counts.sum() == len(ids) and found.spread.max() > 1
+
+
+def test_value_interchangeable_words_have_one_class_mean(grammar, text):
+    """bread and cheese, second and sixth of their class, share a theme: one is always three times as likely."""
+    P, y = next(LOOP.soft_labels(LOOP.sample(3_000, 0)))
+    means = ClassStatistics.from_features(P, y, 5).means
+    torch.testing.assert_close(
+        means[3:], torch.tensor([[0, 0, 0, 2 / 3, 1 / 3]] * 2, dtype=torch.float64), rtol=1e-14, atol=1e-14
+    )
+    P = next(grammar.soft_labels(text[:20_000]))[0]
+    bread, cheese, soup = (P[:, grammar.vocabulary.index(word)] for word in ("bread", "cheese", "soup"))
+    eaten = bread > 0
+    assert eaten.sum() > 100
+    torch.testing.assert_close(bread[eaten] / cheese[eaten], torch.full_like(bread[eaten], 3), rtol=1e-12, atol=0)
+    assert (bread[eaten] / soup[eaten]).std() > 0.1
 
 
 def test_value_known_positions():

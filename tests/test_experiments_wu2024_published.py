@@ -138,6 +138,22 @@ def test_oracle_between_widths_is_the_best_fit_by_a_factor(models, table):
     assert value(table, "null", "grid") ** 2 < expected
 
 
+def test_oracle_within_widths_is_the_correlation_of_residuals(models, table):
+    grid = study.subsets(models)["grid"]
+    factor = pd.get_dummies(grid["width"]).to_numpy(float)
+    both = grid[["uniform_duality", "loss"]].to_numpy(float)
+    residuals = both - factor @ np.linalg.lstsq(factor, both, rcond=None)[0]
+    expected = scipy.stats.pearsonr(*residuals.T).statistic
+    assert value(table, "uniform_duality", "within width") == pytest.approx(expected, rel=1e-9)
+
+
+def test_oracle_trend_by_depth_is_a_mean_over_widths(models, table):
+    chosen = models[(models["epochs"] == 3) & (models["depth"] == 8)]
+    assert len(chosen) == 6
+    found = trend(table, "agreement", "3 epochs, 0.0005", "depth")
+    assert found[DEPTHS.index(8)] == pytest.approx(sum(chosen["agreement"]) / 6, rel=1e-12)
+
+
 def test_law_table_holds_no_model(models, table):
     assert not set(models["loss"]) & set(table["value"]) and len(table) < 1500
 

@@ -383,10 +383,12 @@ def test_law_faster_products_do_not_change_the_agreement(device):
 def test_law_measures_leave_the_model_as_it_was():
     model, windows = gpt().train(), text(30)
     model.blocks[1].eval()
-    modes = [module.training for module in model.modules()]
+    modes, seen = [module.training for module in model.modules()], []
+    model.ln_f.register_forward_hook(lambda module, args, out: seen.append(module.training or out.requires_grad))
     stats, _ = statistics(model, windows, V, 64)
     agreement(model, windows, stats, 64)
     cross_entropy(model, windows, 64)
+    assert len(seen) == 12 and not any(seen)
     assert [module.training for module in model.modules()] == modes
     with pytest.raises(ValueError, match="ids from 0 to 29"):
         cross_entropy(model, torch.tensor([[0, V]]), 64)

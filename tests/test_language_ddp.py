@@ -2,13 +2,16 @@
 
 import math
 import os
+import time
 
 import pytest
 import torch
 from test_language import SETTINGS, Flaky, T, gpt, quiet, states_equal, text  # noqa: F401
 from torch import distributed, multiprocessing
 
+from nclib import language
 from nclib.language import fit
+from nclib.results import write_atomic
 
 RANKS, STEPS = 2, 30
 RUN = SETTINGS | {"epochs": 3, "batch_tokens": 6 * T}
@@ -23,10 +26,15 @@ def nan_on_one_rank(rank, windows, folder):
         return str(error)
 
 
-def stopped_and_resumed(windows, folder):
+def stopped_and_resumed(windows, folder, monkeypatch):
+    def slow(path, data):
+        time.sleep(0.3)  # rank 1 comes back first
+        write_atomic(path, data)
+
     def stop(epoch, model):
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(language, "write_atomic", slow)
     try:
         fit(gpt(), windows, checkpoint=folder / "shared", measure_at=(2,), evaluate=stop, **RUN)
     except KeyboardInterrupt:
@@ -54,7 +62,7 @@ def one_rank(rank, folder):
         "seen": seen,
         "bfloat16": fit(gpt(), windows, precision="bfloat16", **RUN),
         "nan": nan_on_one_rank(rank, windows, folder),
-        "resumed": stopped_and_resumed(windows, folder),
+        "resumed": stopped_and_resumed(windows, folder, pytest.MonkeyPatch()),
         "odd": refused(lambda: fit(gpt(), windows, **RUN | {"batch_tokens": 5 * T})),
         "apart": refused(lambda: fit(gpt(), windows, checkpoint=folder / f"own-{rank}", **run)),
     }

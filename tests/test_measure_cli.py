@@ -149,7 +149,7 @@ def test_value_one_dimension_has_no_null(tmp_path, capsys):
 
 def test_law_killed_and_resumed_is_the_same(tmp_path, capsys, monkeypatch):
     g, kept = np.random.default_rng(1), tmp_path / "c.checkpoint"
-    y = g.integers(0, 50, 4096 * 300)
+    y = g.integers(0, 50, 4096 * 100)
     np.savez(tmp_path / "big.npz", H=(g.normal(size=(50, 3))[y] + 1e3).astype(np.float16), y=y.astype(np.int8))
     np.savez(tmp_path / "W.npz", weight=g.normal(size=(50, 3)))
     options = ["measure", tmp_path / "big.npz", "--classifier", tmp_path / "W.npz"]
@@ -165,8 +165,8 @@ def test_law_killed_and_resumed_is_the_same(tmp_path, capsys, monkeypatch):
     assert run.wait() == -signal.SIGKILL
     blocks, block = [], features.Samples.block
     monkeypatch.setattr(features.Samples, "block", lambda self, i: blocks.append(i) or block(self, i))
-    resumed = as_json(capsys, *options[1:])
-    assert blocks[0] >= 20 and len(blocks) == 600 - blocks[0] and not kept.exists()
+    resumed = as_json(capsys, *options[1:], "--checkpoint-every", 1)
+    assert blocks[0] >= 20 and len(blocks) == 200 - blocks[0] and not kept.exists()
     whole = as_json(capsys, *options[1:4])
     assert resumed["values"] == whole["values"]  # to the last bit
 

@@ -1,4 +1,4 @@
-"""Verified files -> tensors: images, imbalanced subsets of them, and text."""
+"""Verified files -> tensors: images, imbalanced subsets of them, text; and a story grammar."""
 
 from nclib.data.corpora import stories, write_corpus
 from nclib.data.files import DataError, data_folder

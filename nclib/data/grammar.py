@@ -122,7 +122,10 @@ class Grammar:
         """Yield blocks (P (n, V) float64, y (n,) int64) of torch tensors for `StatisticsAccumulator.update`: the exact
         distributions of the next token and the tokens that came; len(ids) pairs in all, the first before any token.
 
-        The features of a perfect model determine P, so classes collapse only where P does not vary within a class.
+        The features of a perfect model determine P, so a class collapses only where its P does not vary. Words of one
+        class that is not recalled, likelier in the same theme, are interchangeable: p(a) / p(b) is the same in every
+        context, so the expected features of classes a and b are equal, whatever function of P they are. CDNV over such
+        pairs grows with the sample without limit and NC1 divides by a singular matrix; `nc1_trace_ratio` stays defined.
         """
         done = 0
         for P, loss in self._filter(ids, predict=True):
@@ -131,7 +134,8 @@ class Grammar:
             yield torch.from_numpy(P[: len(loss)]), y
 
     def known(self, windows):
-        """Where inputs (n, T + 1) -> (n, T) bool hold their story's beginning: an <|endoftext|> has been seen there."""
+        """(n, T) bool of windows (n, T + 1): the inputs from the first <|endoftext|> on. There a model sees the whole
+        story so far, and `next_distribution` is the best that it can do."""
         return (torch.as_tensor(windows)[:, :-1] == 0).cumsum(1) > 0
 
     @cached_property

@@ -148,7 +148,7 @@ def _save(path, made):
     dtype = np.uint16 if made.vocab <= 2**16 else np.int32
     ids = {name: getattr(made, name).numpy().astype(dtype) for name in ("train", "validation")}
     about = json.dumps([made.vocab, made.strings, made.sha256, made.titles])
-    write_atomic(path, save(ids, {"about": about, "digest": _digest(ids, about)}))
+    write_atomic(path, save(ids, {"tokens": json.dumps([about, _digest(ids, about)])}))
 
 
 def _load(path):
@@ -160,7 +160,7 @@ def _load(path):
     try:
         with safe_open(path, "np") as file:
             ids = {name: file.get_tensor(name) for name in ("train", "validation")}
-            about, digest = file.metadata()["about"], file.metadata()["digest"]
+            about, digest = json.loads(file.metadata()["tokens"])
         whole = digest == _digest(ids, about)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError):
         whole = False

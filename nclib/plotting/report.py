@@ -2,6 +2,7 @@
 
 import math
 
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
 from nclib.plotting import MARKERS, PALETTE, THEORY, figure
@@ -81,8 +82,8 @@ def _row(axis, i, value, null, interval, p, log):
 
 def _decades(axis):
     """A logarithmic axis between whole powers of ten, with at most six of them named."""
-    low, high = (math.log10(x) for x in axis.dataLim.intervalx)
-    low, high = (math.floor(low - 0.05), math.ceil(high + 0.05)) if math.isfinite(low + high) else (-1, 0)
+    low, high = axis.dataLim.intervalx if math.isfinite(axis.dataLim.width) else (0.1, 1)
+    low, high = math.floor(math.log10(low) - 0.05), math.ceil(math.log10(high) + 0.05)
     axis.set_xscale("log")
     axis.set_xlim(10.0**low, 10.0 ** max(high, low + 1))
     axis.xaxis.set_major_locator(LogLocator(numticks=6))
@@ -90,10 +91,9 @@ def _decades(axis):
 
 
 def _legend(made, null, intervals):
-    handles = [made.axes[0].plot([], [], color="dimgray", marker=MARKERS[0], linestyle="none", label="measured")[0]]
+    handles = [Line2D([], [], color="dimgray", marker=MARKERS[0], linestyle="none", label="measured")]
     if intervals:
-        handles += made.axes[0].plot([], [], color="dimgray", label="bootstrap over classes", **INTERVAL)
+        handles.append(Line2D([], [], color="dimgray", label="bootstrap over classes", **INTERVAL))
     if null:
-        label = "uniform directions" if "dimension" in null else "null"
-        handles += made.axes[0].plot([], [], label=label, **THEORY)
+        handles.append(Line2D([], [], label="uniform directions" if "dimension" in null else "null", **THEORY))
     made.legend(handles=handles, loc="outside lower center", ncols=3)

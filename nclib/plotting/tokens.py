@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FormatStrFormatter
 
 from nclib.plotting import MARKERS, PALETTE, THEORY, figure
 
@@ -113,7 +114,7 @@ def caution(frame, halves):
     grid = np.geomspace(1, 60, 100)
     left.plot(grid, (grid - 1) / grid, **THEORY)
     left.axvline(frame["floor"].iloc[0], color="grey", linewidth=1, linestyle=":")
-    left.set(xscale="log", xlabel="samples $n$ of the class", ylabel="variance / that of all features")
+    left.set(xscale="log", xlabel="samples $n$ of the class", ylabel="variance / that of all features", ylim=(0, 2))
     left.set_title("labels shuffled; dashed $(n-1)/n$")
     where = {("tokens", "frequent"): 0, ("tokens", "rare"): 1, ("classes", "frequent"): 2.4, ("classes", "rare"): 3.4}
     for column, index, label in (("median", 0, "all samples"), ("equal", 1, "equal samples")):
@@ -121,38 +122,60 @@ def caution(frame, halves):
         right.plot(x, halves[column], MARKERS[index], color=PALETTE[index], markersize=6, label=label)
     right.set_xticks(list(where.values()), ["frequent", "rare"] * 2)
     right.set(yscale="log", ylabel="median CDNV", xlabel="half of tokens     half of classes", xlim=(-0.6, 4))
+    right.yaxis.set_minor_formatter(FormatStrFormatter("%g"))
     right.legend()
     return made
 
 
 def names(found, paper=None):
-    """CDNV and interference of first names: against the average token (filled) and tokens as frequent (hollow)."""
+    """CDNV and interference of first names, relative to the average token and to tokens as frequent.
+
+    Markers: mean over seeds (geometric for ratios); lines: their range. The class at the right is the one with which
+    the CDNV of the first seed is largest.
+    """
     tables = [rows for rows in (found, paper) if rows is not None and len(rows)]
     if not tables:
         made, ((axis,),) = figure(height=1.5)
         axis.text(0.5, 0.5, "no first names among the classes of this text", ha="center", va="center")
         axis.set_axis_off()
         return made
-    chosen = [_most_frequent(rows) for rows in tables]
-    made, axes = figure(
-        len(tables), 2, height=sum(1.2 + 0.22 * len(order) for order in chosen), sharey="row", sharex="col"
-    )
-    for row, rows, order in zip(axes, tables, chosen, strict=True):
-        y = rows["token"].map({token: i for i, token in enumerate(order)})
-        rows, y = rows[y.notna()], y.dropna()
-        for axis, columns in zip(row, (["cdnv_ratio", "matched_ratio"], ["interference_z", "matched_z"]), strict=True):
-            axis.plot(rows[columns[0]], y - 0.15, "o", color=PALETTE[0], markersize=5, label="than the average token")
-            hollow = {"markerfacecolor": "white", "color": PALETTE[1], "markersize": 5}
-            axis.plot(rows[columns[1]], y + 0.15, "s", label="than tokens as frequent", **hollow)
-        row[0].plot(rows["null_ratio"], y, "x", color="grey", markersize=4, label="the average, labels shuffled")
+    orders = [_most_frequent(rows) for rows in tables]
+    made, axes = figure(len(tables), 2, height=1.6 + sum(0.4 + 0.23 * len(order) for order in orders), sharey="row")
+    for row, rows, order in zip(axes, tables, orders, strict=True):
+        for s, (column, label) in enumerate(RATIOS.items()):
+            _dots(row[0], rows, order, column, s, label, log=True)
+        for s, column in enumerate(["interference_z", "matched_z"]):
+            _dots(row[1], rows, order, column, s, "", log=False)
         row[0].axvline(1, color="black", linewidth=0.8)
         row[1].axvline(0, color="black", linewidth=0.8)
         row[0].set(xscale="log", xlabel="CDNV (power 2), ratio")
         row[1].set(xlabel="interference, difference / std")
         row[0].set_yticks(range(len(order)), [token.removeprefix("␣") for token in order])
         row[0].set_ylim(len(order) - 0.4, -0.6)
+        first = rows[rows["seed"] == rows["seed"].min()].set_index("token")["partner"]
+        right = row[1].secondary_yaxis("right")
+        right.set_yticks(range(len(order)), [first.get(token, "") for token in order])
+        right.set_ylabel("class with the largest CDNV")
     made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return made
+
+
+RATIOS = {
+    "cdnv_ratio": "to the average token",
+    "matched_ratio": "to tokens as frequent",
+    "median_ratio": "to the average, median over partners",
+    "null_ratio": "to the average, labels shuffled",
+}
+
+
+def _dots(axis, rows, order, column, s, label, *, log):
+    to, back = (np.log, np.exp) if log else (lambda v: v, lambda v: v)
+    by = rows.groupby("token")[column]
+    mean, low, high = back(by.apply(lambda v: to(v).mean())).reindex(order), by.min()[order], by.max()[order]
+    y = np.arange(len(order)) + 0.18 * (s - 1.5)
+    axis.hlines(y, low, high, color=PALETTE[s], linewidth=0.9, alpha=0.6)
+    fill = {"markerfacecolor": PALETTE[s] if s == 0 else "white", "color": PALETTE[s]}
+    axis.plot(mean, y, MARKERS[s], markersize=4.5, label=label, **fill)
 
 
 def _most_frequent(rows):

@@ -23,11 +23,10 @@ DRAWS = 10_000
 
 def runs(profile, *, seed=0, corpus=None, count=None):
     """The same model from `count` consecutive seeds."""
-    size = choose(profile, grid.SIZES)
+    shape = choose(profile, SHAPES)
     corpus = corpus or ("books" if profile == "paper" else grid.corpus_at_hand())
-    return [
-        Config(corpus=corpus, seed=seed + i, **size, **SHAPES[profile]) for i in range(int(count or COUNT[profile]))
-    ]
+    common = {"corpus": corpus, "rate": grid.rate(profile, shape["width"]), **grid.size(profile, corpus), **shape}
+    return [Config(seed=seed + i, **common) for i in range(int(count or COUNT[profile]))]
 
 
 # property: (convention, metric, R^2 in the authors' files, p printed in the paper)

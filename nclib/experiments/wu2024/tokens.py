@@ -16,7 +16,7 @@ COST = {"paper": "3 models of 8 x 512, 10 epochs of 20 M tokens, 1.1e17 FLOP: ab
 FLOOR = 10
 SHAPES = {
     "smoke": {"width": 16, "depth": 1, "epochs": 1},
-    "laptop": {"width": 64, "depth": 2, "epochs": 3},
+    "laptop": {"width": 64, "depth": 2, "epochs": 2},
     "paper": {"width": 512, "depth": 8, "epochs": 10},
 }
 KINDS = ("word, lower case", "word, capital", "punctuation, digits, spaces", "fragment, special")
@@ -32,14 +32,19 @@ NAMES = frozenset(
     "Stephen Steve Sue Susan Susie Ted Teddy Thomas Tim Timmy Tom Tommy Tony Victor Walter William Zoe".split()
 )
 MATCHES = 20
+NAME_COLUMNS = [
+    *("seed", "token", "count", "cdnv_ratio", "interference_z", "matched_ratio", "matched_z", "null_ratio"),
+    *("median_ratio", "partner", "share"),
+]
 
 
 def runs(profile, *, seed=0, corpus=None, width=None, depth=None, tokens=None):
     """One model from each of three consecutive seeds. corpus: as in nclib.data.text.tokens."""
     given = {"width": width, "depth": depth, "tokens": tokens}
-    size = results.choose(profile, grid.SIZES) | SHAPES[profile]
-    size |= {name: int(value) for name, value in given.items() if value is not None}
     corpus = corpus or ("books" if profile == "paper" else grid.corpus_at_hand())
+    size = results.choose(profile, SHAPES) | grid.size(profile, corpus)
+    size |= {name: int(value) for name, value in given.items() if value is not None}
+    size |= {"rate": grid.rate(profile, size["width"])}
     return [
         Config(corpus=corpus, seed=seed + i, measured=(size["epochs"],), weight_decay=5e-4, floor=FLOOR, **size)
         for i in range(3)
@@ -53,8 +58,6 @@ def kind(token):
     is the third type; everything else (parts of words, single bytes, <|endoftext|>) is the last.
     """
     bare = token.removeprefix("␣")
-    if "\\" in token or "<|" in token:
-        return KINDS[3]
     if not any(letter.isalpha() for letter in bare):
         return KINDS[2]
     if bare.isalpha() and bare[0].isupper() and (token != bare or len(bare) > 1):
@@ -66,8 +69,11 @@ def classes(table):
     """One row for each seed and token: columns seed, id, token, kind, name, count, the metrics of split "train" by
     name, those of the others as "<split>_<name>", `common` (seen at least `floor` times) and floor.
 
-    Names are the whole-word tokens of `NAMES`. A validation count is 0 where there is none, other values NaN.
+    Names are the whole-word tokens of `NAMES`. A validation count is 0 where there is none, other values NaN. No rows
+    for an empty table.
     """
+    if table.empty:
+        return pd.DataFrame(columns=["seed"])
     keys = ["experiment", "config", "seed", "i", "layer"]
     rows = table[table["metric"].str.endswith("]")]
     parts = rows["metric"].str.extract(r"^(\w+)\[(\d+)\]$")
@@ -117,21 +123,30 @@ def names(frame):
     Columns: cdnv_ratio (cdnv2 over its mean over common classes), interference_z (difference to that mean, in standard
     deviations over classes), and both again as matched_*: cdnv2 over the median of, and interference minus the mean
     of, the `MATCHES` other common tokens nearest in log frequency. null_ratio: cdnv_ratio under shuffled labels.
+    median_ratio: cdnv_ratio with the median over the other classes in place of the mean; partner: the class with which
+    CDNV is largest, and share its part of the sum over all other classes.
     """
     found = []
-    for rows in by_seed(frame):
-        rows = rows.sort_values("id")
-        std, others = rows["interference"].std(ddof=0), rows[~rows["name"]]
-        means = rows[["cdnv2", "interference", "permuted_cdnv2"]].mean()
+    for seed, every in frame.groupby("seed"):
+        rows, text = common(every).sort_values("id"), every.set_index("id")["token"]
+        std, others, pairs = rows["interference"].std(ddof=0), rows[~rows["name"]], (every["count"] > 0).sum() - 1
+        means = rows[["cdnv2", "interference", "permuted_cdnv2", "cdnv2_median"]].mean()
         for _, row in rows[rows["name"]].iterrows():
             near = others.iloc[np.argsort(np.abs(np.log(others["count"] / row["count"])), kind="stable")[:MATCHES]]
-            fields = row[["seed", "token", "count"]].to_dict() | {"cdnv_ratio": row["cdnv2"] / means["cdnv2"]}
-            fields["interference_z"] = (row["interference"] - means["interference"]) / std
-            fields["matched_ratio"] = row["cdnv2"] / near["cdnv2"].median()
-            fields["matched_z"] = (row["interference"] - near["interference"].mean()) / std
-            found.append(fields | {"null_ratio": row["permuted_cdnv2"] / means["permuted_cdnv2"]})
-    columns = ["seed", "token", "count", "cdnv_ratio", "interference_z", "matched_ratio", "matched_z", "null_ratio"]
-    return pd.DataFrame(found, columns=columns)
+            found.append(
+                {
+                    **{"seed": seed, "token": row["token"], "count": row["count"]},
+                    "cdnv_ratio": row["cdnv2"] / means["cdnv2"],
+                    "interference_z": (row["interference"] - means["interference"]) / std,
+                    "matched_ratio": row["cdnv2"] / near["cdnv2"].median(),
+                    "matched_z": (row["interference"] - near["interference"].mean()) / std,
+                    "null_ratio": row["permuted_cdnv2"] / means["permuted_cdnv2"],
+                    "median_ratio": row["cdnv2_median"] / means["cdnv2_median"],
+                    "partner": text[row["partner"]],
+                    "share": row["cdnv2_largest"] / (row["cdnv2"] * pairs),
+                }
+            )
+    return pd.DataFrame(found, columns=NAME_COLUMNS)
 
 
 STORIES = {

@@ -40,9 +40,10 @@ def shown(token):
 def run(config, device):
     """The metrics of each class at the end of training. Rows of absent classes (and values that are NaN) are left out.
 
-    split "train": count of every token, and `by_class` of all positions. "permuted": variance, cdnv and cdnv2 under
-    shuffled labels. "equal": cdnv and norm from `floor` samples of each class that has so many. "validation": count,
-    mean loss and accuracy of the positions whose next token is the class. And the two losses, updates, parameters.
+    split "train": count of every token, `by_class` and `partners` of all positions. "permuted": variance, cdnv and
+    cdnv2 under shuffled labels. "equal": cdnv and norm from `floor` samples of each class that has so many.
+    "validation": count, mean loss and accuracy of the positions whose next token is the class. Without an index: the
+    two losses, updates, parameters.
     """
     strings = text.tokens(config.corpus, config.vocab, limit=config.tokens).strings
     windows = {split: found.to(device) for split, found in language_model.texts(config).items()}
@@ -60,7 +61,7 @@ def run(config, device):
     ]
     shuffled = by_class(permuted, W)
     for split, values in {
-        "train": {"count": stats.counts.double()} | by_class(stats, W),
+        "train": {"count": stats.counts.double()} | by_class(stats, W) | partners(stats),
         "permuted": {name: shuffled[name] for name in ("variance", "cdnv", "cdnv2")},
         "equal": {name: by_class(equal, W)[name] for name in ("cdnv", "norm")},
         "validation": validation,
@@ -89,6 +90,17 @@ def by_class(stats, W):
     for name, values in rows.items():
         spread_out[name][present] = values
     return spread_out | {"cdnv": metrics.cdnv_rows(stats, 1), "cdnv2": metrics.cdnv_rows(stats, 2)}
+
+
+def partners(stats):
+    """What the mean of a class's CDNV of power 2 is made of, (K,) float64, NaN for absent classes.
+
+    cdnv2_median and cdnv2_largest: over the other present classes; partner: the class of the largest. Holds (K, K).
+    """
+    pairs = metrics.cdnv(stats, 2)
+    largest, partner = pairs.nan_to_num(nan=-1.0).max(1)
+    found = {"cdnv2_median": pairs.nanmedian(1).values, "cdnv2_largest": largest, "partner": partner.double()}
+    return {name: torch.where(stats.present, values, torch.nan) for name, values in found.items()}
 
 
 @torch.no_grad()
