@@ -1,4 +1,6 @@
-"""Time the measures against the least that they must do: pytest benchmarks/bench_measure.py --benchmark-json=FILE.
+"""Time the measures against the least that they must do.
+
+    pytest -p benchmark benchmarks/bench_measure.py --benchmark-json=FILE
 
 Each entry of the JSON holds, in extra_info, the ratio to its reference (median and quartiles of paired rounds), the
 goal for that ratio where there is one, K, d, N and the threads; entries of the group "growth" hold seconds against one
@@ -56,7 +58,7 @@ def test_update_against_index_add(benchmark, labels):
     accumulator = StatisticsAccumulator(VOCABULARY, WIDTH)
     sums = torch.zeros(VOCABULARY, WIDTH, dtype=torch.float64)
     paired(benchmark, lambda: accumulator.update(H, y), lambda: sums.index_add_(0, y, H.double()), 40,
-           name=f"update, {labels} labels", reference="index_add_ in float64", goal=5.0,
+           name=f"update, {labels} labels", against="index_add_ in float64", goal=5.0,
            K=VOCABULARY, d=WIDTH, N=BATCH)  # fmt: skip
 
 
@@ -65,7 +67,7 @@ def test_update_against_one_hot(benchmark):
     accumulator = StatisticsAccumulator(VOCABULARY, WIDTH)
     sums, classes = torch.zeros(VOCABULARY, WIDTH), torch.arange(VOCABULARY)
     paired(benchmark, lambda: accumulator.update(H, y), lambda: sums.add_((y[:, None] == classes).float().mT @ H), 3,
-           name="update, zipf labels", reference="one-hot product in float32", goal=0.01,
+           name="update, zipf labels", against="one-hot product in float32", goal=0.01,
            K=VOCABULARY, d=WIDTH, N=BATCH)  # fmt: skip
 
 
@@ -82,13 +84,13 @@ def test_pairs_against_half_product(benchmark, name, dtype, goal):
     stats = class_means(PAIRS, WIDTH)
     A = stats.means.to(dtype)
     paired(benchmark, lambda: SUMMARIES[name](stats), lambda: half_product(A), 3,
-           name=name, reference=f"half matrix product in {str(dtype)[6:]}", goal=goal, K=PAIRS, d=WIDTH)  # fmt: skip
+           name=name, against=f"half matrix product in {str(dtype)[6:]}", goal=goal, K=PAIRS, d=WIDTH)  # fmt: skip
 
 
 def test_interference_against_its_product(benchmark):
     stats = class_means(VOCABULARY, WIDTH)
     paired(benchmark, lambda: metrics.interference(stats.means), lambda: stats.means.mT @ stats.means, 3,
-           name="interference", reference="U^T U in float64", K=VOCABULARY, d=WIDTH)  # fmt: skip
+           name="interference", against="U^T U in float64", K=VOCABULARY, d=WIDTH)  # fmt: skip
 
 
 def test_ncc_agreement_against_two_products(benchmark):
@@ -99,7 +101,7 @@ def test_ncc_agreement_against_two_products(benchmark):
     b = torch.zeros(K)
     H64, W64 = H.double(), W.double()
     paired(benchmark, lambda: metrics.ncc_agreement(H, W, b, stats.means), lambda: two_products(H64, W64, stats.means),
-           3, name="ncc_agreement", reference="its two products in float64", goal=1.3, K=K, d=WIDTH, N=N)  # fmt: skip
+           3, name="ncc_agreement", against="its two products in float64", goal=1.3, K=K, d=WIDTH, N=N)  # fmt: skip
 
 
 GROWTH = [(f, key, value) for f, sweeps in {
@@ -136,7 +138,7 @@ def test_cuda_update_against_copy(benchmark):
     H, y = batch(1 << 16, VOCABULARY, WIDTH, "zipf", "cuda")
     accumulator, other = StatisticsAccumulator(VOCABULARY, WIDTH, device="cuda"), torch.empty_like(H)
     paired(benchmark, lambda: accumulator.update(H, y), lambda: other.copy_(H), 20, device="cuda",
-           name="update", reference="copy of H", goal=1 / 0.6, K=VOCABULARY, d=WIDTH, N=len(y))  # fmt: skip
+           name="update", against="copy of H", goal=1 / 0.6, K=VOCABULARY, d=WIDTH, N=len(y))  # fmt: skip
 
 
 @cuda
@@ -155,4 +157,4 @@ def test_cuda_whole_suite(benchmark):
         )  # logarithms of values of both signs, extremes of cosines
 
     paired(benchmark, suite, lambda: half_product(stats.means), 5, device="cuda", name="whole suite",
-           reference="half matrix product in float64", goal_seconds=0.5, K=VOCABULARY, d=WIDTH)  # fmt: skip
+           against="half matrix product in float64", goal_seconds=0.5, K=VOCABULARY, d=WIDTH)  # fmt: skip

@@ -58,8 +58,11 @@ def run(
     device: Annotated[str, typer.Option(help="auto (a GPU where the run needs one), cpu or cuda.")] = "auto",
     seed: Seed = None,
 ):
-    """Do the runs of a study that are not stored yet. Runs of profile paper are archived in results/."""
-    from nclib import results
+    """Do the runs of a study that are not stored yet. Runs of profile paper are archived in results/.
+
+    `torchrun --nproc-per-node N -m nclib run wu2024.grid --index I` trains one language model on N processes.
+    """
+    from nclib import results, torchrun
 
     module, configs = _configs(study, profile, seed)
     if index is not None and not 0 <= index < len(configs):
@@ -68,9 +71,13 @@ def run(
         config = configs[position]
         start = time.perf_counter()
         try:
-            results.get(config, device, results.root_for(profile))
+            torchrun.get(config, device, results.root_for(profile))
         except results.MissingRun as reason:
             raise ValueError(f"run {position}: {reason}; {results.advice(module, profile)}") from None
+        except FloatingPointError as error:
+            raise ValueError(f"run {position}: {error}") from None
+        if not torchrun.first():
+            continue
         name, key = results.experiment(config)[1], results.key(config)
         typer.echo(f"{position:3d}  {name}  {key}  {time.perf_counter() - start:.1f} s  {results.entry(name, key)}")
 

@@ -118,7 +118,7 @@ def test_oracle_statistics_agreement_and_loss(folder, capsys, name):
 def test_law_two_processes_measure_as_one(folder, tmp_path, capsys):
     options = ["--batch", "2", "--null", "--save"]
     one = run(capsys, folder, "neox", *options, tmp_path / "one.safetensors")
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "-m"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     command += ["nclib", "measure-lm", folder / "neox", "--text", folder / "text.txt", "--dtype", "float64"]
     command += [
         "--validation",
@@ -138,7 +138,8 @@ def test_law_two_processes_measure_as_one(folder, tmp_path, capsys):
     two = json.loads((tmp_path / "two.json").read_text())
     for kind in ("values", "shuffled"):
         for key, value in one[kind].items():
-            assert two[kind][key] == pytest.approx(value, rel=1e-11), key  # ratios of the statistics below
+            near = value if value is None or isinstance(value, str) else pytest.approx(value, rel=1e-11)
+            assert two[kind][key] == near, key
     a, b = (ClassStatistics.load(tmp_path / f"{name}.safetensors") for name in ("one", "two"))
     assert torch.equal(a.counts, b.counts)
     torch.testing.assert_close(a.means, b.means, rtol=1e-12, atol=1e-12)
@@ -211,7 +212,7 @@ def bad(folder, more):
         "no config": ([more, *text], "transformers loads no causal language model from it"),
         "no weights": ([folder / "words", *text], "transformers loads no causal language model from it"),
         "weights broken": ([broken, *text, *words], "transformers loads no causal language model from it"),
-        "weights missing": ([partial, *text, *words], "holds no weights for embed_out.weight"),
+        "weights missing": ([partial, *text, *words], "holds no weights for lm_head.weight"),
         "encoder": ([folder / "bert", *text], "BertLMHeadModel looks at later tokens, must be a causal language"),
         "encoder-decoder": ([folder / "t5", *text], "transformers loads no causal language model from it"),
         "no tokenizer": ([small, *text], "tokenizer"),

@@ -28,7 +28,7 @@ def snakemake(build, profile, jobs):
             "--snakefile",
             str(ROOT / "workflow" / "Snakefile"),
             "--workflow-profile",
-            str(ROOT / "workflow" / "profile"),
+            str(ROOT / "workflow" / "profiles" / "book"),
         ),
         *("--config", f"root={ROOT}", f"profile={profile}"),
     ]

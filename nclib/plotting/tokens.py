@@ -110,11 +110,11 @@ def caution(frame, halves):
     few = rows[n <= 60]
     median = (few["permuted_variance"] / total).groupby(few["count"]).median()
     left.plot(few["count"], few["permuted_variance"] / total, ".", color=PALETTE[2], alpha=0.25, markersize=4)
-    left.plot(median.index, median, "^", color=PALETTE[2], markersize=4)
+    left.plot(median.index, median, "^", color=PALETTE[2], markersize=4.5, markeredgecolor="black", markeredgewidth=0.5)
     grid = np.geomspace(1, 60, 100)
     left.plot(grid, (grid - 1) / grid, **THEORY)
     left.axvline(frame["floor"].iloc[0], color="grey", linewidth=1, linestyle=":")
-    left.set(xscale="log", xlabel="samples $n$ of the class", ylabel="variance / that of all features", ylim=(0, 2))
+    left.set(xscale="log", xlabel="samples $n$ of the class", ylabel="variance / that of all features", ylim=(0, 1.5))
     left.set_title("labels shuffled; dashed $(n-1)/n$")
     where = {("tokens", "frequent"): 0, ("tokens", "rare"): 1, ("classes", "frequent"): 2.4, ("classes", "rare"): 3.4}
     for column, index, label in (("median", 0, "all samples"), ("equal", 1, "equal samples")):

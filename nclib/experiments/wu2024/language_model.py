@@ -16,6 +16,7 @@ from nclib.models.gpt import GPT
 from nclib.training import seed_everything
 
 VERSION = 1
+DISTRIBUTED = True  # under torchrun each process takes its part of every batch
 EVALUATED = 16_384  # tokens in a batch of a pass without gradients
 
 
@@ -105,7 +106,8 @@ def run(config, device):
 
     Beside the metrics of `conventions.measure` there are their values for directions drawn at random (source
     "theory"), the training loss of the measured model, and the number of updates. The rows of a run that was killed
-    are kept beside its checkpoint.
+    are kept beside its checkpoint. With torch.distributed initialized, all ranks train one model on their parts of each
+    batch; each of them then measures over the whole text, so that none waits for another.
     """
     windows = {split: found.to(device) for split, found in texts(config).items()}
     kept = results.cache_folder() / "checkpoints" / f"{results.key(config)}.csv"

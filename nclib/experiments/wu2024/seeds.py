@@ -63,7 +63,8 @@ def properties(table, seed=0):
     found = []
     for name, (convention, metric, r2, printed) in PROPERTIES.items():
         x, loss = (frames[convention][column].to_numpy() for column in (metric, "validation"))
-        r, p = np.corrcoef(x, loss)[0, 1], permutation_p(x, loss, DRAWS, seed)
+        varies = np.ptp(x) > 0  # an agreement may be 0 for all models of a few updates
+        r, p = (np.corrcoef(x, loss)[0, 1], permutation_p(x, loss, DRAWS, seed)) if varies else (np.nan, np.nan)
         found.append({"property": name, "metric": metric, "r": r, "R2": r**2, "p": p})
         found[-1] |= {"p times 7": min(1.0, 7 * p), "R2 of the paper": r2, "p of the paper": printed}
     return found

@@ -16,7 +16,7 @@ COST = {"paper": "3 models of 8 x 512, 10 epochs of 20 M tokens, 1.1e17 FLOP: ab
 FLOOR = 10
 SHAPES = {
     "smoke": {"width": 16, "depth": 1, "epochs": 1},
-    "laptop": {"width": 64, "depth": 2, "epochs": 2},
+    "laptop": {"width": 64, "depth": 2, "epochs": 1},
     "paper": {"width": 512, "depth": 8, "epochs": 10},
 }
 KINDS = ("word, lower case", "word, capital", "punctuation, digits, spaces", "fragment, special")

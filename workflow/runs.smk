@@ -1,0 +1,51 @@
+# Every run of a study that is not stored, one job a run. From the top of the checkout:
+#   snakemake -s workflow/runs.smk --workflow-profile workflow/profiles/local --config study=wu2024.grid profile=laptop
+# Further settings: device=cpu does without the GPU that a run asks for; seed=3 is the first of the seeds.
+import sys
+
+from nclib import results
+
+STUDY, PROFILE = config.get("study"), config.get("profile", "laptop")
+DEVICE = config.get("device", "auto")
+SEED = f"--seed {config['seed']}" if "seed" in config else ""
+CONFIGS = results.configs(results.study(STUDY), PROFILE, seed=config.get("seed"))
+INDEX = {results.key(run): index for index, run in enumerate(CONFIGS)}
+
+
+def entry(run):
+    """The folder of a run in the store, or where it will be."""
+    name, key = results.experiment(run)[1], results.key(run)
+    return results.entry(name, key) or results.root_for(PROFILE) / name / key
+
+
+def gpus(run):
+    """1 for a run that needs a GPU, else 0."""
+    needs_gpu = getattr(results.experiment(run)[0], "needs_gpu", lambda run: False)
+    return int(DEVICE == "cuda" or (DEVICE == "auto" and needs_gpu(run)))
+
+
+# What is stored is not in the graph at all: no trigger and no mark of an unfinished job can remove it.
+PENDING = [manifest for manifest in (entry(run) / "manifest.json" for run in CONFIGS) if not manifest.exists()]
+
+
+wildcard_constraints:
+    key="[0-9a-f]{16}",
+
+
+rule all:
+    input:
+        PENDING,
+    localrule: True
+
+
+# Snakemake makes the folder of the output, and the store takes an entry without a table for a damaged one: rmdir.
+rule run:
+    output:
+        str(results.root_for(PROFILE) / "{experiment}" / "{key}" / "manifest.json"),
+    params:
+        index=lambda wildcards: INDEX[wildcards.key],
+    resources:
+        gpu=lambda wildcards: gpus(CONFIGS[INDEX[wildcards.key]]),
+    shell:
+        "rmdir $(dirname {output}) 2> /dev/null || : ; {sys.executable} -m nclib run {STUDY} --profile {PROFILE} "
+        "--index {params.index} --device {DEVICE} {SEED}"
