@@ -10,11 +10,11 @@ import sys
 import pytest
 import torch
 
-torchmetrics = pytest.importorskip("torchmetrics", reason="needs the extra: pip install nclib[torchmetrics]")
-
 from nclib import ClassStatistics
-from nclib.adapters.torchmetrics import NeuralCollapse
 from nclib.conventions import PRESETS, measure
+
+torchmetrics = pytest.importorskip("torchmetrics", reason="needs the extra: pip install nclib[torchmetrics]")
+from nclib.adapters.torchmetrics import NeuralCollapse  # noqa: E402
 
 K, D, N = 5, 6, 200
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()

@@ -128,14 +128,16 @@ def frame(counts, cdnv2, interference, tokens):
 
 def test_value_names_against_average_and_matched(monkeypatch):
     monkeypatch.setattr(study, "MATCHES", 2)
-    rows = frame([9, 20, 30, 100, 120, 4000], [50.0, 8, 2, 1, 3, 6], [9.0, 1, 0, -1, 2, 3], [*"zab", "␣Tim", "c", "d"])
+    rows = frame([9, 20, 40, 100, 120, 240], [50.0, 8, 2, 1, 3, 6], [9.0, 1, 0, -1, 2, 3], [*"zab", "␣Tim", "c", "d"])
     found = study.names(rows).iloc[0]
-    # Without the rare "z": mean CDNV 4, interference 1 on average with standard deviation sqrt(2). Nearest: c and b.
+    # Without the rare "z": mean CDNV 4, interference 1 on average with standard deviation sqrt(2).
+    # The two tokens nearest in log frequency are c and d.
     assert found["token"] == "␣Tim" and found["cdnv_ratio"] == pytest.approx(1 / 4)
     assert found["interference_z"] == pytest.approx(-2 / math.sqrt(2))
     # Medians 9, 4, 4, 7, 11 have the mean 7; the class "c" is 4 of the sum 1 * 5 over five others.
     assert found["median_ratio"] == pytest.approx(4 / 7) and (found["partner"], found["share"]) == ("c", 0.8)
-    assert found["matched_ratio"] == pytest.approx(1 / 2.5) and found["matched_z"] == pytest.approx(-2 / math.sqrt(2))
+    assert found["matched_ratio"] == pytest.approx(1 / 4.5)
+    assert found["matched_z"] == pytest.approx(-3.5 / math.sqrt(2))
 
 
 def test_value_halves():

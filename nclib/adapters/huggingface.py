@@ -91,9 +91,7 @@ class CollapseCallback(TrainerCallback):
             logits = model(**inputs, **({"use_cache": False} if shift else {})).logits
             H = kept[0]
             if H.shape[:-1] != y.shape or logits.shape[:-1] != y.shape:
-                raise ValueError(
-                    f"labels have shape {tuple(y.shape)}, must be {tuple(H.shape[:-1])} as the features have"
-                )
+                raise ValueError(f"labels have shape {tuple(y.shape)}, must be {tuple(H.shape[:-1])} as its features")
             yield (H[:, :-1], logits[:, :-1], y[:, 1:]) if shift else (H, logits, y)
 
 
@@ -107,9 +105,7 @@ def find_classifier(model: nn.Module, name: str | None = None) -> tuple[nn.Modul
     else:
         found = dict(model.named_modules()).get(name)
     if getattr(found, "weight", None) is None or found.weight.ndim != 2:
-        raise ValueError(
-            f"classifier={name!r}: {type(model).__name__} has none such with a weight (K, d), name its module"
-        )
+        raise ValueError(f"classifier={name!r}: {type(model).__name__} has no such module with a weight (K, d)")
     return found, found is embedding
 
 

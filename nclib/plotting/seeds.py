@@ -48,8 +48,8 @@ def scatter(frames, table1):
 def permutations(found, n):
     """Correlations of permuted losses with a property, for {property: (r, r* (draws,))} over n models.
 
-    Bars of the second color are as far from 0 as the true r (solid lines) or farther. Dashed: what Student's t test expects, density
-    (1 - r^2)^(n/2 - 2) / B(1/2, n/2 - 1), exact for normal data.
+    Bars of the second color are as far from 0 as the true r (solid lines) or farther. Dashed: what Student's t test
+    expects, density (1 - r^2)^(n/2 - 2) / B(1/2, n/2 - 1), exact for normal data.
     """
     made, (axes,) = figure(1, max(len(found), 1), height=3.4, sharey=True)
     edges = np.linspace(-1, 1, 81)

@@ -145,9 +145,8 @@ def relations(frames):
     found = {}
     for label, frame in frames.items():
         kept = frame[~frame["rose"]]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found[label, "pooled"] = {name: signed_r2(kept[name], kept["validation"]) for name in RELATIONS}
-            found[label, "within"] = {name: within_width(kept, name) for name in RELATIONS}
+        found[label, "pooled"] = {name: signed_r2(kept[name], kept["validation"]) for name in RELATIONS}
+        found[label, "within"] = {name: within_width(kept, name) for name in RELATIONS}
         found[label, "within"]["null"] = np.nan
     return pd.DataFrame(found)
 

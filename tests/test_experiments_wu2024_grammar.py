@@ -1,0 +1,253 @@
+"""Models held against an exact distribution: the theorem on a small text, hand-computed values, rules that can fail."""
+
+import math
+import warnings
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from nclib import ClassStatistics, metrics, results
+from nclib.data.grammar import Grammar
+from nclib.experiments.wu2024 import grammar as study
+from nclib.experiments.wu2024 import grammar_model
+from nclib.experiments.wu2024.grammar_model import Truth
+from nclib.plotting import grammar as figures
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """The study at profile smoke, on less text."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NCLIB_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return results.table(study, "smoke", tokens=5000, fresh=4000)
+
+
+@pytest.fixture(scope="module")
+def true():
+    return grammar_model.truth(3000, 64)
+
+
+def small(P, y=None):
+    """A `Truth` of given distributions."""
+    P = torch.tensor(P, dtype=torch.float64)
+    y = P.argmax(1) if y is None else torch.tensor(y)
+    return Truth(torch.empty(0), torch.empty(0), P, y, P.amax(1) == 1, *grammar_model.resampling(P))
+
+
+def verdicts(rows):
+    return {row["id"].removeprefix("wu2024.grammar."): row["verdict"] for row in study.claims(rows)}
+
+
+def test_value_decomposition_by_hand():
+    # Contexts (1, 0), (1/2, 1/2) with f = 0, 4: E P = (3/4, 1/4), class means 4/3 and 4, variance 4, between 4/3.
+    true = small([[1.0, 0], [0.5, 0.5]])
+    found = grammar_model.decompose(torch.tensor([[0.0], [4]], dtype=torch.float64), true)
+    assert found == pytest.approx({"between": 4 / 3, "ambiguity": 8 / 3, "rest": 0, "total": 4}, abs=1e-12)
+    # The chain is [[5/6, 1/6], [1/2, 1/2]], whose second eigenvalue is 1/3: NC1 of every f is 1/(1/3) - 1 = 2.
+    assert true.modes.tolist() == pytest.approx([1, 1 / 3])
+    # Two contexts of one P with f = 3 and 5, and the other with 0: 4 +- 1 is not a function of P.
+    true = small([[0.5, 0.5], [0.5, 0.5], [1, 0], [1, 0]])
+    found = grammar_model.decompose(torch.tensor([[3.0], [5], [0], [0]], dtype=torch.float64), true)
+    assert found == pytest.approx({"between": 4 / 3, "ambiguity": 8 / 3, "rest": 1 / 2, "total": 9 / 2}, abs=1e-12)
+
+
+def test_oracle_decomposition_is_that_of_class_statistics(true):
+    P, f = true.P, torch.randn(len(true.P), 5, generator=torch.Generator().manual_seed(1)).double()
+    f[:, :2] += 10 * P[:, :2] + (3 * P[:, 4:6]).sqrt()
+    found = grammar_model.decompose(f, true)
+    seen = P.sum(0) > 0
+    means = (P.mT @ f)[seen] / P.sum(0)[seen, None]
+    weights = P.mean(0)[seen]
+    within = sum((P[:, k] @ (f - mu).square().sum(1)) for k, mu in zip(seen.nonzero()[:, 0], means, strict=True))
+    residual = f - P @ torch.linalg.pinv(P, rtol=1e-9) @ f
+    assert found["between"] == pytest.approx(float(weights @ (means - f.mean(0)).square().sum(1)), rel=1e-9)
+    assert found["ambiguity"] + found["rest"] == pytest.approx(float(within) / len(P), rel=1e-9)
+    assert found["rest"] == pytest.approx(float(residual.square().sum(1).mean()), rel=1e-5)
+    assert ((P.mT @ residual)[seen] / P.sum(0)[seen, None]).abs().max() < 1e-6  # every class mean of the rest is 0
+    assert sum(found[name] for name in ("between", "ambiguity", "rest")) == pytest.approx(found["total"])
+
+
+def test_law_perfect_predictions_have_no_rest_and_the_spectrum_is_their_nc1(true):
+    found = grammar_model.decompose(true.P, true)
+    assert abs(found["rest"]) < 1e-12 and found["ambiguity"] > 0.05
+    scale = torch.where(true.P.mean(0) > 0, true.P.mean(0).rsqrt(), 0)
+    A = scale[:, None] * (true.P.mT @ true.P / len(true.P)) * scale
+    assert torch.allclose(A @ true.vectors, true.vectors * true.modes)
+    f = true.P @ (scale[:, None] * true.vectors / true.modes.sqrt())  # one coordinate a mode, of variance 1
+    spread, noise = (grammar_model.decompose(f[:, [i]], true) for i in (30, len(true.modes) - 1))
+    for i, parts in {30: spread, len(true.modes) - 1: noise}.items():
+        assert parts["ambiguity"] / parts["between"] == pytest.approx(float(1 / true.modes[i] - 1), rel=1e-6, abs=1e-9)
+
+
+def test_law_interchangeable_words_have_one_mean_whatever_the_features(true):
+    words, classes = Grammar().vocabulary, {k: v.split() for k, v in Grammar().classes.items()}
+    pairs = grammar_model.interchangeable(true.P)
+    assert len(pairs) > 100
+    kinds = [{name for name, some in classes.items() if words[k] in some} for k in pairs.unique()]
+    recalled = {name for names in Grammar().recalled.values() for name in names}
+    assert all(names and not names & recalled for names in kinds)
+    f = torch.randn(len(true.P), 3, generator=torch.Generator().manual_seed(0)).double()
+    means = (true.P.mT @ f) / true.P.sum(0)[:, None]
+    a, b = pairs.mT
+    assert torch.allclose(means[a], means[b], atol=1e-9) and means[a].std() > 0.01
+    i = int((true.P[:, a[0]] > 0).nonzero()[0])
+    assert true.P[:, a[0]] * true.P[i, b[0]] == pytest.approx(true.P[:, b[0]] * true.P[i, a[0]], abs=1e-12)
+
+
+def test_value_excess_by_hand():
+    P, q = torch.tensor([[0.5, 0.5], [1, 0]]).double(), torch.tensor([[0.25, 0.75], [0.5, 0.5]]).double().log()
+    found = grammar_model.excess(q, P, torch.tensor([0, 0]))
+    kl = math.log(2) / 2 + math.log(2 / 3) / 2
+    assert found["loss"] == pytest.approx((math.log(4) + math.log(2)) / 2)
+    assert found["excess"] == pytest.approx(math.log(2)) and found["kl"] == pytest.approx((kl + math.log(2)) / 2)
+    assert found["error"] == pytest.approx(math.log(3) / 2 / 2) and found["positions"] == 2
+
+
+def test_law_excess_differs_from_kl_by_its_error(true):
+    generator = torch.Generator().manual_seed(0)
+    q = (true.P + 0.3 * torch.rand(true.P.shape, generator=generator).double()).log().log_softmax(1)
+    draws = [true.P.multinomial(1, generator=generator)[:, 0] for _ in range(200)]
+    found = [grammar_model.excess(q, true.P, y) for y in draws]
+    z = np.array([(one["excess"] - one["kl"]) / one["error"] for one in found])
+    assert abs(z.mean()) < 4 / math.sqrt(200) and 0.8 < z.std() < 1.2
+
+
+def test_oracle_known_positions_and_their_distributions(true):
+    grammar = Grammar()
+    text = grammar.sample(3000, grammar_model.FRESH)
+    P, expected = grammar.next_distribution(text), []
+    for start in range(0, len(text) - 64, 64):
+        ends = np.flatnonzero(text[start : start + 64] == 0)
+        expected += list(range(start + ends[0], start + 64)) if len(ends) else []
+    assert torch.equal(true.P, torch.from_numpy(P[expected]))
+    assert true.y.tolist() == text[np.array(expected) + 1].tolist()
+    assert (
+        true.determined.tolist() == [P[t].max() > 1 - 1e-9 for t in expected] and 0.5 < true.determined.double().mean()
+    )
+    assert grammar_model.bayes_loss(true.P, true.y) == pytest.approx(
+        -np.mean(np.log([P[t, text[t + 1]] for t in expected]))
+    )
+
+
+def test_value_first_of_each():
+    y = torch.tensor([2, 0, 2, 1, 2, 0])
+    found = grammar_model.first_of_each(y, torch.tensor([4, 5, 3, 2, 1, 0]), torch.tensor([1, 0, 2]))
+    assert found.tolist() == [5, 4, 2]
+
+
+def test_value_collapse_and_parts_of_equal_size():
+    y = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1, 1, 2])
+    determined = torch.tensor([1, 1, 0, 0, 1, 1, 1, 0, 0, 1]).bool()
+    H = torch.tensor([[0.0], [0], [1], [3], [5], [5], [9], [4], [8], [7]]).double()
+    true = Truth(None, None, torch.zeros(10, 3), y, determined, None, None)
+    config = study.runs("smoke")[0].__class__(**vars(study.runs("smoke")[0]) | {"floor": 2})
+    found = grammar_model.apart(H, true, config)
+    # Determined 0, 0 | 5, 5 (the third of class 1 is left out); ambiguous 1, 3 | 4, 8, variances 1 and 4, means 2, 6.
+    assert found["matched-determined"] == {"nc1_trace_ratio": 0, "cdnv_mean": 0, "cdnv_median": 0, "classes": 2}
+    assert found["matched-ambiguous"] == pytest.approx(
+        {"nc1_trace_ratio": 2.5 / 4, "cdnv_mean": 5 / 32, "cdnv_median": 5 / 32, "classes": 2}
+    )
+    assert found["shuffled-determined"]["classes"] == found["shuffled-ambiguous"]["classes"] == 2
+
+
+def test_law_growth_of_merged_pairs(true):
+    f = torch.randn(len(true.P), 40, generator=torch.Generator().manual_seed(0)).double()
+    found = grammar_model.growth(f + 30 * true.P[:, :40], true)
+    n = [found[f"first 1/{part}"]["samples"] for part in grammar_model.PARTS]
+    assert n[-1] == len(true.P) and n[0] == n[-1] // 8
+    merged = [found[f"first 1/{part}"]["merged"] for part in grammar_model.PARTS]
+    assert np.polyfit(np.log(n), merged, 1)[0] == pytest.approx(1, abs=0.25)
+    last = found["first 1/1"]
+    assert last["merged"] == pytest.approx(last["sampled"], abs=0.3) and last["others"] < last["merged"]
+    often = torch.bincount(true.y[: n[0]], minlength=true.P.shape[1]) > 1
+    stats = ClassStatistics.from_features(
+        f + 30 * true.P[:, :40], true.y, true.P.shape[1], mask=often[true.y], scatter=True
+    )
+    assert last["nc1"] == pytest.approx(metrics.nc1(stats)) and last["classes"] == int(often.sum())
+
+
+def test_value_words_that_came_in_the_examples():
+    found = study.story()
+    assert found.groupby("position")["came"].first().tolist() == ["Mia", "ball", "ball", "ball"]
+    recalled = found[found["position"] == study.EXAMPLES[2]]
+    assert recalled["p"].tolist() == pytest.approx([1]) and recalled["entropy"].iloc[0] == pytest.approx(0, abs=1e-12)
+    two = found[found["position"] == study.EXAMPLES[3]].set_index("word")["p"]
+    assert two.to_dict() == pytest.approx({"ball": 2 / 3, "fox": 1 / 3})
+
+
+def test_law_table_is_whole(table):
+    kl, excess = study.pick(table, "kl"), study.pick(table, "excess")
+    assert kl.shape == (3, 2) and (kl > 0).all(axis=None) and kl.nunique().tolist() == [3, 3]
+    assert ((excess - kl).abs() < 4 * study.pick(table, "error")).all(axis=None)
+    assert (kl < study.pick(table, "kl", trained=False)).all(axis=None)
+    parts = {split: study.pick(table, "kl", split=split) for split in ("determined", "ambiguous")}
+    number = {split: study.pick(table, "positions", split=split) for split in parts}
+    whole = sum(parts[split] * number[split] for split in parts) / study.pick(table, "positions")
+    assert np.allclose(whole, kl)
+    assert np.allclose(sum(study.parts(table, "features").values()), study.pick(table, "total", layer="features"))
+    distance, rest = (study.pick(table, name, layer="predictions") for name in ("distance", "rest"))
+    assert (distance >= rest).all(axis=None)  # |p - P|^2 is |B'P - P|^2 + |p - B'P|^2 on average
+    summary = study.summary(table)
+    assert summary.index.tolist() == ["8", "16", "16, untrained", "perfect"] and summary.loc["perfect", "KL"] == 0
+    assert summary.loc["perfect", [f"predictions: {name}" for name in figures.PARTS]].sum() == pytest.approx(
+        1, abs=2e-3
+    )
+    assert study.chain(table).loc["modes that are 1", "value"] > 10 and len(study.merging(table)) == 4
+
+
+def test_law_verdicts_need_scale_and_can_fail(table):
+    found = verdicts(table)
+    free = {"excess.kl", "excess.positive", "merged.nc1", "merged.trace"}
+    assert {name for name, verdict in found.items() if verdict != "not at this scale"} == free
+    trained = table.assign(value=np.where(table["metric"] == "updates", 600, table["value"]))
+
+    def scaled(factor, power=0, **fields):
+        rows = np.logical_and.reduce([trained[name] == value for name, value in fields.items()])
+        factors = factor * (trained["width"] / 8.0) ** power
+        return verdicts(trained.assign(value=np.where(rows, factors * trained["value"], trained["value"])))
+
+    kl = {"metric": "kl", "split": "fresh"}
+    assert [scaled(1, power, **kl)["excess.width"] for power in (-9, 9)] == ["holds", "fails"]
+    assert scaled(2, **kl)["excess.kl"] == "fails" and found["excess.kl"] == "holds"
+    assert scaled(-1, metric="excess", split="fresh")["excess.positive"] == "fails"
+    rest = {"metric": "rest", "layer": "predictions", "source": "measured"}
+    assert [scaled(f, **rest)["predictions.most"] for f in (1e-3, 1e3)] == ["holds", "fails"]
+    assert [scaled(1, p, **rest)["predictions.rest"] for p in (-9, 9)] == ["holds", "fails"]
+    assert scaled(1e3, **rest)["predictions.within"] == "fails"
+    rest["layer"] = "features"
+    assert [scaled(f, **rest)["features.most"] for f in (1e-3, 1e3)] == ["holds", "fails"]
+    for metric, name in {"nc1_trace_ratio": "trace", "cdnv_median": "cdnv"}.items():
+        side = {"metric": metric, "split": "matched-determined"}
+        assert [scaled(f, **side)[f"determined.{name}"] for f in (1e-3, 1e3)] == ["holds", "fails"]
+    side["metric"] = "nc1_trace_ratio"
+    assert [scaled(1, p, **side)["determined.width"] for p in (-9, 9)] == ["holds", "fails"]
+    side = {"metric": "ncc_agreement", "split": "determined"}
+    assert [scaled(f, **side)["determined.agreement"] for f in (1e3, 0)] == ["holds", "fails"]
+    for metric in ("merged", "others"):
+        assert scaled(9, metric=metric)[f"merged.{metric}"] == "fails"
+    for metric, name in {"nc1": "nc1", "nc1_trace_ratio": "trace"}.items():
+        end = {"metric": metric, "split": "first 1/1", "source": "theory"}
+        assert scaled(0.1, **end)[f"merged.{name}"] == "fails"
+
+
+def test_law_figures_draw(table):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = [figures.story(study.story())]
+        drawn += [draw(table) for draw in (figures.excess, figures.shares, figures.determined, figures.merged)]
+        for figure in drawn:
+            figure.draw_without_rendering()
+    assert max(figure.get_figwidth() for figure in drawn) <= 7
+    plt.close("all")
+
+
+def test_law_runs_of_the_profiles():
+    for profile, number in {"smoke": 6, "laptop": 12, "paper": 18}.items():
+        configs = study.runs(profile, seed=5)
+        assert len(configs) == number and [config.seed for config in configs[:3]] == [5, 6, 7]
+        updates = [(config.tokens - 1) // config.context // (config.batch // config.context) for config in configs]
+        assert profile == "smoke" or min(updates) >= 600
+        assert grammar_model.needs_gpu(configs[-1]) == (profile == "paper")
+    assert [config.width for config in study.runs("smoke", widths=[32.0, 8])] == [8, 8, 8, 32, 32, 32]
