@@ -19,7 +19,7 @@ COST = {"paper": "150 runs, 210 measured models, about 5e17 FLOP: hours of one H
 SIZES = {
     "smoke": {"tokens": 40_000, "vocab": 512, "context": 64, "local": 32, "heads": 4, "batch": 512},
     "laptop": {"tokens": 320_000, "vocab": 2048, "context": 64, "local": 32, "heads": 4, "batch": 512},
-    "books": {"tokens": 1_000_000, "vocab": 4096, "context": 128, "local": 64, "heads": 4, "batch": 1024},
+    "books": {"tokens": 640_000, "vocab": 4096, "context": 128, "local": 64, "heads": 4, "batch": 1024},
     "paper": {"tokens": 20_000_000, "vocab": 8192, "context": 256, "local": 128, "heads": 8, "batch": 16_384},
 }
 # Python's reference text is short; with smaller batches an epoch of it still has 600 updates.
@@ -35,7 +35,7 @@ THRICE = {"epochs": 3, "measured": (3,), "weight_decay": 5e-4}
 SETTINGS = {
     "smoke": (ONCE,),
     "laptop": (ONCE, THRICE),
-    "books": (ONCE, DECAYED, THRICE),
+    "books": (ONCE, THRICE),
     "paper": (
         *(ONCE, DECAYED, THRICE),
         {"epochs": 10, "measured": (6, 10), "weight_decay": 5e-4},
@@ -126,10 +126,10 @@ def signed_r2(x, y):
     return float(r * abs(r))
 
 
-def within_width(frame, metric):
-    """The median over widths of `signed_r2` with the validation loss among models of one width."""
-    by = frame.groupby("width")[[metric, "validation"]]
-    found = [signed_r2(rows[metric], rows["validation"]) for _, rows in by if len(rows) > 2]
+def within_width(frame, metric, by="width"):
+    """The median over widths of `signed_r2` with the validation loss among models of one width (of one `by`)."""
+    groups = frame.groupby(by)[[metric, "validation"]]
+    found = [signed_r2(rows[metric], rows["validation"]) for _, rows in groups if len(rows) > 2]
     return float(np.median(found)) if found else math.nan
 
 
