@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 BUILD ?= build
 PROFILE ?= laptop
 JOBS ?= 2
+STUDY ?= wu2024.grid
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.requirements.lock
@@ -12,7 +13,7 @@ export TQDM_DISABLE ?= 1
 export MPLBACKEND ?= agg
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lock book serve test lint readme clean distclean
+.PHONY: help venv lock book serve runs test bench lint readme clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -36,8 +37,17 @@ book: $(STAMP)  ## run the notebooks that changed, build the site, print the pat
 serve: book  ## the same, then serve the site on http://localhost:8000
 	$(BIN)/python -m http.server --bind localhost --directory $(BUILD)/site/_build/html 8000
 
+runs: $(STAMP)  ## do the runs of a study that are not stored: make runs STUDY=wu2024.grid
+	$(BIN)/snakemake --snakefile workflow/runs.smk --workflow-profile workflow/profiles/local \
+		--directory $(BUILD) --cores $(JOBS) --config study=$(STUDY) profile=$(PROFILE)
+
 test: $(STAMP)  ## the whole test suite: library, notebooks at smoke, book, site in a browser
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
+
+bench: $(STAMP)  ## time the library on one thread into results/benchmarks (minutes, best on a quiet machine)
+	@mkdir -p $(BUILD)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -o addopts="" benchmarks/bench_*.py --benchmark-json=$(BUILD)/bench.json; \
+	status=$$?; $(BIN)/python benchmarks/table.py $(BUILD)/bench.json && exit $$status
 
 lint: $(STAMP)  ## ruff, and that the notebooks are committed stripped
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Language models: training tokens a second, and what metrics add to an evaluation.
 
 python benchmarks/bench_language.py [--device cuda] [--seconds 5] [--compiled]
+pytest -p benchmark benchmarks/bench_language.py --benchmark-json=FILE     the training alone, for benchmarks/table.py
 
 Training is `nclib.language.fit` on random tokens (after its first epoch of 5 steps, which compiles), in float32 and
 bfloat16. Metrics: CPU seconds of one thread (wall seconds on a GPU) of `statistics` and `agreement` over those of
@@ -8,9 +9,11 @@ bfloat16. Metrics: CPU seconds of one thread (wall seconds on a GPU) of `statist
 """
 
 import argparse
+import os
 import statistics as median_of
 import time
 
+import pytest
 import torch
 
 from nclib.language import PRECISIONS, fit
@@ -88,6 +91,25 @@ def overhead(model, windows, batch_tokens, rounds):
     base = times["evaluation"]
     ratio = {name: median_of.median(t / b for t, b in zip(spent, base, strict=True)) for name, spent in times.items()}
     return median_of.median(base), ratio["statistics"], ratio["agreement"]
+
+
+DEVICES = [("cpu", shape) for shape in CPU_SHAPES]
+if torch.cuda.is_available():
+    DEVICES += [("cuda", shape) for shape in GPU_SHAPES]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(("device", "shape"), DEVICES)
+def test_training(benchmark, device, shape, precision):
+    """Tokens a second of `fit`; on the CPU a second is one of the CPU's work for us, on one thread."""
+    *sizes, batch = shape
+    windows = torch.randint(sizes[0], (5 * batch // sizes[1], sizes[1] + 1), dtype=torch.int32)
+    settings = {"precision": precision, "compiled": device == "cuda"}
+    call = throughput, (model_of(*sizes, device), windows, batch, 5), settings
+    rate = benchmark.pedantic(*call, rounds=1)
+    info = dict(zip(("vocab", "context", "width", "depth"), sizes, strict=True)) | {"batch": batch, **settings}
+    info |= {"load": os.getloadavg()[0], "cores": os.cpu_count()}  # of the machine: a busy one is slower
+    benchmark.extra_info |= {"device": device, "threads": 1, "rounds": 1, "tokens_per_second": rate, **info}
 
 
 def main():

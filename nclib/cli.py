@@ -67,6 +67,8 @@ def run(
     module, configs = _configs(study, profile, seed)
     if index is not None and not 0 <= index < len(configs):
         raise ValueError(f"index = {index}: must be from 0 to {len(configs) - 1}")
+    if index is None and torchrun.processes() > 1:
+        torchrun.refuse(f"torchrun does one run at a time: name it, --index from 0 to {len(configs) - 1}")
     for position in range(len(configs)) if index is None else [index]:
         config = configs[position]
         start = time.perf_counter()

@@ -1,29 +1,42 @@
 """One run on several processes, as torchrun starts them."""
 
 import os
+import sys
 
 from nclib import results
 from nclib.measuring import ranks
 
 
+def processes():
+    """How many processes torchrun started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
 def first():
-    """Whether this process is the only one, or the first of those that torchrun started."""
+    """Whether this process is the only one, or the first of them."""
     return int(os.environ.get("RANK", 0)) == 0
 
 
-def get(config, device, root):
-    """`results.get` for the side effect: under torchrun all processes do the run together, and the first stores it.
+def refuse(reason):
+    """Raise ValueError in the first process and end the others quietly: one message, not one from each."""
+    if first():
+        raise ValueError(reason)
+    sys.exit()
 
-    Raises ValueError, in the first process alone, for an experiment that does not say that it is `DISTRIBUTED`.
+
+def get(config, device, root):
+    """Do and store a run as `results.get`; under torchrun all processes do it together, and the first stores it.
+
+    Once a process: torchrun's processes cannot meet a second time. Raises ValueError under torchrun for an experiment
+    that does not say that it is `DISTRIBUTED`.
     """
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    if processes() == 1:
         results.get(config, device, root)
         return
     module, name = results.experiment(config)
     if not getattr(module, "DISTRIBUTED", False):
-        if first():
-            raise ValueError(f"{name} runs in one process: start it without torchrun")
-    elif results.find(config) is None:
+        refuse(f"{name} runs in one process: start it without torchrun")
+    if results.find(config) is None:
         device = results.device_for(config, device)
         with ranks(device):
             if first():

@@ -93,19 +93,19 @@ def test_value_models_of_one_run():
         corpus="reference", tokens=1, vocab=300, context=8, local=8, width=16, depth=2, heads=4, epochs=4,
         measured=(2, 4), weight_decay=0.1, batch=8, rate=1e-3, seed=7,
     )  # fmt: skip
-    one = run_of(config, [5.0, 4.0, 4.2, 4.011], METRICS | {"cdnv_mean": math.e**3}, updates=44)
+    one = run_of(config, [5.0, 4.2, 4.0, 4.011], METRICS | {"cdnv_mean": math.e**3}, updates=44)
     frame = grid.models(one)
     assert frame[["step", "seed", "width", "depth", "epochs", "updates"]].to_numpy().tolist() == [
         [2, 7, 16, 2, 4, 44],
         [4, 7, 16, 2, 4, 44],
     ]
-    assert frame["validation"].tolist() == [4.0, 4.011] and frame["best"].tolist() == [4.0, 4.0]
-    assert frame["rose"].tolist() == [False, True] and frame["loss"].tolist() == pytest.approx([3.9, 3.911])
+    assert frame["validation"].tolist() == [4.2, 4.011] and frame["best"].tolist() == [4.2, 4.0]
+    assert frame["rose"].tolist() == [False, True] and frame["loss"].tolist() == pytest.approx([4.1, 3.911])
     assert frame.loc[0, ["nc1", "gnc2", "unc3", "nc4"]].tolist() == pytest.approx([3, 0.4, 1.5, 0.75])
     assert frame.loc[0, "null_interference_std"] == 0.25 and frame.loc[0, "null_classes"] == 900
     # (300 + 8) 16 embeddings, two layers of 12 d^2 + 10 d, and the last LayerNorm.
     assert frame.loc[0, "parameters"] == 308 * 16 + 2 * (12 * 256 + 160) + 32
-    barely = run_of(config, [5.0, 4.0, 4.2, 4.009], METRICS)
+    barely = run_of(config, [5.0, 4.2, 4.0, 4.009], METRICS)
     assert not grid.models(barely)["rose"].any()
 
 
@@ -214,9 +214,24 @@ def test_oracle_relations_leave_risen_models_out():
     kept = frame[~frame["rose"]]
     r = scipy.stats.pearsonr(kept["gnc2_std"], kept["validation"]).statistic
     assert found.loc["gnc2_std", "pooled"] == pytest.approx(r * abs(r)) and len(kept) == 15
-    assert found.loc["nc4", "within"] == pytest.approx(1) and math.isnan(found.loc["null", "within"])
+    assert found.loc["nc4", "within widths"] == pytest.approx(1) and math.isnan(found.loc["null", "within widths"])
+    once, thrice = (kept[kept["epochs"] == epochs] for epochs in (1, 3))
+    r2 = [scipy.stats.pearsonr(part["null"], part["validation"]).statistic ** 2 for part in (once, thrice)]
+    assert found.loc["null", "within trainings"] == pytest.approx(np.mean(r2)) and len(thrice) == 6
     assert math.isnan(found.loc["nc1_scaled", "pooled"])  # it does not vary
-    assert grid_table.named(grid_table.relations(frames)).loc["NC4: 1 − agreement"].tolist() == ["+1.00", "+1.00"]
+    assert grid_table.named(grid_table.relations(frames)).loc["NC4: 1 − agreement"].tolist() == 3 * ["+1.00"]
+
+
+def test_value_shares_of_variance_of_a_sum(table):
+    # Loss = 6 - 0.5 log2 width - 0.1 depth - 0.2 epochs, balanced: the variances of 0.5 {0, 1, 2}, 0.1 {1, 2, 4} and
+    # 0.2 {1, 3} are 1/6, 0.14/9 and 0.04.
+    found = grid_table.shares(grid_table.frames(("laptop", table))).iloc[:, 0]
+    total = 1 / 6 + 0.14 / 9 + 0.04
+    assert found.to_dict() == {
+        "widths": f"{1 / 6 / total:.1%}",
+        "depths": f"{0.14 / 9 / total:.1%}",
+        "trainings": f"{0.04 / total:.1%}",
+    }
 
 
 def test_law_a_run_is_whole_and_its_text_is_named(store):
@@ -251,7 +266,7 @@ def test_law_figures_show_every_grid_and_risen_models_open(table, larger):
     relations = grid_table.relations(one)
     drawn = [
         scaling.loss(one, relations), scaling.trends(one), scaling.null(one, relations), scaling.losses(one),
-        scaling.loss(two, grid_table.relations(two)), scaling.losses(two),
+        scaling.loss(two, grid_table.relations(two)),
     ]  # fmt: skip
     for made in drawn:
         made.draw_without_rendering()

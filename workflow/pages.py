@@ -46,7 +46,8 @@ def notebooks(root=ROOT):
 def sources(root=ROOT):
     """Every file of the site that is not a notebook."""
     book = [path for path in sorted((root / "book").rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
-    return [root / "_config.yml", root / "_toc.yml", root / "workflow" / "pages.py", *book]
+    timings = sorted((root / "results" / "benchmarks").glob("*"))
+    return [root / "_config.yml", root / "_toc.yml", root / "workflow" / "pages.py", *book, *timings]
 
 
 def configure(config, chosen):
@@ -141,9 +142,40 @@ def stage(build, root=ROOT):
     titles = {name: title(site / "notebooks" / f"{name}.ipynb") for name in names}
     replace(site / "book" / "index.md", "<!-- claims -->", raw(glance(found, titles)))
     replace(site / "book" / "ledger.md", "<!-- claims -->", ledger(found, titles))
+    costs(site / "book" / "cluster.md", root / "results" / "benchmarks")
     figure = hero(site, chosen)
     if figure:
         shutil.copy(figure, site / HERO)
+
+
+def costs(page, folder):
+    """Put measured training speeds and the cost of the paper's grid at those speeds on the page about clusters."""
+    import pandas as pd
+
+    from nclib.experiments.wu2024 import cost
+
+    timings = pd.read_csv(folder / "language.csv")
+    speeds = cost.speeds(timings)
+    note = json.loads((folder / "language.json").read_text())
+    rates = speeds[(speeds["device"] == "cpu") & (speeds["precision"] == "float32")]["flop_per_second"]
+    shown = speeds.assign(
+        device=speeds["device"].map(lambda device: "GPU" if device == "cuda" else "one core"),
+        **{"tokens/s": speeds["tokens_per_second"].map("{:,.0f}".format)},
+        **{"GFLOP/s": (speeds["flop_per_second"] / 1e9).map("{:,.1f}".format)},
+    ).drop(columns=["tokens_per_second", "flop_per_second"])
+    machine = ", ".join(f"{name} ({device})" for device, name in note["hardware"].items())
+    load = (
+        f"load average {timings['load'].min():.1f} to {timings['load'].max():.1f} on {timings['cores'].max():.0f} cores"
+    )
+    head = f"Training, measured on {machine}, PyTorch {note['versions']['torch']}, {note['started'][:10]}, {load}:"
+    replace(page, "<!-- speeds -->", f"{head}\n\n{markdown(shown)}")
+    replace(page, "<!-- cost -->", markdown(cost.table((rates.min(), rates.max()))))
+
+
+def markdown(frame):
+    """A data frame as a Markdown table."""
+    rows = [frame.columns, ["---"] * len(frame.columns), *frame.itertuples(index=False)]
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
 
 
 def replace(page, marker, text):

@@ -1,7 +1,5 @@
 """Models of a story grammar beside the exact distribution: excess loss, variance, determined and merged words."""
 
-import textwrap
-
 import numpy as np
 from matplotlib.ticker import NullFormatter
 
@@ -21,8 +19,10 @@ SIDES = {
 }
 
 
-def chosen(table, trained=True, **fields):
-    """The rows with these values of `metric`, `split` and so on; of measured ones those at the end (or the start)."""
+def chosen(table, trained=True, longer=False, **fields):
+    """The rows with these values of `metric`, `split` and so on, of the runs with the usual number of words or of the
+    longer one; of measured ones those at the end of training (or its start)."""
+    table = table[table["tokens"] == (table["tokens"].max() if longer else table["tokens"].min())]
     fields = {"split": "fresh", "source": "measured"} | fields
     rows = table[np.logical_and.reduce([table[name] == value for name, value in fields.items()])]
     return rows[rows["step"] == (rows["epochs"] if trained else 0)] if fields["source"] == "measured" else rows
@@ -36,21 +36,27 @@ def story(frame):
         bars = axis.barh(rows["word"], rows["p"], color=[PALETTE[1] if hit else PALETTE[0] for hit in came])
         for bar, hit in zip(bars, came, strict=True):
             bar.set_hatch("//" if hit else "")
-        axis.invert_yaxis()
         axis.set(xlim=(0, 1.02), xlabel="exact probability $P$ of the next word")
-        text = textwrap.fill(f"… {rows['context'].iloc[0]} ___", 32)
-        axis.set_title(f"{text}\n({rows['came'].iloc[0]}; entropy {rows['entropy'].iloc[0]:.2f} nats)", fontsize=10)
+        heading = (
+            f"… {rows['context'].iloc[0]} ___\nnext: {rows['came'].iloc[0]}; entropy {rows['entropy'].iloc[0]:.2f}"
+        )
+        axis.set_title(heading, fontsize=10)
+        axis.set_ylim(frame.groupby("position").size().max() - 0.4, -0.6)
         axis.grid(visible=False, axis="y")
     return made
 
 
-def lines(axis, rows, index, label, *, log=True, **style):
-    """Mean over seeds against width (geometric where `log`), and every seed as a small point."""
+def lines(axis, table, index, label, *, scale=1, log=True, style=None, **fields):
+    """Of `chosen` rows the mean over seeds against width (geometric where `log`), every seed as a small point, and the
+    longer run as a large open marker."""
     to, back = (np.log, np.exp) if log else (np.asarray, np.asarray)
-    mean = rows.groupby("width")["value"].agg(lambda v: back(to(v).mean()))
-    style = {"color": PALETTE[index], "marker": MARKERS[index]} | style
+    rows, longer = (chosen(table, longer=some, **fields) for some in (False, True))
+    mean = scale * rows.groupby("width")["value"].agg(lambda v: back(to(v).mean()))
+    style = {"color": PALETTE[index], "marker": MARKERS[index]} | (style or {})
     axis.plot(mean.index, mean, label=label, markersize=5, **style)
-    axis.plot(rows["width"], rows["value"], ".", color=style["color"], markersize=3)
+    axis.plot(rows["width"], scale * rows["value"], ".", color=style["color"], markersize=3)
+    open_marker = {"markersize": 11, "linestyle": "none", "markerfacecolor": "none"}
+    axis.plot(longer["width"], scale * longer["value"], **style | open_marker)
 
 
 def widths(axis, table):
@@ -66,15 +72,15 @@ def excess(table):
     made, axes = figure(1, 2, height=3.4)
     loss, kl = axes[0]
     bayes = chosen(table, metric="bayes", source="theory")["value"].iloc[0]
-    lines(loss, chosen(table, metric="loss", split="windows"), 2, "all positions", log=False, linestyle=":")
-    lines(loss, chosen(table, metric="loss"), 0, "whole story seen", log=False)
+    dotted = {"linestyle": ":"}
+    lines(loss, table, 2, "all positions", metric="loss", split="windows", log=False, style=dotted)
+    lines(loss, table, 0, "whole story seen", metric="loss", log=False)
     loss.axhline(bayes, label="Bayes, whole story seen", **THEORY)
     loss.set(ylabel="loss (nats a word)", ylim=(0, None))
     share = chosen(table, metric="determined", source="theory")["value"].iloc[0]
-    lines(kl, chosen(table, metric="kl"), 0, "all")
+    lines(kl, table, 0, "all", metric="kl")
     for index, (split, part) in enumerate({"ambiguous": 1 - share, "determined": share}.items(), 1):
-        rows = chosen(table, metric="kl", split=split)
-        lines(kl, rows.assign(value=part * rows["value"]), index, f"from {split} contexts")
+        lines(kl, table, index, f"from {split} contexts", metric="kl", split=split, scale=part)
     kl.set_yscale("log")
     kl.set_ylabel(r"mean $\mathrm{KL}(P\,\|\,p)$ (nats a word)")
     for axis in axes.flat:
@@ -87,16 +93,19 @@ def shares(table):
     """The variance of predictions over that of P, and of features over their own, by its three parts; mean of seeds."""
     made, axes = figure(1, 2, height=3.9)
     found = sorted(table["width"].unique())
-    bars = [(f"{width}", {"width": width}, True) for width in found]
-    bars.insert(0, (f"{found[-1]}\nuntrained", {"width": found[-1]}, False))
+    bars = [(f"{width}", {"width": width}) for width in found]
+    bars.append((f"{found[-1]}, 3 × words", {"width": found[-1], "longer": True}))
+    more = {
+        "predictions": [("perfect", {"width": found[0], "source": "theory"})],
+        "features": [(f"{found[-1]}, untrained", {"width": found[-1], "trained": False})],
+    }
     total = chosen(table, metric="total", source="theory")["value"].iloc[0]
-    for axis, layer in zip(axes.flat, ("predictions", "features"), strict=True):
-        every = [(name, fields | {"source": "measured"}, trained) for name, fields, trained in bars]
-        every += [("perfect", {"width": found[0], "source": "theory"}, True)] if layer == "predictions" else []
+    for axis, layer in zip(axes.flat, more, strict=True):
+        every = bars + more[layer]
         values = np.array(
             [
-                [chosen(table, trained, metric=part, layer=layer, **fields)["value"].mean() for part in PARTS]
-                for _, fields, trained in every
+                [chosen(table, metric=part, layer=layer, **fields)["value"].mean() for part in PARTS]
+                for _, fields in every
             ]
         )
         values /= total if layer == "predictions" else values.sum(1, keepdims=True)
@@ -120,7 +129,7 @@ def determined(table):
     for axis, (metric, name) in zip(axes.flat, names.items(), strict=True):
         for index, (split, label) in enumerate(SIDES.items()):
             gray = {"color": "0.5", "linestyle": ":", "marker": "x"} if split.startswith("shuffled") else {}
-            lines(axis, chosen(table, metric=metric, split=split), index, label, **gray)
+            lines(axis, table, index, label, metric=metric, split=split, style=gray)
         axis.set_yscale("log")
         axis.set_ylabel(name)
         widths(axis, table)
@@ -131,7 +140,7 @@ def determined(table):
 def merged(table):
     """CDNV of interchangeable and other pairs, and metrics of the perfect predictions, as the sample grows."""
     made, axes = figure(1, 2, height=4.4)
-    rows = table[table["split"].str.startswith("first")]
+    rows = table[table["split"].str.startswith("first") & (table["tokens"] == table["tokens"].min())]
     widest = rows[(rows["width"] == rows["width"].max()) & (rows["source"] == "measured")]
     perfect = rows[(rows["source"] == "theory") & (rows["config"] == rows["config"].iloc[0])]
     for index, (part, label) in enumerate({"features": widest, "perfect predictions": perfect}.items()):
@@ -141,7 +150,7 @@ def merged(table):
             axes[0, 0].plot(mean["samples"], np.exp(mean[metric]), label=f"{kind}, {part}", markersize=5, **style)
         law = {"label": "one mean, sampled"} if index else {}
         axes[0, 0].plot(mean["samples"], np.exp(mean["sampled"]), **THEORY | law)
-    names = {"nc1": "NC1", "cdnv_mean": "CDNV, mean", "cdnv_median": "CDNV, median", "nc1_trace_ratio": "trace ratio"}
+    names = {"cdnv_mean": "CDNV, mean", "cdnv_median": "CDNV, median", "nc1_trace_ratio": "trace ratio"}
     for index, (metric, label) in enumerate(names.items()):
         style = {"color": PALETTE[index], "marker": MARKERS[index], "markersize": 5}
         axes[0, 1].plot(mean["samples"], mean[metric], label=label, **style)

@@ -124,7 +124,7 @@ def _against_loss(axis, frames, frame, metric, relation):
         slope, intercept = np.polyfit(kept[metric], kept["validation"], 1)
         ends = np.array([kept[metric].min(), kept[metric].max()])
         axis.plot(ends, intercept + slope * ends, color="gray", linewidth=1.2, zorder=1)
-    axis.set_title(f"$R^2$: {_r2(relation, 'pooled', metric)}, within widths {_r2(relation, 'within', metric)}")
+    axis.set_title(f"$R^2$: {_r2(relation, 'pooled', metric)}, within widths {_r2(relation, 'within widths', metric)}")
     axis.title.set_fontsize(10.5)
     axis.set_xlabel(LABELS[metric])
     axis.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))

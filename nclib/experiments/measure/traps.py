@@ -84,11 +84,12 @@ def absent_vote(generator):
     K, seen, d = 50, 30, 128
     W, y = _randn(generator, K, d), torch.arange(60) % seen
     W[seen:] = 0
-    stats = ClassStatistics.from_features(W[y] + 1.6 * _randn(generator, len(y), d), y, K)
+    train = W[y] + 1.6 * _randn(generator, len(y), d)
+    stats, (means, _) = ClassStatistics.from_features(train, y, K), _loop(train, y, seen)
     H = (W[:seen] + 1.6 * _randn(generator, 8, seen, d)).flatten(0, 1)
     hits = 0
     for h in H:
-        nearest = min(range(seen), key=lambda k: float((h - stats.means[k]).square().sum()))
+        nearest = min(range(seen), key=lambda k: float((h - means[k]).square().sum()))
         hits += nearest == max(range(K), key=lambda k: float(W[k] @ h))
     naive = metrics.ncc_agreement(H, W, None, stats.means)
     return naive, metrics.ncc_agreement(H, W, None, stats.means, stats.present), hits / len(H)

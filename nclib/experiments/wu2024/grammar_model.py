@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nclib import language_measures, metrics, results
+from nclib import metrics, results
 from nclib.data.grammar import Grammar
 from nclib.data.text import windows
 from nclib.experiments.wu2024 import language_model
@@ -39,15 +39,18 @@ class Config(language_model.Config):
 @dataclass(frozen=True, eq=False)
 class Truth:
     """windows (m, T + 1) of the fresh text, known (m, T) bool; of the n known positions P (n, V) float64, the next word
-    y (n,), whether it is determined (n,); and of P the `resampling` modes (r,) and vectors (V, r)."""
+    y (n,), whether it is determined (n,), and group (n,), equal where P is; and of P the `resampling` modes (r,) and
+    vectors (V, r), and the pairs of `interchangeable` words."""
 
     windows: Tensor
     known: Tensor
     P: Tensor
     y: Tensor
     determined: Tensor
+    group: Tensor
     modes: Tensor
     vectors: Tensor
+    pairs: Tensor
 
 
 @functools.lru_cache(maxsize=1)
@@ -59,24 +62,21 @@ def truth(fresh, context, device="cpu"):
     known = grammar.known(found)
     P = torch.from_numpy(grammar.next_distribution(text)[: known.numel()])[known.flatten()].to(device)
     y, determined = found[:, 1:][known].long().to(device), torch.special.entr(P).sum(1) < DETERMINED
-    return Truth(found.to(device), known.to(device), P, y, determined, *resampling(P))
+    return Truth(found.to(device), known.to(device), P, y, determined, groups(P), *resampling(P), interchangeable(P))
 
 
 def run(config, device):
-    """The tidy table of one run: `measure` before training (step 0) and after, `growth` after, and the `exact` values.
+    """The tidy table of one run: `measure` after training, with updates and parameters, and the `exact` values.
 
-    Rows without layer and split: updates, parameters.
+    At step 0 there is `decompose` of the features of the untrained model.
     """
     true = truth(config.fresh, config.context, str(device))
-    net = language_model.model(config).to(device)
-    found = [measure(net.eval(), true, config).assign(step=0)]
+    H, _, _ = outputs(language_model.model(config).to(device).eval(), true)
+    found = [results.rows(decompose(H, true), split="fresh", layer="features")]
     train = language_model.texts(config)["train"].to(device)
     net, losses = language_model.train(config, device, train, None, ())
-    found.append(measure(net.eval(), true, config).assign(step=config.epochs))
-    H, _ = outputs(net, true)
-    grown = [results.rows(rows, split=part, layer="features") for part, rows in growth(H, true).items()]
     totals = {"updates": len(losses), "parameters": language_model.parameters(config)}
-    found += [rows.assign(step=config.epochs) for rows in (*grown, results.rows(totals))]
+    found += [rows.assign(step=config.epochs) for rows in (measure(net.eval(), true, config), results.rows(totals))]
     return pd.concat([*found, exact(config.fresh, config.context, config.floor, str(device))], ignore_index=True)
 
 
@@ -84,28 +84,27 @@ def measure(net, true, config):
     """All numbers of a model. layer "features" or "predictions", the model's distributions p; "" for its losses.
 
     Splits "fresh" (all known positions), "determined", "ambiguous": `excess`, and "ncc_agreement", NC4 with the class
-    means of all. "fresh": `decompose`, `collapse`, and of predictions distance = E|p - P|^2. Splits "matched-..." and
-    "shuffled-...": `apart`. "windows": the loss over all positions, known or not.
+    means of all. "fresh": `decompose`, `noise`, `collapse`, and of predictions distance = E|p - P|^2. Splits
+    "matched-..." and "shuffled-...": `apart`. "first 1/8" ...: `growth`. "windows": the loss over all positions.
     """
-    H, logits = outputs(net, true)
-    q = logits.log_softmax(1)
-    V, y = q.shape[1], true.y
-    whole = language_measures.cross_entropy(net, true.windows, EVALUATED)
-    stats = ClassStatistics.from_features(H, y, V, scatter=False)
-    found, W = [results.rows({"loss": whole}, split="windows")], net.classifier.detach()
+    H, logits, loss = outputs(net, true)
+    q, V, y = logits.log_softmax(1), logits.shape[1], true.y
     splits = {"fresh": y >= 0, "determined": true.determined, "ambiguous": ~true.determined}
-    for split, part in splits.items():
-        share = metrics.ncc_agreement(H[part], W, None, stats.means, stats.present)
-        found.append(results.rows(excess(q[part], true.P[part], y[part]), split=split))
-        found.append(results.rows({"ncc_agreement": share}, split=split, layer="features"))
-    p = q.exp()
+    found = [results.rows({"loss": loss}, split="windows")]
+    found += [results.rows(values, split=split) for split, values in excess(q, true.P, y, splits).items()]
+    p, W = q.exp(), net.classifier.detach()
     for layer, f in {"features": H, "predictions": p}.items():
-        values = decompose(f, true) | collapse(f, y, V, config.floor)
+        values = decompose(f, true) | {"noise": noise(f, true.group)} | collapse(f, y, V, config.floor)
         found.append(results.rows(values, split="fresh", layer=layer))
-    distance = (p - true.P).square().sum(1).mean()
+    distance = p.sub_(true.P).square().sum(1).mean()
     found.append(results.rows({"distance": distance}, split="fresh", layer="predictions"))
-    for split, values in apart(H, true, config).items():
-        found.append(results.rows(values, split=split, layer="features"))
+    stats = ClassStatistics.from_features(H, y, V, scatter=False)
+    values = {
+        split: {"ncc_agreement": metrics.ncc_agreement(H[part], W, None, stats.means, stats.present)}
+        for split, part in splits.items()
+    }
+    for rows in (values, apart(H, true, config), growth(H, true)):
+        found += [results.rows(row, split=split, layer="features") for split, row in rows.items()]
     return pd.concat(found, ignore_index=True)
 
 
@@ -113,12 +112,14 @@ def measure(net, true, config):
 def exact(fresh, context, floor, device="cpu"):
     """What a perfect model would show, its predictions being P (source "theory", layer "predictions").
 
-    bayes, its loss; determined, the share of such contexts; pairs of interchangeable words; modes of the resampling
-    chain; and what `measure` and `growth` give for predictions.
+    bayes, its loss; the shares determined, of such contexts, and repeated, of contexts whose P comes again; words that
+    can come, pairs of interchangeable ones; modes of the resampling chain; and what `measure` and `growth` give for
+    predictions.
     """
     true = truth(fresh, context, device)
     values = {"bayes": bayes_loss(true.P, true.y), "determined": true.determined.double().mean(), "modes": true.modes}
-    values |= {"pairs": len(interchangeable(true.P)), "words": (true.P.amax(0) > 0).sum()}
+    values["repeated"] = (torch.bincount(true.group)[true.group] > 1).double().mean()
+    values |= {"pairs": len(true.pairs), "words": (true.P.amax(0) > 0).sum()}
     values |= decompose(true.P, true) | collapse(true.P, true.y, true.P.shape[1], floor)
     found = [results.rows(values, split="fresh", layer="predictions")]
     for part, rows in growth(true.P, true).items():
@@ -128,11 +129,15 @@ def exact(fresh, context, floor, device="cpu"):
 
 @torch.no_grad()
 def outputs(net, true):
-    """Features (n, d) and logits (n, V) at the known positions, in float64."""
+    """Features (n, d) and logits (n, V) at the known positions, in float64, and the mean loss over all positions."""
+    H, loss, W = [], 0.0, net.classifier
     B = max(1, EVALUATED // true.known.shape[1])
-    parts = zip(true.windows.split(B), true.known.split(B), strict=True)
-    H = torch.cat([net.features(ids[:, :-1].long())[known] for ids, known in parts])
-    return H.double(), F.linear(H, net.classifier).double()
+    for ids, known in zip(true.windows.split(B), true.known.split(B), strict=True):
+        h = net.features(ids[:, :-1].long())
+        loss += float(F.cross_entropy(F.linear(h, W).flatten(0, 1), ids[:, 1:].flatten().long(), reduction="sum"))
+        H.append(h[known])
+    H = torch.cat(H)
+    return H.double(), F.linear(H, W).double(), loss / true.known.numel()
 
 
 def bayes_loss(P, y):
@@ -140,20 +145,22 @@ def bayes_loss(P, y):
     return float(-P.gather(1, y[:, None]).log().mean())
 
 
-def excess(q, P, y):
-    """{"loss", "excess", "kl", "error", "positions"} of log-predictions q (n, V) where P is exact and the words y came.
+def excess(q, P, y, splits):
+    """{split: {"loss", "excess", "kl", "error", "positions"}} of log-predictions q (n, V) where P is exact and y came.
 
     excess is the loss minus that of P on the same words, kl the mean of KL(P || p): its expectation given the contexts.
     Given the past, excess - kl has mean 0 at every position, so its standard deviation is error =
     sqrt(sum_t Var_{P_t} log(P_t / p_t)) / n, however the positions depend on each other. Nats a word.
     """
     gap = torch.where(P > 0, P.clamp(min=torch.finfo(P.dtype).tiny).log() - q, 0)
-    kl = (P * gap).sum(1)
-    variance = (P * gap.square()).sum(1) - kl.square()
-    loss = -float(q.gather(1, y[:, None]).mean())
-    error = float(variance.clamp(min=0).sum().sqrt()) / len(P)
-    found = {"loss": loss, "excess": loss - bayes_loss(P, y), "kl": float(kl.mean())}
-    return found | {"error": error, "positions": len(P)}
+    came, loss = gap.gather(1, y[:, None])[:, 0], -q.gather(1, y[:, None])[:, 0]
+    kl, square = torch.linalg.vecdot(P, gap), torch.linalg.vecdot(P, gap.square())
+    variance, found = (square - kl.square()).clamp(min=0), {}
+    for split, part in splits.items():
+        n = int(part.sum())
+        means = {name: float(value[part].mean()) for name, value in {"loss": loss, "excess": came, "kl": kl}.items()}
+        found[split] = means | {"error": float(variance[part].sum().sqrt()) / n, "positions": n}
+    return found
 
 
 def resampling(P):
@@ -182,6 +189,21 @@ def decompose(f, true):
     between, linear, total = g.sum(), (g / true.modes).sum(), f.square().sum(1).mean()
     parts = {"between": between, "ambiguity": linear - between, "rest": total - linear, "total": total}
     return {name: float(value) for name, value in parts.items()}
+
+
+def groups(P):
+    """(n,) the same number for rows of P (n, V) that are equal to 8 digits."""
+    weights = torch.rand(P.shape[1], generator=torch.Generator().manual_seed(0), dtype=P.dtype).to(P.device)
+    return (P.round(decimals=8) @ weights).round(decimals=9).unique(return_inverse=True)[1]
+
+
+def noise(f, group):
+    """The variance of f (n, d) between contexts of one P, which no function of P has: unbiased in each group of two or
+    more, the rest counting as 0. So it is at most the variance of f - E[f | P], and that is at most `rest`."""
+    size = torch.bincount(group).to(f.dtype)
+    mean = f.new_zeros(len(size), f.shape[1]).index_add_(0, group, f) / size[:, None]
+    square = torch.zeros_like(size).index_add_(0, group, (f - mean[group]).square().sum(1))
+    return float((square * size / (size - 1).clamp(min=1)).sum() / len(f))
 
 
 def _inverse_root(P):
@@ -251,8 +273,7 @@ def growth(f, true):
     """
     y, V, found = true.y, true.P.shape[1], {}
     often = torch.bincount(y[: len(y) // PARTS[0]], minlength=V) > 1
-    pairs = interchangeable(true.P)
-    pairs = pairs[often[pairs].all(1)]
+    pairs = true.pairs[often[true.pairs].all(1)]
     merged = torch.zeros(V, V, dtype=torch.bool, device=y.device)
     merged[pairs[:, 0], pairs[:, 1]] = True
     a, b = torch.combinations(pairs.unique(), 2).mT

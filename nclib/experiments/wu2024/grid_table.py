@@ -11,6 +11,7 @@ from nclib.data import corpora, text
 from nclib.experiments.wu2024.grid import models, signed_r2, within_width
 
 FIELDS = ["corpus", "vocab", "context", "local", "heads", "batch", "rate"]
+TRAINING = ["epochs", "step", "weight_decay"]
 RELATIONS = {
     "nc1": "NC1: log mean CDNV, distance⁴",
     "nc1_scaled": "NC1, dimensionless: log mean CDNV, distance²",
@@ -21,7 +22,7 @@ RELATIONS = {
     "gnc2": "GNC2: |CV|",
     "gnc2_std": "GNC2: SD",
     "gnc2_excess": "GNC2: SD over its null",
-    "self_duality": "NC3: mean cosine",
+    "nc3": "NC3: 1 − mean cosine",
     "unc3": "UNC3: CV of cosines",
     "duality_std": "UNC3: SD of cosines",
     "nc4": "NC4: 1 − agreement",
@@ -33,8 +34,9 @@ def frames(*tables):
     """{label: models} of (profile, table of `grid.runs`) pairs, without empty tables and without the same grid twice.
 
     models: those of `grid.models`, with the fields of their configs, nc1_scaled (log of the mean textbook CDNV),
-    interference_excess and gnc2_excess (SDs over those of independent directions), null (1 / sqrt d) and history (the
-    validation losses after each epoch up to the measured one). label: the corpus, the number of models, the profile.
+    interference_excess and gnc2_excess (SDs over those of independent directions), nc3 (1 - mean cosine), null
+    (1 / sqrt d) and history (the validation losses after each epoch up to the measured one). label: the corpus, the
+    number of models, the profile.
     """
     found, seen = {}, set()
     for profile, table in tables:
@@ -55,6 +57,7 @@ def _widened(table):
         nc1_scaled=np.log(frame["cdnv_mean"]),
         interference_excess=frame["interference_std"] / frame["null_interference_std"],
         gnc2_excess=frame["gnc2_std"] / frame["null_gnc2_std"],
+        nc3=1 - frame["self_duality"],
         null=frame["width"] ** -0.5,
         history=[history[run][:step] for run, step in zip(frame["config"], frame["step"], strict=True)],
     )
@@ -70,7 +73,7 @@ def setup(frames):
 
 
 def _setup(frame):
-    settings = frame[["epochs", "step", "weight_decay"]].drop_duplicates()
+    settings = frame[TRAINING].drop_duplicates()
     schedules = [
         f"{step} of {epochs}" if step < epochs else f"{epochs}" for epochs, step, _ in settings.itertuples(index=False)
     ]
@@ -140,15 +143,31 @@ def _titles(names):
 
 
 def relations(frames):
-    """R^2 with the validation loss, with the sign of r: a row for each measure, for each grid columns "pooled" and
-    "within" (the median over widths). Models whose validation loss rose are left out."""
+    """R^2 with the validation loss, with the sign of r: a row for each measure, for each grid columns "pooled", "within
+    widths" and "within trainings", medians over the models of one width and over those of the same epochs and weight
+    decay. Models whose validation loss rose are left out."""
     found = {}
     for label, frame in frames.items():
         kept = frame[~frame["rose"]]
         found[label, "pooled"] = {name: signed_r2(kept[name], kept["validation"]) for name in RELATIONS}
-        found[label, "within"] = {name: within_width(kept, name) for name in RELATIONS}
-        found[label, "within"]["null"] = np.nan
+        found[label, "within widths"] = {name: within_width(kept, name) for name in RELATIONS}
+        found[label, "within trainings"] = {name: within_width(kept, name, TRAINING) for name in RELATIONS}
+        found[label, "within widths"]["null"] = np.nan
     return pd.DataFrame(found)
+
+
+def shares(frames):
+    """The share of the validation loss's variance that lies between the groups of models of one width, one depth, one
+    training: what any function of that alone can explain. Models whose validation loss rose are left out."""
+    return pd.DataFrame({label: _shares(frame[~frame["rose"]]) for label, frame in frames.items()}).rename_axis(
+        "between"
+    )
+
+
+def _shares(kept):
+    loss, by = kept["validation"], {"widths": "width", "depths": "depth", "trainings": TRAINING}
+    between = {name: kept.groupby(columns)["validation"].transform("mean") for name, columns in by.items()}
+    return {name: f"{means.var() / loss.var():.1%}" if len(kept) > 1 else "–" for name, means in between.items()}
 
 
 def named(relations):
