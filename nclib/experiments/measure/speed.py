@@ -51,7 +51,7 @@ def machine(manifest):
     version, day = manifest["versions"]["torch"], manifest["started"][:10]
     changed = ", with changes," if manifest["dirty"] else ""
     return Markdown(
-        f"One thread of an {manifest['hardware']['cpu']}, torch {version}, on {day}; "
+        f"One thread, {manifest['hardware']['cpu']}, torch {version}, on {day}; "
         f"commit `{(manifest['commit'] or 'unknown')[:10]}`{changed} `results/benchmarks/{manifest['name']}.csv`."
     )
 
