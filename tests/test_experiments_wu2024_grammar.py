@@ -227,7 +227,8 @@ def test_law_verdicts_need_scale_and_can_fail(table):
     found = verdicts(table)
     free = {"excess.kl", "excess.positive", "merged.trace"}
     assert {name for name, verdict in found.items() if verdict != "not at this scale"} == free
-    table = table[~table["metric"].str.startswith("modes")]
+    columns = [*results.SCHEMA, "width", "tokens", "epochs"]
+    table = table.loc[~table["metric"].str.startswith("modes"), columns].astype({"metric": "category"})
     trained = table.assign(value=np.where(table["metric"] == "updates", 600, table["value"]))
 
     def scaled(factor, power=0, **fields):
