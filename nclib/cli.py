@@ -108,7 +108,7 @@ def measure(
     Features are a floating array (..., d) named features, H or X; labels an integer array (...) named labels or y, -100
     for samples to leave out. They are read in blocks, which `torchrun -m nclib measure ...` shares out over processes.
     """
-    from nclib import commands
+    from nclib.measuring import commands
 
     outputs = commands.Outputs(json, csv, figure, save, checkpoint, checkpoint_every)
     options = commands.Options(preset, bootstrap, null)
@@ -145,7 +145,7 @@ def measure_lm(
 
     `torchrun --nproc-per-node N -m nclib measure-lm ...` shares the text out over processes and gives the same numbers.
     """
-    from nclib import commands
+    from nclib.measuring import commands
 
     outputs = commands.Outputs(json, csv, figure, save, checkpoint, checkpoint_every)
     options = commands.Options(preset, bootstrap, null)
@@ -159,7 +159,7 @@ def merge(
     output: Annotated[Path, typer.Option(help="Where their sum goes (.safetensors).")],
 ):
     """Add the statistics of parts of a data set: exact, in any order."""
-    from nclib import commands
+    from nclib.measuring import commands
 
     _print(commands.merge(files, output))
 

@@ -1,14 +1,18 @@
-"""Exact sums of class statistics over the processes of torch.distributed."""
+"""Exact sums of class statistics over the processes of torch.distributed, and how torchrun's processes meet."""
 
 from __future__ import annotations
 
 import functools
 import operator
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from nclib._device import torch_device
 from nclib.statistics import ClassStatistics
 
 _BLOCK = 8192  # classes gathered at a time: memory is world_size * block * d, not world_size * K * d
@@ -22,6 +26,28 @@ def rank(group=None) -> int:
 def world_size(group=None) -> int:
     """Processes in the group, 1 where torch.distributed is not initialized."""
     return dist.get_world_size(group) if _initialized() else 1
+
+
+@contextmanager
+def ranks(device="auto") -> Iterator[torch.device]:
+    """The device of this process; under torchrun with several processes also torch.distributed (gloo, on GPUs nccl).
+
+    "auto" is a GPU where there is one. Raises ValueError for a device that is not there.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    place = torch_device(device)
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield place
+        return
+    if place.type == "cuda":
+        place = torch_device(f"cuda:{os.environ['LOCAL_RANK']}")
+        torch.cuda.set_device(place)
+    dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    try:
+        yield place
+    finally:
+        dist.destroy_process_group()
 
 
 def distributed_sum(stats: ClassStatistics, group=None) -> ClassStatistics:

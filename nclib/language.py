@@ -182,7 +182,7 @@ class _Loss(nn.Module):
 def _objective(model, compiled):
     objective = _Loss(model)
     if distributed.is_initialized():
-        objective = nn.parallel.DistributedDataParallel(objective, broadcast_buffers=False)
+        objective = nn.parallel.DistributedDataParallel(objective)
     return torch.compile(objective) if compiled else objective
 
 

@@ -4,7 +4,7 @@ import os
 import sys
 
 from nclib import results
-from nclib.measuring import ranks
+from nclib.distributed import ranks
 
 
 def processes():

@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import save_file
 from test_cli import call
 
-from nclib import ClassStatistics, features, metrics
+from nclib import ClassStatistics, metrics
 from nclib.conventions import PRESETS, measure
-from nclib.measuring import Checkpoint, Passes
+from nclib.measuring import features
+from nclib.measuring.passes import Checkpoint, Passes
 
 K, D, N = 5, 6, 3000
 

@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from test_cli import call
 
-from nclib import ClassStatistics, causal_lm
+from nclib import ClassStatistics
 from nclib.conventions import measure
+from nclib.measuring import causal_lm
 
 transformers = pytest.importorskip("transformers", reason="needs the extra: pip install nclib[huggingface]")
 

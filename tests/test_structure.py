@@ -12,8 +12,14 @@ FORBIDDEN = {
     "theory": {"models", "training", "data", "experiments", "results", "collect", "plotting", "claims"},
     "statistics.py": {"metrics", "collect", "theory", "models", "training", "experiments", "plotting", "results"},
     "metrics.py": {"collect", "theory", "models", "training", "experiments", "plotting", "results"},
+    **{
+        key: {"collect", "theory", "models", "training", "language", "experiments", "plotting", "results", "measuring"}
+        for key in ("pairs.py", "conventions.py", "nulls.py", "bootstrap.py", "distributed.py")
+    },
     "models": {"theory", "experiments", "plotting", "claims"},
     "training.py": {"theory", "experiments", "plotting", "claims"},
+    "language.py": {"theory", "experiments", "plotting", "claims", "measuring"},
+    "measuring": {"theory", "experiments", "claims", "language", "training"},
     "plotting": {"torch", "models", "training", "theory", "statistics", "metrics"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback, default_data_collator
 
-from nclib.causal_lm import agreeing, inputs_of, nearest_mean
 from nclib.collect import _evaluating
 from nclib.conventions import find_preset, measure
 from nclib.distributed import distributed_sum, rank, world_size
+from nclib.measuring.causal_lm import agreeing, inputs_of, nearest_mean
 from nclib.statistics import ClassStatistics, StatisticsAccumulator
 
 

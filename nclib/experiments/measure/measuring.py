@@ -5,10 +5,11 @@ import textwrap
 
 import pandas as pd
 
-from nclib import conventions, report
+from nclib import conventions
 from nclib.claims import Claim, judge
 from nclib.experiments.measure import network, traps
 from nclib.experiments.wu2024 import grid
+from nclib.measuring import report
 from nclib.reading import reading
 from nclib.results import choose
 

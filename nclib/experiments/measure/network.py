@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 
-from nclib import bootstrap, conventions, metrics, report
+from nclib import bootstrap, conventions, metrics
 from nclib.collect import collect
 from nclib.data import load
+from nclib.measuring import report
 from nclib.models import MLP
 from nclib.results import rows
 from nclib.statistics import ClassStatistics, StatisticsAccumulator

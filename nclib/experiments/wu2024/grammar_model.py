@@ -203,7 +203,7 @@ def noise(f, group):
     size = torch.bincount(group).to(f.dtype)
     mean = f.new_zeros(len(size), f.shape[1]).index_add_(0, group, f) / size[:, None]
     square = torch.zeros_like(size).index_add_(0, group, (f - mean[group]).square().sum(1))
-    return float((square * 1).sum() / len(f))
+    return float((square * size / (size - 1).clamp(min=1)).sum() / len(f))
 
 
 def _inverse_root(P):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,35 +13,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from nclib import metrics
-from nclib._device import torch_device
 from nclib.distributed import distributed_sum, rank, world_size
-from nclib.features import Samples
+from nclib.measuring.features import Samples
 from nclib.results import write_atomic
 from nclib.statistics import ClassStatistics, StatisticsAccumulator
 
 EVERY = 30.0  # seconds between saves
-
-
-@contextmanager
-def ranks(device="auto") -> Iterator[torch.device]:
-    """The device of this process; under torchrun with several processes also torch.distributed (gloo, on GPUs nccl).
-
-    "auto" is a GPU where there is one. Raises ValueError for a device that is not there.
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    place = torch_device(device)
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
-        yield place
-        return
-    if place.type == "cuda":
-        place = torch_device(f"cuda:{os.environ['LOCAL_RANK']}")
-        torch.cuda.set_device(place)
-    torch.distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
-    try:
-        yield place
-    finally:
-        torch.distributed.destroy_process_group()
 
 
 class Checkpoint:

@@ -10,11 +10,11 @@ import operator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nclib import features
 from nclib.conventions import find_preset
-from nclib.distributed import rank, world_size
-from nclib.measuring import Checkpoint, Passes, check_output, fingerprint, measure_samples, ranks
-from nclib.report import FIGURES, as_csv, as_json, draw, report, table
+from nclib.distributed import rank, ranks, world_size
+from nclib.measuring import features
+from nclib.measuring.passes import Checkpoint, Passes, check_output, fingerprint, measure_samples
+from nclib.measuring.report import FIGURES, as_csv, as_json, draw, report, table
 from nclib.results import write_atomic
 from nclib.statistics import ClassStatistics
 
@@ -132,7 +132,7 @@ def _measure_statistics(path, labels, W, num_classes, options, outputs):
 
 def measure_lm(source: Language, options: Options, outputs: Outputs, device="auto") -> str | None:
     """`nclib measure-lm`."""
-    from nclib import causal_lm
+    from nclib.measuring import causal_lm
 
     options.check()
     outputs.check(source.text, source.validation)

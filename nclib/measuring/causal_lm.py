@@ -19,7 +19,7 @@ from nclib.collect import _evaluating
 from nclib.data.corpora import documents
 from nclib.data.text import windows
 from nclib.language_measures import _exact_products
-from nclib.measuring import Passes
+from nclib.measuring.passes import Passes
 from nclib.statistics import ClassStatistics
 
 DTYPES = ("auto", "float32", "float64", "bfloat16", "float16")
