@@ -8,7 +8,7 @@ import pandas as pd
 
 from nclib import results
 from nclib.data import corpora, text
-from nclib.experiments.wu2024.grid import models, signed_r2, within_width
+from nclib.experiments.wu2024.grid import claims, models, signed_r2, within_width
 
 FIELDS = ["corpus", "vocab", "context", "local", "heads", "batch", "rate"]
 TRAINING = ["epochs", "step", "weight_decay"]
@@ -123,6 +123,16 @@ def texts(frames):
         for i, (file, digest) in enumerate(sums.items()):
             lines.append({"grid": label, "file": file, "sha256": digest} | (about if i == 0 else {}))
     return pd.DataFrame(lines, columns=["grid", "file", "sha256", "tokens", *PARTS]).fillna("")
+
+
+def judged(*grids):
+    """The claims' values and verdicts on archived grids, a column for each (label, table) that is not empty."""
+    found = {
+        label: {row["id"].removeprefix("wu2024.grid."): f"{row['ours']:.2f}, {row['verdict']}" for row in claims(table)}
+        for label, table in grids
+        if len(table)
+    }
+    return pd.DataFrame(found).rename_axis("claim")
 
 
 PARTS = ("training documents", "validation documents")
