@@ -1,5 +1,5 @@
-"""Training of our GPT beside transformers' GPTNeo, and of many models as one beside one after another:
-pytest benchmarks/bench_gpt.py --benchmark-json=FILE.
+"""Training of our GPT beside transformers' GPTNeo, of many models as one beside one after another, and measuring beside
+a plain evaluation.
 
 A step is loss, gradient, clipping and AdamW; both sides have the same weights and tokens. Each entry of the JSON holds,
 in extra_info, the ratio of seconds to its reference (median and quartiles of paired rounds), the goal for it, and
@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import paired, seconds
 
+from nclib.language_measures import agreement, cross_entropy, statistics
 from nclib.models.gpt import GPT, to_transformers
 from nclib.models.gpt_stack import GPTStack
 
@@ -84,6 +85,30 @@ def test_training_against_transformers(benchmark, vocab, width, depth, rounds, g
 def test_21_models_as_one(benchmark, width, depth):
     sizes = {"vocab": 512, "context": 32, "width": width, "depth": depth, "heads": 4}
     compare_stack(benchmark, 21, sizes, 4, 15, 1 / 1.2)
+
+
+def measured(benchmark, what, rounds, goal, device="cpu"):
+    """A pass over text that also measures (`statistics` or `agreement`), and one that only takes the loss."""
+    sizes = {"vocab": 8192, "context": 256, "width": 128, "depth": 4, "heads": 4}
+    model = GPT(**sizes).to(device)
+    windows = torch.randint(sizes["vocab"], (32, sizes["context"] + 1), dtype=torch.int32, device=device)
+    stats, _ = statistics(model, windows, sizes["vocab"], 2048)
+    passes = {
+        "statistics": lambda: statistics(model, windows, sizes["vocab"], 2048),
+        "agreement": lambda: agreement(model, windows, stats, 2048),
+    }
+    info = {"device": device, "goal": goal, "name": f"evaluation with {what} / evaluation"} | sizes
+    paired(benchmark, passes[what], lambda: cross_entropy(model, windows, 2048), rounds, **info)
+
+
+@pytest.mark.parametrize(("what", "goal"), [("statistics", 1.05), ("agreement", None)])
+def test_measuring_in_an_evaluation(benchmark, what, goal):
+    measured(benchmark, what, 9, goal)
+
+
+@cuda
+def test_cuda_measuring_in_an_evaluation(benchmark):
+    measured(benchmark, "statistics", 20, 1.03, "cuda")
 
 
 @cuda

@@ -169,7 +169,18 @@ def costs(page, folder):
     )
     head = f"Training, measured on {machine}, PyTorch {note['versions']['torch']}, {note['started'][:10]}, {load}:"
     replace(page, "<!-- speeds -->", f"{head}\n\n{markdown(shown)}")
+    replace(page, "<!-- pairs -->", markdown(pairs(pd.read_csv(folder / "gpt.csv"))))
     replace(page, "<!-- cost -->", markdown(cost.table((rates.min(), rates.max()))))
+
+
+def pairs(timings):
+    """Paired timings of language models as a reader's table."""
+    quartiles = zip(timings["ratio_low"], timings["ratio_high"], strict=True)
+    return timings[["name", "vocab", "context", "width", "depth"]].assign(
+        ratio=timings["ratio"].map("{:.2f}".format),
+        quartiles=[f"{low:.2f} to {high:.2f}" for low, high in quartiles],
+        goal=["" if goal != goal else f"{goal:.2f}" for goal in timings["goal"]],
+    )
 
 
 def markdown(frame):
