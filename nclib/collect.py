@@ -43,7 +43,7 @@ def collect(
         raise ValueError(f"num_classes={num_classes}, must be at least 1")
     names = [layer] if layer is None or isinstance(layer, str) else list(layer)
     accumulators: dict[str | None, StatisticsAccumulator] = {}
-    with torch.no_grad(), _placed(model, device) as home, _evaluating(model), _hooked(model, names) as features:
+    with torch.no_grad(), _placed(model, device) as home, evaluating(model), _hooked(model, names) as features:
         for batch in loader:
             if not isinstance(batch, (tuple, list)) or len(batch) != 2:
                 raise ValueError(f"loader yielded a {type(batch).__name__}, must yield pairs (x, y)")
@@ -100,7 +100,8 @@ def _placed(model, device):
 
 
 @contextmanager
-def _evaluating(model):
+def evaluating(model):
+    """Every module in eval mode, and each one's own mode put back."""
     training = {module: module.training for module in model.modules()}
     try:
         model.eval()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch.nn import functional as F
 
-from nclib.collect import _evaluating
+from nclib.collect import evaluating
 from nclib.language import batch_size
 from nclib.statistics import ClassStatistics, StatisticsAccumulator
 
@@ -23,7 +23,7 @@ _DEVICE_LOGITS = 2**28
 def cross_entropy(model, windows, batch_tokens) -> float:
     """The mean loss over all targets of `windows`."""
     total = 0.0
-    with torch.no_grad(), _evaluating(model):
+    with torch.no_grad(), evaluating(model):
         for logits, _, y in _blocks(model, windows, batch_tokens):
             total = total + _loss(logits, y)
     return float(total) / _targets(windows)
@@ -37,7 +37,7 @@ def statistics(model, windows, num_classes, batch_tokens) -> tuple[ClassStatisti
     """
     W, total = model.classifier, 0.0
     accumulator = StatisticsAccumulator(num_classes, W.shape[1], device=W.device)
-    with torch.no_grad(), _evaluating(model):
+    with torch.no_grad(), evaluating(model):
         for logits, h, y in _blocks(model, windows, batch_tokens):
             accumulator.update(h, y)
             total = total + _loss(logits, y)
@@ -59,11 +59,9 @@ def agreement(model, windows, stats, batch_tokens) -> tuple[float, float]:
     if stats.means.shape != W.shape:
         raise ValueError(f"stats has means {tuple(stats.means.shape)}: must be {tuple(W.shape)}, as the classifier")
     stats = stats.to(W.device)
-    label, M = stats.present.nonzero()[:, 0], stats.centered_means
-    origin = stats.global_mean.to(W.dtype)
-    bias = ((origin - stats.global_mean) @ M.mT - M.square().sum(1) / 2).to(W.dtype)
-    M, hits, count, total = M.to(W.dtype), 0, 0, 0.0
-    with torch.no_grad(), _evaluating(model), _exact_products(W.device):
+    label, M, origin, bias = centers(stats, W.dtype)
+    hits, count, total = 0, 0, 0.0
+    with torch.no_grad(), evaluating(model), exact_products(W.device):
         for logits, h, y in _blocks(model, windows, batch_tokens):
             total, known = total + _loss(logits, y), stats.present[y]
             nearest = label[torch.addmm(bias, h - origin, M.mT).argmax(1)]
@@ -72,6 +70,17 @@ def agreement(model, windows, stats, batch_tokens) -> tuple[float, float]:
     if not count:
         raise ValueError("windows has no target whose class is present in stats: must have at least one")
     return int(hits) / int(count), float(total) / _targets(windows)
+
+
+def centers(stats, dtype):
+    """(label, M, o, b) of the present classes, such that the mean nearest to h is arg max of M (h - o) + b.
+
+    M (K', d): the centered means; o: the global mean mu_G in `dtype`; b = <o - mu_G, m_k> - |m_k|^2 / 2. So an offset
+    common to all features costs no digits. label (K',): the classes.
+    """
+    M, origin = stats.centered_means, stats.global_mean.to(dtype)
+    bias = (origin - stats.global_mean) @ M.mT - M.square().sum(1) / 2
+    return stats.present.nonzero()[:, 0], M.to(dtype), origin, bias.to(dtype)
 
 
 def _targets(windows):
@@ -94,7 +103,7 @@ def _loss(logits, y):
 
 
 @contextmanager
-def _exact_products(device):
+def exact_products(device):
     """No autocast, and matrix products of float32 in float32 whatever the program allows elsewhere."""
     backends = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]
     allowed = [backend.fp32_precision for backend in backends]

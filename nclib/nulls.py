@@ -63,11 +63,17 @@ def permuted_labels(
     Classes keep their counts; samples labelled `ignore_index` stay left out. The permutation is that of torch's CPU
     generator with `seed`, on any device. Raises what `ClassStatistics.from_features` does.
     """
-    used = (y != ignore_index).nonzero(as_tuple=True)
-    order = torch.randperm(len(used[0]), generator=torch.Generator().manual_seed(seed)).to(y.device)
+    shuffled = shuffle(y, seed, ignore_index=ignore_index)
+    return ClassStatistics.from_features(H, shuffled, num_classes, ignore_index=ignore_index, scatter=scatter)
+
+
+def shuffle(y: Tensor, seed: int, *, ignore_index: int = -100) -> Tensor:
+    """Labels y (...) in random order, `ignore_index` where it was; the same on every device."""
+    used = y != ignore_index
+    order = torch.randperm(int(used.sum()), generator=torch.Generator().manual_seed(seed)).to(y.device)
     shuffled = y.clone()
     shuffled[used] = y[used][order]
-    return ClassStatistics.from_features(H, shuffled, num_classes, ignore_index=ignore_index, scatter=scatter)
+    return shuffled
 
 
 def _independent(K, d):

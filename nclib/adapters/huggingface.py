@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback, default_data_collator
 
-from nclib.collect import _evaluating
+from nclib.collect import evaluating
 from nclib.conventions import find_preset, measure
 from nclib.distributed import distributed_sum, rank, world_size
 from nclib.measuring.causal_lm import agreeing, inputs_of, nearest_mean
@@ -65,7 +65,7 @@ class CollapseCallback(TrainerCallback):
         head, shift = find_classifier(model, self.classifier)
         W = head.weight.detach()
         accumulator = StatisticsAccumulator(*W.shape, device=W.device)
-        with _evaluating(model), inputs_of(head) as kept:
+        with evaluating(model), inputs_of(head) as kept:
             for H, _, y in self._samples(model, kept, shift):
                 accumulator.update(H, y)
             stats = self.statistics = distributed_sum(accumulator.compute())

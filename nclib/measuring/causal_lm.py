@@ -7,6 +7,7 @@ model is loaded, and nowhere else.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +15,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from nclib import nulls
 from nclib._pairs import arg_max
-from nclib.collect import _evaluating
+from nclib.collect import evaluating
 from nclib.data.corpora import documents
 from nclib.data.text import windows
-from nclib.language_measures import _exact_products
+from nclib.language_measures import centers, exact_products
 from nclib.measuring.passes import Passes
 from nclib.statistics import ClassStatistics
 
@@ -173,7 +175,7 @@ def measure_windows(model, train: Tensor, validation: Tensor | None, *, batch: i
         H, _, y = forward(train, i)
         return H, y
 
-    with _evaluating(model):
+    with evaluating(model):
         stats = passes.statistics("statistics", -(-len(train) // batch), sample, **shape)
         nearest = nearest_mean(stats)
         held_out = train if validation is None else validation
@@ -191,9 +193,7 @@ def measure_windows(model, train: Tensor, validation: Tensor | None, *, batch: i
 
 def _shuffled(train, forward, batch, passes, shape):
     """Statistics with the targets of `train` in random order."""
-    y = train[:, 1:]
-    order = torch.randperm(y.numel(), generator=torch.Generator().manual_seed(0))
-    y = y.reshape(-1)[order].view(y.shape).long()
+    y = nulls.shuffle(train[:, 1:].long(), 0)
 
     def sample(i):
         return forward(train, i)[0], y[i * batch : (i + 1) * batch]
@@ -204,17 +204,15 @@ def _shuffled(train, forward, batch, passes, shape):
 def nearest_mean(stats: ClassStatistics):
     """A function: features H (N, d) -> the class of the nearest present mean (N,), the first in a tie.
 
-    arg max of <h - o, m_k> + <o - mu_G, m_k> - |m_k|^2 / 2, m_k the centered means and o the global mean mu_G in
-    float32 (float64 for such features): an offset common to all features costs no digits, and TF32 is off.
+    By `language_measures.centers` in float32 (float64 for such features), with TF32 off.
     """
-    label, M = stats.present.nonzero()[:, 0], stats.centered_means
+    device, prepared = stats.means.device, functools.cache(lambda dtype: centers(stats, dtype))
 
     def nearest(H):
-        H = H.to(M.device, torch.float64 if H.dtype == torch.float64 else torch.float32)
-        origin = stats.global_mean.to(H.dtype)
-        bias = (origin - stats.global_mean) @ M.mT - M.square().sum(1) / 2
-        with _exact_products(M.device):
-            return label[arg_max(H - origin, M.to(H.dtype), bias.to(H.dtype))]
+        H = H.to(device, torch.float64 if H.dtype == torch.float64 else torch.float32)
+        label, M, origin, bias = prepared(H.dtype)
+        with exact_products(device):
+            return label[arg_max(H - origin, M, bias)]
 
     return nearest
 

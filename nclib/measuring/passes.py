@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from nclib import metrics
+from nclib import metrics, nulls
 from nclib.distributed import distributed_sum, rank, world_size
 from nclib.measuring.features import Samples
 from nclib.results import write_atomic
 from nclib.statistics import ClassStatistics, StatisticsAccumulator
 
+_FIELDS = ("counts", "means", "spread", "scatter")  # the last may be None
 EVERY = 30.0  # seconds between saves
 
 
@@ -78,14 +79,13 @@ class Passes:
     def statistics(self, name, count, batch: Callable, *, num_classes, dim, device) -> ClassStatistics:
         """Statistics of the features and labels (H, y) = batch(i)."""
         accumulator = StatisticsAccumulator(num_classes, dim, device=device)
-        fields = ("counts", "means", "spread") + ("scatter",) * (accumulator.compute().scatter is not None)
         if f"{name}.done" in self.tensors:
-            stats = ClassStatistics(**{field: self.tensors[f"{name}.{field}"] for field in fields})
-            accumulator.merge(stats.to(device))
+            accumulator.merge(ClassStatistics(*(self.tensors.get(f"{name}.{field}") for field in _FIELDS)).to(device))
 
         def state():
             stats = accumulator.compute()
-            return {f"{name}.{field}": getattr(stats, field) for field in fields}
+            kept = {f"{name}.{field}": getattr(stats, field) for field in _FIELDS}
+            return {key: value for key, value in kept.items() if value is not None}
 
         self._each(name, count, lambda i: accumulator.update(*batch(i)), state)
         return distributed_sum(accumulator.compute())
@@ -138,11 +138,7 @@ def measure_samples(samples: Samples, K, classifier, passes: Passes, *, device, 
 
 
 def _shuffled(samples, passes, shape):
-    used = (samples.y != -100).flatten().nonzero()[:, 0]
-    order = torch.randperm(len(used), generator=torch.Generator().manual_seed(0))
-    y = samples.y.flatten().clone()
-    y[used] = y[used[order]]
-    other = Samples(samples.path, samples.array, y.view(samples.y.shape))
+    other = Samples(samples.path, samples.array, nulls.shuffle(samples.y, 0))
     return passes.statistics("shuffled labels", len(samples), other.block, **shape)
 
 

@@ -106,10 +106,8 @@ def _measured(rows, convention):
     totals = rows[rows["metric"].isin(["updates", "parameters"])].set_index("metric")["value"].to_dict()
     validation = rows[(rows["metric"] == "loss") & (rows["split"] == "validation")].set_index("step")["value"]
     for step in sorted(rows.loc[rows["layer"] == convention, "step"].unique()):
-        now = rows[(rows["step"] == step) & (rows["split"] == "train")].set_index(["layer", "source", "metric"])[
-            "value"
-        ]
-        now = now.sort_index()
+        now = rows[(rows["step"] == step) & (rows["split"] == "train")]
+        now = now.set_index(["layer", "source", "metric"])["value"].sort_index()
         best, metrics = validation[validation.index <= step].min(), now[convention, "measured"]
         found = {"step": step, "validation": validation[step], "best": best, "rose": validation[step] > best + ROSE}
         found |= {"loss": now["", "measured", "loss"], **metrics}
@@ -135,46 +133,43 @@ def within_width(frame, metric, by="width"):
 
 PAPER = "Wu & Papyan 2024"
 SCALE = "at least 600 updates in every run, and nine measured models or more whose validation loss has not risen"
+
+
+def _claim(name, statement, source, relation, reference, paper_value=None):
+    return Claim(f"wu2024.grid.{name}", PAPER, statement, source, relation, reference, 0.0, paper_value, SCALE)
+
+
 FROM_FILES = "Fig. 1; value recomputed from the authors' published measurements"
 R2 = {"nc1": 0.916, "gnc2": 0.841, "unc3": 0.693, "nc4": 0.891}
 RELATED = {
-    metric: Claim(
-        id=f"wu2024.grid.{metric}.loss",
-        paper=PAPER,
-        statement=f"{name}: falls linearly with the validation loss over all models; R^2 with the sign of r",
-        source=f"{FROM_FILES}; that half of the variance is enough is our rule",
-        relation=">=",
-        reference=0.5,
-        tolerance=0.0,
-        paper_value=R2[metric],
-        precondition=SCALE,
+    metric: _claim(
+        f"{metric}.loss",
+        f"{name}: falls linearly with the validation loss over all models; R^2 with the sign of r",
+        f"{FROM_FILES}; that half of the variance is enough is our rule",
+        ">=",
+        0.5,
+        R2[metric],
     )
     for metric, name in NAMES.items()
 }
 WITHIN = {
-    metric: Claim(
-        id=f"wu2024.grid.{metric}.within-width",
-        paper=PAPER,
-        statement=f"{name}: the same among models of one width, median over widths",
-        source="our question: a width changes the null of an angle and the loss together",
-        relation=">=",
-        reference=0.5,
-        tolerance=0.0,
-        precondition=SCALE,
+    metric: _claim(
+        f"{metric}.within-width",
+        f"{name}: the same among models of one width, median over widths",
+        "our question: a width changes the null of an angle and the loss together",
+        ">=",
+        0.5,
     )
     for metric, name in NAMES.items()
 }
 BEYOND = {
-    metric: Claim(
-        id=f"wu2024.grid.{metric}.beyond-null",
-        paper=PAPER,
-        statement=f"std of the {what}, divided by that of random directions in as many dimensions: "
+    metric: _claim(
+        f"{metric}.beyond-null",
+        f"std of the {what}, divided by that of random directions in as many dimensions: "
         "still falls linearly with the validation loss; R^2 with the sign of r",
-        source="our question; the authors' 230 models give R^2 below 0.1",
-        relation=">=",
-        reference=0.5,
-        tolerance=0.0,
-        precondition=SCALE,
+        "our question; the authors' 230 models give R^2 below 0.1",
+        ">=",
+        0.5,
     )
     for metric, what in {"interference_std": "cosines", "gnc2_std": "log-distances"}.items()
 }
@@ -183,16 +178,13 @@ ORDER = {
     ("self_duality", "uniform_duality"): "NC3 is related to the validation loss less than UNC3 is",
 }
 ORDERED = {
-    pair: Claim(
-        id=f"wu2024.grid.{pair[0].replace('_', '-')}.weaker",
-        paper=PAPER,
-        statement=f"{statement}: R^2 of the first minus R^2 of the second",
-        source="Figs. 2 and 3, captions read: negligible against some",
-        relation="<=",
-        reference=0.0,
-        tolerance=0.0,
-        paper_value="negative",
-        precondition=SCALE,
+    pair: _claim(
+        f"{pair[0].replace('_', '-')}.weaker",
+        f"{statement}: R^2 of the first minus R^2 of the second",
+        "Figs. 2 and 3, captions read: negligible against some",
+        "<=",
+        0.0,
+        "negative",
     )
     for pair, statement in ORDER.items()
 }
@@ -206,16 +198,13 @@ TRENDS = {
     "self_duality": ("NC3 (mean cosine)", {"epochs": 0.72}),
 }
 TREND = {
-    (metric, factor): Claim(
-        id=f"wu2024.grid.{metric.replace('_', '-')}.{factor}",
-        paper=PAPER,
-        statement=f"{name} {'rises' if rho > 0 else 'falls'} with {factor}: Spearman's rho over all models",
-        source="appendix figures; value recomputed from the authors' published measurements; at least 0.2 is our rule",
-        relation=">=" if rho > 0 else "<=",
-        reference=0.2 if rho > 0 else -0.2,
-        tolerance=0.0,
-        paper_value=rho,
-        precondition=SCALE,
+    (metric, factor): _claim(
+        f"{metric.replace('_', '-')}.{factor}",
+        f"{name} {'rises' if rho > 0 else 'falls'} with {factor}: Spearman's rho over all models",
+        "appendix figures; value recomputed from the authors' published measurements; at least 0.2 is our rule",
+        ">=" if rho > 0 else "<=",
+        0.2 if rho > 0 else -0.2,
+        rho,
     )
     for metric, (name, factors) in TRENDS.items()
     for factor, rho in factors.items()
