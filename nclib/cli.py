@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -58,7 +57,7 @@ def run(
     device: Annotated[str, typer.Option(help="auto (a GPU where the run needs one), cpu or cuda.")] = "auto",
     seed: Seed = None,
 ):
-    """Do the runs of a study that are not stored yet. Runs of profile paper are archived in results/.
+    """Do the runs of a study that are not stored yet; on a CPU side by side. Those of profile paper go to results/.
 
     `torchrun --nproc-per-node N -m nclib run wu2024.grid --index I` trains one language model on N processes.
     """
@@ -69,19 +68,21 @@ def run(
         raise ValueError(f"index = {index}: must be from 0 to {len(configs) - 1}")
     if index is None and torchrun.processes() > 1:
         torchrun.refuse(f"torchrun does one run at a time: name it, --index from 0 to {len(configs) - 1}")
-    for position in range(len(configs)) if index is None else [index]:
-        config = configs[position]
-        start = time.perf_counter()
+    chosen = range(len(configs)) if index is None else [index]
+    done = torchrun.each([configs[i] for i in chosen], device, results.root_for(profile))
+    for position in chosen:
         try:
-            torchrun.get(config, device, results.root_for(profile))
+            next(done)
         except results.MissingRun as reason:
             raise ValueError(f"run {position}: {reason}; {results.advice(module, profile)}") from None
         except FloatingPointError as error:
             raise ValueError(f"run {position}: {error}") from None
         if not torchrun.first():
             continue
-        name, key = results.experiment(config)[1], results.key(config)
-        typer.echo(f"{position:3d}  {name}  {key}  {time.perf_counter() - start:.1f} s  {results.entry(name, key)}")
+        name, key = results.experiment(configs[position])[1], results.key(configs[position])
+        folder = results.entry(name, key)
+        seconds = json.loads((folder / "manifest.json").read_text())["wall_seconds"]
+        typer.echo(f"{position:3d}  {name}  {key}  {seconds:.1f} s  {folder}")
 
 
 @app.command()

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import distributed, nn
-from tqdm import tqdm
 
+from nclib._progress import bar
 from nclib.distributed import rank, world_size
 from nclib.results import write_atomic
 
@@ -81,7 +81,7 @@ def fit(
         losses = _load(checkpoint, model, optimizer, json.loads(json.dumps(run)))
     done = saved = len(losses)
     objective, written, pending = _objective(model, compiled), time.monotonic(), []
-    bar = tqdm(desc="training", initial=done, total=total, leave=False, disable=rank() > 0 or None)
+    progress = bar(hidden=rank() > 0, desc="training", initial=done, total=total, leave=False)
 
     def visit(epoch):
         if evaluate is not None and epoch in measure_at:
@@ -107,7 +107,7 @@ def fit(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         pending.append(loss.detach())
-        bar.update()
+        progress.update()
         last = i + 1 == steps
         if last or (step + 1) % CHECK == 0:
             losses = torch.cat([losses, _global_means(pending)])
@@ -119,7 +119,7 @@ def fit(
                 saved, written = len(losses), time.monotonic()
         if last:
             visit(epoch + 1)
-    bar.close()
+    progress.close()
     return losses
 
 

@@ -7,16 +7,15 @@ for a block of tokens at a time and never kept. Losses are nats a token, summed 
 All raise ValueError for windows that are not ids of the model's vocabulary and a batch smaller than a window.
 """
 
-from contextlib import contextmanager
-
 import torch
 from torch.nn import functional as F
 
 from nclib.collect import evaluating
 from nclib.language import batch_size
+from nclib.nearest import NearestMean, exact_products
 from nclib.statistics import ClassStatistics, StatisticsAccumulator
 
-_CPU_LOGITS = 2**22  # entries of a block of logits: larger ones leave the cache, and fresh ones page-fault
+_CPU_LOGITS = 2**21  # entries of a block of logits: larger ones leave the cache
 _DEVICE_LOGITS = 2**28
 
 
@@ -48,39 +47,23 @@ def agreement(model, windows, stats, batch_tokens) -> tuple[float, float]:
     """(NC4, mean loss): the share of targets where arg max_c <w_c, h> = arg min_c |h - mu_c|, in [0, 1].
 
     Both go over the classes present in `stats` (the training pass), and so does the share: targets of other classes
-    count in the loss alone (Wu and Papyan 2024, section 3). The first class wins a tie. The nearest mean is the arg max
-    of <h - o, mu_c - mu_G> + <o - mu_G, mu_c - mu_G> - |mu_c - mu_G|^2 / 2, o being mu_G in the precision of h: an
-    offset common to all features costs no digits. Autocast and the faster products that a program may allow for
-    float32 (TF32) are off.
+    count in the loss alone (Wu and Papyan 2024, section 3). Compared by nclib.nearest.NearestMean: the first class wins
+    a tie. Autocast and the faster products that a program may allow for float32 (TF32) are off.
 
     Raises ValueError if `stats` has other classes or another dimension than the model, or no target's class is present.
     """
     W = model.classifier.detach()
     if stats.means.shape != W.shape:
         raise ValueError(f"stats has means {tuple(stats.means.shape)}: must be {tuple(W.shape)}, as the classifier")
-    stats = stats.to(W.device)
-    label, M, origin, bias = centers(stats, W.dtype)
+    nearest = NearestMean(stats.to(W.device), torch.promote_types(W.dtype, torch.float32))
     hits, count, total = 0, 0, 0.0
     with torch.no_grad(), evaluating(model), exact_products(W.device):
         for logits, h, y in _blocks(model, windows, batch_tokens):
-            total, known = total + _loss(logits, y), stats.present[y]
-            nearest = label[torch.addmm(bias, h - origin, M.mT).argmax(1)]
-            chosen = logits.masked_fill_(~stats.present, -torch.inf).argmax(1)
-            hits, count = hits + (known & (nearest == chosen)).sum(), count + known.sum()
+            more, compared = nearest.count(h, logits, y)
+            hits, count, total = hits + more, count + compared, total + _loss(logits, y)
     if not count:
         raise ValueError("windows has no target whose class is present in stats: must have at least one")
     return int(hits) / int(count), float(total) / _targets(windows)
-
-
-def centers(stats, dtype):
-    """(label, M, o, b) of the present classes, such that the mean nearest to h is arg max of M (h - o) + b.
-
-    M (K', d): the centered means; o: the global mean mu_G in `dtype`; b = <o - mu_G, m_k> - |m_k|^2 / 2. So an offset
-    common to all features costs no digits. label (K',): the classes.
-    """
-    M, origin = stats.centered_means, stats.global_mean.to(dtype)
-    bias = (origin - stats.global_mean) @ M.mT - M.square().sum(1) / 2
-    return stats.present.nonzero()[:, 0], M.to(dtype), origin, bias.to(dtype)
 
 
 def _targets(windows):
@@ -99,19 +82,7 @@ def _blocks(model, windows, batch_tokens):
 
 
 def _loss(logits, y):
-    return F.cross_entropy(logits.float(), y, reduction="none").double().sum()
-
-
-@contextmanager
-def exact_products(device):
-    """No autocast, and matrix products of float32 in float32 whatever the program allows elsewhere."""
-    backends = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]
-    allowed = [backend.fp32_precision for backend in backends]
-    try:
-        for backend in backends:
-            backend.fp32_precision = "ieee"
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        for backend, precision in zip(backends, allowed, strict=True):
-            backend.fp32_precision = precision
+    """Sum of the cross-entropies in nats, float64; the logits are used up."""
+    z = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    z_y, z_max = z.gather(1, y[:, None]), z.amax(1, keepdim=True)
+    return (z_max + z.sub_(z_max).exp_().sum(1, keepdim=True).log() - z_y).double().sum()

@@ -50,6 +50,13 @@ def hardware(device):
     return platform.processor() or platform.machine()
 
 
+def threads():
+    """On how many threads torch works: sums in another order round otherwise."""
+    import torch
+
+    return torch.get_num_threads()
+
+
 def peak_memory(device):
     """Peak memory in MiB: of the process on a CPU, allocated by torch on a GPU."""
     if device == "cuda":
@@ -80,6 +87,7 @@ def measure(config, device, *, name, key, version):
         "dirty": dirty,
         "versions": versions(),
         "device": device,
+        "threads": threads(),
         "hardware": hardware(device),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "data": {},

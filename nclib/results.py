@@ -13,6 +13,7 @@ checksum is removed and run again.
 """
 
 import dataclasses
+import functools
 import hashlib
 import importlib
 import json
@@ -20,17 +21,21 @@ import math
 import os
 import shutil
 import sys
+import threading
+import time
 import warnings
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
+from nclib._progress import bar
 from nclib.manifest import ROOT, measure
 
 SCHEMA = ["experiment", "config", "seed", "step", "layer", "split", "source", "metric", "value"]
 MEASURED = SCHEMA[2:]
 PROFILES = ("smoke", "laptop", "paper")
+WORTH = 10.0  # seconds of work ahead from which on it pays to start processes for it
+FOLDERS = ("NCLIB_BUILD", "NCLIB_CACHE", "NCLIB_RESULTS", "NCLIB_DATA")
 
 
 class MissingRun(ValueError):
@@ -195,6 +200,71 @@ def get(config, device="auto", root=None):
     return table
 
 
+def each(configs, device="auto", root=None):
+    """Yield the tables of runs in their order, each as by `get`.
+
+    On a CPU those that are missing are done side by side, as many as torch has threads, each in a process with one
+    thread: for the models of this project that is faster than all threads for one of them. The first is done alone, to
+    see whether it is worth it. What `get` raises for a run is raised when its turn comes; the others then stop.
+    """
+    missing = [config for config in configs if entry(experiment(config)[1], key(config)) is None]
+    done = _done(missing, device, root)
+    for config in configs:
+        yield next(done) if config in missing else get(config, device, root)
+
+
+def _done(configs, device, root):
+    import torch
+
+    jobs = 1 if torch.cuda.is_available() and device != "cpu" else min(torch.get_num_threads(), len(configs) - 1)
+    for i, config in enumerate(configs):
+        start = time.perf_counter()
+        yield get(config, device, root)
+        rest = configs[i + 1 :]
+        if jobs > 1 and (time.perf_counter() - start) * len(rest) > WORTH:
+            yield from _side_by_side(rest, device, root, jobs)
+            return
+
+
+def _side_by_side(configs, device, root, jobs):
+    from joblib import Parallel, delayed, parallel_config
+
+    folders = {name: os.environ.get(name, "") for name in FOLDERS}
+    with parallel_config("loky", inner_max_num_threads=1):
+        work = Parallel(min(jobs, len(configs)), return_as="generator", batch_size=1)
+        done = work(delayed(_attempt)(config, device, root, folders) for config in configs)
+        try:
+            for found in done:
+                if isinstance(found, Exception):
+                    raise found
+                yield found
+        finally:
+            with warnings.catch_warnings(action="ignore"):  # joblib warns of work that is given up
+                done.close()
+
+
+def _attempt(config, device, root, folders):
+    """`get` in a process of its own, whose folders may be those of earlier work; an error is handed back."""
+    _end_with(os.getppid())
+    os.environ.update(folders)
+    try:
+        return get(config, device, root)
+    except Exception as error:
+        return error
+
+
+@functools.cache
+def _end_with(parent):
+    """End this process, in the middle of its work, when its parent is gone: a killed command leaves nothing running."""
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def configs(study, profile, **overrides):
     """The configs of a study. An override is a number > 0, a list of them or text; None leaves it to the profile.
 
@@ -219,12 +289,11 @@ def table(study, profile="laptop", device="auto", **overrides):
     Overrides are those of `configs`. Runs of profile `paper` are stored in the archive. Raises MissingRun, with the
     command and what it costs, where such a run is neither stored nor possible here.
     """
-    tables = []
-    for config in tqdm(
-        configs(study, profile, **overrides), desc=study.__name__.removeprefix("nclib.experiments."), disable=None
-    ):
+    chosen, tables = configs(study, profile, **overrides), []
+    found = each(chosen, device, root_for(profile))
+    for config in bar(chosen, desc=study.__name__.removeprefix("nclib.experiments.")):
         try:
-            tables.append(_with_fields(get(config, device, root_for(profile)), config))
+            tables.append(_with_fields(next(found), config))
         except MissingRun as reason:
             name = experiment(config)[1]
             raise MissingRun(f"{name} {key(config)} is not archived, and {reason}; {advice(study, profile)}") from None

@@ -24,15 +24,16 @@ def refuse(reason):
     sys.exit()
 
 
-def get(config, device, root):
-    """Do and store a run as `results.get`; under torchrun all processes do it together, and the first stores it.
+def each(configs, device, root):
+    """Do and store runs as `results.each`; under torchrun all processes do one together, and the first stores it.
 
-    Once a process: torchrun's processes cannot meet a second time. Raises ValueError under torchrun for an experiment
-    that does not say that it is `DISTRIBUTED`.
+    One run under torchrun: its processes cannot meet a second time. Raises ValueError there for an experiment that does
+    not say that it is `DISTRIBUTED`.
     """
     if processes() == 1:
-        results.get(config, device, root)
+        yield from results.each(configs, device, root)
         return
+    (config,) = configs
     module, name = results.experiment(config)
     if not getattr(module, "DISTRIBUTED", False):
         refuse(f"{name} runs in one process: start it without torchrun")
@@ -43,3 +44,4 @@ def get(config, device, root):
                 results.get(config, device, root)
             else:
                 module.run(config, device)
+    yield

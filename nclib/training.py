@@ -5,7 +5,8 @@ import random
 import numpy as np
 import torch
 from torch.nn import functional as F
-from tqdm import tqdm
+
+from nclib._progress import bar
 
 SCALES = ("paper", "authors-imbalanced", "authors-balanced")
 LOSSES = ("mse", "cross-entropy")
@@ -138,7 +139,7 @@ def train(
 
     model.train()
     visit()
-    for epoch in tqdm(range(epochs), desc="training", leave=False):
+    for epoch in bar(range(epochs), desc="training", leave=False):
         batches = [slice(None)] if batch_size is None else torch.randperm(N, generator=generator).to(device).split(B)
         for batch in batches:
             H = model.features(x[batch])

@@ -171,3 +171,37 @@ def test_value_indexed_splits_vectors_and_matrices():
     matrix = results.indexed(table, "m")
     assert matrix[["i", "j", "value"]].values.tolist() == [[0, 0, 1], [0, 1, 2], [1, 0, 3], [1, 1, 4]]
     assert results.indexed(table, "v")[["i", "value"]].values.tolist() == [[0, 5]]
+
+
+@pytest.fixture
+def two_threads(monkeypatch):
+    """Two processes for whatever comes after the first run."""
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    monkeypatch.setattr(results, "WORTH", 0.0)
+
+
+def test_law_runs_side_by_side_are_those_of_one_process(store, two_threads):
+    """In processes with other ids and one thread each, in the order of the configs, a stored one among them."""
+    runs = toy.runs("smoke", base=3.25) + toy.runs("smoke", base=3.5)
+    first = results.get(runs[4])
+    tables = list(results.each(runs, "cpu"))
+    assert [list(table["config"].unique()) for table in tables] == [[results.key(config)] for config in runs]
+    assert tables[5]["value"].tolist() == [0.5, 1.75, 3.5] and tables[4].equals(first)
+    assert toy.calls == [runs[4], runs[0]]  # here; the rest elsewhere, and stored
+    assert all(results.find(config).equals(table) for config, table in zip(runs, tables, strict=True))
+    manifests = [json.loads((results.entry("toy", results.key(c)) / "manifest.json").read_text()) for c in runs]
+    assert [manifest["threads"] for manifest in manifests] == [2, 1, 1, 1, 2, 1]
+
+
+def test_an_error_side_by_side_comes_at_its_turn_and_loses_no_finished_run(store, two_threads):
+    runs = [*toy.runs("smoke"), toy.Config(base="x"), toy.Config(base=9.0)]
+    tables = []
+    with pytest.raises(TypeError, match="unsupported operand"):
+        tables.extend(results.each(runs, "cpu"))
+    assert len(tables) == 3 and all(results.find(config) is not None for config in runs[:3])
+    assert results.find(runs[3]) is None
+
+
+def test_few_seconds_of_work_start_no_processes(store, monkeypatch):
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    assert len(list(results.each(toy.runs("smoke")))) == len(toy.calls) == 3

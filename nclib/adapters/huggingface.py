@@ -12,7 +12,8 @@ from transformers import TrainerCallback, default_data_collator
 from nclib.collect import evaluating
 from nclib.conventions import find_preset, measure
 from nclib.distributed import distributed_sum, rank, world_size
-from nclib.measuring.causal_lm import agreeing, inputs_of, nearest_mean
+from nclib.measuring.causal_lm import inputs_of
+from nclib.nearest import NearestMean
 from nclib.statistics import ClassStatistics, StatisticsAccumulator
 
 
@@ -69,9 +70,10 @@ class CollapseCallback(TrainerCallback):
             for H, _, y in self._samples(model, kept, shift):
                 accumulator.update(H, y)
             stats = self.statistics = distributed_sum(accumulator.compute())
-            nearest, total = nearest_mean(stats), torch.zeros(2, dtype=torch.float64)
+            nearest = NearestMean(stats, torch.promote_types(W.dtype, torch.float32))
+            total = torch.zeros(2, dtype=torch.int64)
             for H, logits, y in self._samples(model, kept, shift):
-                total += torch.stack(agreeing(H, logits, y, stats.present, nearest)).cpu()
+                total += torch.stack(nearest.count(H, logits, y)).cpu()
         if world_size() > 1:
             total = total.to(W.device)
             torch.distributed.all_reduce(total)

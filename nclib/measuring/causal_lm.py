@@ -7,7 +7,6 @@ model is loaded, and nowhere else.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,13 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from nclib import nulls
-from nclib._pairs import arg_max
 from nclib.collect import evaluating
 from nclib.data.corpora import documents
 from nclib.data.text import windows
-from nclib.language_measures import centers, exact_products
 from nclib.measuring.passes import Passes
-from nclib.statistics import ClassStatistics
+from nclib.nearest import NearestMean
 
 DTYPES = ("auto", "float32", "float64", "bfloat16", "float16")
 CONTEXT = 1024  # the default where the model allows more
@@ -177,12 +174,12 @@ def measure_windows(model, train: Tensor, validation: Tensor | None, *, batch: i
 
     with evaluating(model):
         stats = passes.statistics("statistics", -(-len(train) // batch), sample, **shape)
-        nearest = nearest_mean(stats)
+        nearest = NearestMean(stats, torch.promote_types(model.dtype, torch.float32))
         held_out = train if validation is None else validation
 
         def compare(i):
             H, logits, y = forward(held_out, i)
-            return torch.stack([*agreeing(H, logits, y, stats.present, nearest), loss_sum(logits, y), _count(y)])
+            return torch.stack([*nearest.count(H, logits, y), loss_sum(logits, y), _count(y)])
 
         hits, seen, loss, samples = passes.total(
             "agreement", -(-len(held_out) // batch), compare, 4, stats.means.device
@@ -199,33 +196,6 @@ def _shuffled(train, forward, batch, passes, shape):
         return forward(train, i)[0], y[i * batch : (i + 1) * batch]
 
     return passes.statistics("shuffled labels", -(-len(train) // batch), sample, **shape)
-
-
-def nearest_mean(stats: ClassStatistics):
-    """A function: features H (N, d) -> the class of the nearest present mean (N,), the first in a tie.
-
-    By `language_measures.centers` in float32 (float64 for such features), with TF32 off.
-    """
-    device, prepared = stats.means.device, functools.cache(lambda dtype: centers(stats, dtype))
-
-    def nearest(H):
-        H = H.to(device, torch.float64 if H.dtype == torch.float64 else torch.float32)
-        label, M, origin, bias = prepared(H.dtype)
-        with exact_products(device):
-            return label[arg_max(H - origin, M, bias)]
-
-    return nearest
-
-
-def agreeing(H: Tensor, logits: Tensor, y: Tensor, present: Tensor, nearest) -> tuple[Tensor, Tensor]:
-    """(samples where the largest logit among present classes is that of the nearest mean, samples compared), float64.
-
-    H (..., d), logits (..., V), y (...); samples whose class is absent, or negative, are left out.
-    """
-    used = (y >= 0) & present.to(y.device)[y.clamp(min=0)]
-    H, logits = H[used], logits[used]
-    choice = logits.masked_fill(~present.to(logits.device), -torch.inf).argmax(-1)
-    return (choice == nearest(H).to(choice.device)).sum().double(), used.sum().double()
 
 
 def loss_sum(logits: Tensor, y: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from nclib import metrics, nulls
+from nclib._progress import bar
 from nclib.distributed import distributed_sum, rank, world_size
 from nclib.measuring.features import Samples
 from nclib.results import write_atomic
@@ -104,8 +104,7 @@ class Passes:
         key = f"{name}.done"
         done = int(self.tensors.get(key, 0))
         mine = range(rank(), count, world_size())
-        quiet = True if self.quiet or rank() else None  # None: shown on a terminal
-        for i in tqdm(mine[done:], desc=name, initial=done, total=len(mine), disable=quiet):
+        for i in bar(mine[done:], hidden=self.quiet or rank() > 0, desc=name, initial=done, total=len(mine)):
             work(i)
             done += 1
             if self.checkpoint.due():

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from nclib._device import torch_device
+from nclib._progress import bar
 from nclib.models.linear_head import LinearHead, positive
 
 
@@ -148,7 +148,7 @@ def direct_descent(
     wanted = set(record_at)
     if 0 in wanted:
         record(0)
-    for step in tqdm(range(1, steps + 1), desc=f"direct descent M={M}", leave=False):
+    for step in bar(range(1, steps + 1), desc=f"direct descent M={M}", leave=False):
         update_gradient()
         torch.add(gradient.flat, velocity.flat, alpha=momentum, out=velocity.flat)
         theta.flat.add_(velocity.flat, alpha=-lr)
