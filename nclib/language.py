@@ -50,8 +50,8 @@ def fit(
     update in float32. compiled: torch.compile of the loss. Returns the loss of each batch before its update, (total,)
     float64 on the CPU.
 
-    A nclib.models.gpt_stack.GPTStack of G models takes a list of G seeds, each model its own order; its losses are
-    (total, G), each model is clipped by itself, and all train as each would alone.
+    A nclib.models.gpt_stack.GPTStack of G models takes a list of G seeds, each model its own order, and of G decays,
+    or one for all; its losses are (total, G), each model is clipped by itself, and all train as each would alone.
 
     evaluate(epoch, model) is called after each epoch in `measure_at`, the model in eval mode and without gradients.
 
@@ -72,7 +72,7 @@ def fit(
     _check_fit(n, B, epochs, lr, weight_decay, seed, measure_at, precision)
     device = next(model.parameters()).device
     windows, steps, share = windows.to(device), n // B, B // world_size()
-    total, optimizer = epochs * steps, _adamw(model, lr, weight_decay)
+    total, optimizer, decay = epochs * steps, _adamw(model, lr, weight_decay), _decay(model, weight_decay)
     losses, run = torch.zeros(0, dtype=torch.float64), None
     if checkpoint is not None:
         run = {"epochs": epochs, "batch_tokens": B * T, "lr": lr, "weight_decay": weight_decay, "seed": seed}
@@ -98,12 +98,14 @@ def fit(
         if i == 0 or step == done:
             order = _order(seed, epoch, n).to(device)
         ids = windows[order[..., i * B + rank() * share :][..., :share]].long()
+        rate = lr * (1 - step / total)
         for group in optimizer.param_groups:
-            group["lr"] = lr * (1 - step / total)
+            group["lr"] = rate
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             loss = objective(ids)
         loss.sum().backward()
         model.clip_grad_norm(1.0)
+        decay(rate)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         pending.append(loss.detach())
@@ -143,9 +145,9 @@ def _check_fit(n, B, epochs, lr, weight_decay, seed, measure_at, precision):
         raise ValueError(f"windows has {n} rows: must be at least one batch, {B} of them")
     if epochs < 1:
         raise ValueError(f"epochs = {epochs}: must be a positive integer")
-    if not (0 < lr < math.inf and 0 <= weight_decay < math.inf):
+    if not (0 < lr < math.inf and all(0 <= decay < math.inf for decay in _many(weight_decay))):
         raise ValueError(f"lr, weight_decay = {lr}, {weight_decay}: must be > 0 and >= 0")
-    if not all(isinstance(s, int) and s >= 0 for s in ([seed] if isinstance(seed, int) else seed)):
+    if not all(isinstance(s, int) and s >= 0 for s in _many(seed)):
         raise ValueError(f"seed = {seed}: must be a whole number from 0 on, or a list of them for a GPTStack")
     if not all(1 <= epoch <= epochs for epoch in measure_at):
         raise ValueError(f"measure_at = {sorted(measure_at)}: must be epochs from 1 to {epochs}")
@@ -153,19 +155,42 @@ def _check_fit(n, B, epochs, lr, weight_decay, seed, measure_at, precision):
         raise ValueError(f"precision = {precision!r}: must be one of {', '.join(PRECISIONS)}")
 
 
+def _many(value):
+    return value if isinstance(value, list) else [value]
+
+
 def _order(seed, epoch, n):
     """The order of n windows in an epoch, (n,) or, for a list of G seeds, (G, n)."""
-    if isinstance(seed, int):
+    if not isinstance(seed, list):
         return torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(n))
     return torch.stack([_order(s, epoch, n) for s in seed])
 
 
+def _decayed(model):
+    return [p for name, p in model.named_parameters() if not (name.endswith("bias") or "ln_" in name)]
+
+
 def _adamw(model, lr, weight_decay):
-    decayed, others = [], []
-    for name, p in model.named_parameters():
-        (others if name.endswith("bias") or "ln_" in name else decayed).append(p)
+    decayed = _decayed(model)
+    others = [p for p in model.parameters() if all(p is not q for q in decayed)]
+    weight_decay = 0.0 if isinstance(weight_decay, list) else weight_decay
     groups = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=weight_decay, fused=True)
+
+
+def _decay(model, weight_decay):
+    """A function of the rate that shrinks each model of a stack by its own decay; AdamW knows one decay alone."""
+    if not isinstance(weight_decay, list):
+        return lambda rate: None
+    decayed = _decayed(model)
+    each = torch.tensor(weight_decay, device=decayed[0].device)
+
+    @torch.no_grad()
+    def shrink(rate):
+        for p in decayed:
+            p.mul_(1 - rate * each.view(-1, *[1] * (p.ndim - 1)))
+
+    return shrink
 
 
 class _Loss(nn.Module):

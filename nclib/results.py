@@ -12,10 +12,12 @@ written under a temporary name, synced and renamed, so that what is found under 
 checksum is removed and run again.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import importlib
+import itertools
 import json
 import math
 import os
@@ -188,16 +190,29 @@ def get(config, device="auto", root=None):
     """The table of one run: stored, or run now and stored below `root` (default: the cache)."""
     table = find(config)
     if table is None:
-        module, name = experiment(config)
-        device = device_for(config, device)
-        with measure(config, device, name=name, key=key(config), version=module.VERSION) as manifest:
-            table = module.run(config, device)
-            manifest["data"] = getattr(module, "data", lambda config: {})(config)
+        _run([config], device_for(config, device), root)
+        table = find(config)
+    return table
+
+
+def _run(configs, device, root):
+    """Do runs of one experiment, several together, and store each; each is said to have taken its share of the time."""
+    module, name = experiment(configs[0])
+    with contextlib.ExitStack() as stack:
+        manifests = [
+            stack.enter_context(measure(config, device, name=name, key=key(config), version=module.VERSION))
+            for config in configs
+        ]
+        if len(configs) > 1:
+            tables = module.run_together(configs, device)
+        else:
+            tables = [module.run(configs[0], device)]
+    for config, manifest, table in zip(configs, manifests, tables, strict=True):
+        manifest["data"] = getattr(module, "data", lambda config: {})(config)
+        manifest["wall_seconds"] = round(manifest["wall_seconds"] / len(configs), 3)
         seeds = {"seed": config.seed} if hasattr(config, "seed") else {}
         table = table.assign(experiment=name, config=key(config), **seeds)[SCHEMA]
         _save((root or cache_folder()) / name / key(config), table, manifest)
-        table = find(config)
-    return table
 
 
 def each(configs, device="auto", root=None):
@@ -205,18 +220,39 @@ def each(configs, device="auto", root=None):
 
     On a CPU those that are missing are done side by side, as many as torch has threads, each in a process with one
     thread: for the models of this project that is faster than all threads for one of them. The first is done alone, to
-    see whether it is worth it. What `get` raises for a run is raised when its turn comes; the others then stop.
+    see whether it is worth it. On a GPU runs that follow one another are done as one if their experiment has
+    `together(config)`, the same for both and not None, and `run_together(configs, device) -> tables`. What `get` raises
+    for a run is raised when its turn comes; the others then stop.
     """
     missing = [config for config in configs if entry(experiment(config)[1], key(config)) is None]
-    done = _done(missing, device, root)
+    done = (_in_batches if _on_gpu(missing, device) else _in_processes)(missing, device, root)
     for config in configs:
         yield next(done) if config in missing else get(config, device, root)
 
 
-def _done(configs, device, root):
+def _on_gpu(configs, device):
     import torch
 
-    jobs = 1 if torch.cuda.is_available() and device != "cpu" else min(torch.get_num_threads(), len(configs) - 1)
+    return torch.cuda.is_available() and any(device_for(config, device) == "cuda" for config in configs)
+
+
+def _in_batches(configs, device, root):
+    for shared, alike in itertools.groupby(configs, _shared):
+        alike = list(alike)
+        if shared is not None and len(alike) > 1:
+            _run(alike, device_for(alike[0], device), root)
+        for config in alike:
+            yield get(config, device, root)
+
+
+def _shared(config):
+    return getattr(experiment(config)[0], "together", lambda config: None)(config)
+
+
+def _in_processes(configs, device, root):
+    import torch
+
+    jobs = min(torch.get_num_threads(), len(configs) - 1)
     for i, config in enumerate(configs):
         start = time.perf_counter()
         yield get(config, device, root)

@@ -1,5 +1,6 @@
 """Our own grid and seeds: tables made up so that every answer is known, one real run, and figures."""
 
+import dataclasses
 import hashlib
 import math
 
@@ -234,11 +235,59 @@ def test_value_shares_of_variance_of_a_sum(table):
     }
 
 
-def test_law_a_run_is_whole_and_its_text_is_named(store):
+@pytest.fixture
+def words(store):
+    """A folder with a text of made-up words."""
     folder, rng = store / "text", np.random.default_rng(0)
     folder.mkdir()
     words = ["".join(rng.choice(list("abcdefg"), 4)) for _ in range(150)]
     (folder / "train.txt").write_text("\n<|endoftext|>\n".join(" ".join(rng.choice(words, 40)) for _ in range(150)))
+    return folder
+
+
+def test_law_runs_as_one_batch_are_those_of_runs_alone(words):
+    (first,) = grid.runs("smoke", corpus=str(words), widths=[8], depths=[1], tokens=5000)
+    first = dataclasses.replace(first, epochs=3, measured=(1, 3), rate=0.03)
+    configs = [
+        dataclasses.replace(first, seed=seed, weight_decay=decay) for seed, decay in [(1, 0.1), (2, 0.0), (2, 5)]
+    ]
+    assert len({language_model.together(config) for config in configs}) == 1
+    assert language_model.together(first) != language_model.together(dataclasses.replace(first, epochs=4))
+    assert language_model.together(dataclasses.replace(first, width=512, depth=8)) is None
+    alone = [language_model.run(config, "cpu") for config in configs]
+    made = language_model.run_together(configs, "cpu")
+    for found, expected in zip(made, alone, strict=True):
+        names = ["step", "layer", "split", "source", "metric"]
+        pd.testing.assert_frame_equal(found[names], expected[names])
+        np.testing.assert_allclose(found["value"], expected["value"], rtol=1e-2, atol=1e-4)
+    losses = [table.loc[table["metric"] == "loss", "value"].to_numpy() for table in alone]
+    assert np.abs(losses[0] - losses[1]).max() > 1e-2 and np.abs(losses[1] - losses[2]).max() > 1e-2
+    assert not list((results.cache_folder() / "checkpoints").iterdir())
+
+
+def test_law_a_batch_of_runs_goes_on_after_a_kill(words, monkeypatch):
+    (first,) = grid.runs("smoke", corpus=str(words), widths=[8], depths=[1], tokens=5000)
+    first = dataclasses.replace(first, epochs=2, measured=(1, 2), rate=0.03)
+    configs = [dataclasses.replace(first, seed=seed) for seed in (1, 2)]
+    expected = language_model.run_together(configs, "cpu")
+    measured, measure = [], language_model.measure
+
+    def killed(net, windows, config):
+        measured.append(config)
+        if len(measured) == 4:
+            raise KeyboardInterrupt
+        return measure(net, windows, config)
+
+    monkeypatch.setattr(language_model, "measure", killed)
+    with pytest.raises(KeyboardInterrupt):
+        language_model.run_together(configs, "cpu")
+    for found, table in zip(language_model.run_together(configs, "cpu"), expected, strict=True):
+        pd.testing.assert_frame_equal(found.reset_index(drop=True), table)
+    assert len(measured) == 6  # both after the first epoch and the second, of which the kill left one to do again
+
+
+def test_law_a_run_is_whole_and_its_text_is_named(words):
+    folder = words
     small = {"corpus": str(folder), "widths": [8], "depths": [1], "tokens": 5000}
     made = results.table(grid, "smoke", "cpu", **small)
     frame = grid.models(made)

@@ -113,11 +113,17 @@ def test_law_a_stack_trains_as_its_models_do_alone():
     windows = text(60)
     alone = [gpt(seed) for seed in range(3)]
     stack = GPTStack(alone)
-    curves = [fit(model, windows, **SETTINGS | {"seed": 10 + g}) for g, model in enumerate(alone)]
-    losses = fit(stack, windows, **SETTINGS | {"seed": [10, 11, 12]})
+    decays = [0.0, 0.1, 3.0]
+    curves = [
+        fit(model, windows, **SETTINGS | {"seed": 10 + g, "weight_decay": decays[g]}) for g, model in enumerate(alone)
+    ]
+    losses = fit(stack, windows, **SETTINGS | {"seed": [10, 11, 12], "weight_decay": decays})
     assert losses.shape == (40, 3)
     torch.testing.assert_close(losses, torch.stack(curves, 1), rtol=0, atol=1e-4)
     assert (losses[:, 0] - losses[:, 1]).abs().max() > 0.01
+    for model, expected in zip(stack.models(), alone, strict=True):
+        torch.testing.assert_close(model.state_dict(), expected.state_dict(), rtol=0, atol=1e-3)
+    assert alone[2].wte.weight.norm() < 0.9 * alone[0].wte.weight.norm()  # the decay is seen
 
 
 def test_law_bfloat16_changes_the_forward_pass_alone():

@@ -202,6 +202,22 @@ def test_an_error_side_by_side_comes_at_its_turn_and_loses_no_finished_run(store
     assert results.find(runs[3]) is None
 
 
+def test_law_runs_that_are_alike_are_done_as_one(store, monkeypatch):
+    batches = []
+
+    def run_together(configs, device):
+        batches.append([config.seed for config in configs])
+        return [toy.run(config, device) for config in configs]
+
+    monkeypatch.setattr(toy, "together", lambda config: config.base if config.base < 5 else None, raising=False)
+    monkeypatch.setattr(toy, "run_together", run_together, raising=False)
+    runs = [*toy.runs("smoke"), *toy.runs("smoke", base=4.0, seed=7), *toy.runs("smoke", base=6.0)]
+    tables = list(results._in_batches(runs, "cpu", None))
+    assert batches == [[0, 1, 2], [7, 8, 9]] and len(toy.calls) == 9
+    assert [table["value"].iloc[2] for table in tables] == [3, 3, 3, 4, 4, 4, 6, 6, 6]
+    assert [results.find(config).equals(table) for config, table in zip(runs, tables, strict=True)] == [True] * 9
+
+
 def test_few_seconds_of_work_start_no_processes(store, monkeypatch):
     monkeypatch.setattr("torch.get_num_threads", lambda: 2)
     assert len(list(results.each(toy.runs("smoke")))) == len(toy.calls) == 3

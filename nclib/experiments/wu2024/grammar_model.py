@@ -74,7 +74,7 @@ def run(config, device):
     H, _, _ = outputs(language_model.model(config).to(device).eval(), true)
     found = [results.rows(decompose(H, true), split="fresh", layer="features")]
     train = language_model.texts(config)["train"].to(device)
-    net, losses = language_model.train(config, device, train, None, ())
+    net, losses = language_model.train([config], device, train)
     totals = {"updates": len(losses), "parameters": language_model.parameters(config)}
     found += [rows.assign(step=config.epochs) for rows in (measure(net.eval(), true, config), results.rows(totals))]
     return pd.concat([*found, exact(config.fresh, config.context, config.floor, str(device))], ignore_index=True)

@@ -5,14 +5,15 @@ label is the next token. NC1 to NC3 are those of a pass over the training text, 
 is that of the validation text. `step` counts epochs; `layer` is the convention (see nclib.conventions) of a metric.
 """
 
-import json
-from dataclasses import asdict, dataclass
+import hashlib
+from dataclasses import asdict, dataclass, replace
 
 import pandas as pd
 
 from nclib import conventions, language, language_measures, nulls, results
 from nclib.data import text
 from nclib.models.gpt import GPT
+from nclib.models.gpt_stack import GPTStack
 from nclib.training import seed_everything
 
 VERSION = 1
@@ -77,28 +78,47 @@ def texts(config):
     }
 
 
-def train(config, device, windows, evaluate, measured):
-    """Train the model of a run; it resumes from where a killed process left it. Returns model and losses."""
-    net = model(config).to(device)
+def train(configs, device, windows, evaluate=None, measured=()):
+    """Train the model of a run, or those of several (alike, by `together`) as one GPTStack. Returns it and the losses.
+
+    It resumes from where a killed process left it.
+    """
+    config, models = configs[0], [model(config) for config in configs]
+    net = (GPTStack(models) if len(models) > 1 else models[0]).to(device)
+    each = {name: [getattr(config, name) for config in configs] for name in ("seed", "weight_decay")}
+    name = hashlib.sha256("".join(map(results.key, configs)).encode()).hexdigest()[:16]
+    if len(configs) == 1:
+        each, name = {key: value for key, (value,) in each.items()}, results.key(config)
     gpu = net.classifier.is_cuda
-    checkpoint = results.cache_folder() / "checkpoints" / f"{results.key(config)}.safetensors"
     losses = language.fit(
         net,
         windows,
         epochs=config.epochs,
         batch_tokens=config.batch,
         lr=config.rate,
-        weight_decay=config.weight_decay,
-        seed=config.seed,
+        **each,
         measure_at=measured,
         evaluate=evaluate,
-        checkpoint=checkpoint,
-        identity=json.loads(json.dumps(asdict(config))),
+        checkpoint=unfinished(name, "safetensors"),
+        identity=asdict(config),
         precision="bfloat16" if gpu else "float32",
         compiled=gpu,
     )
-    checkpoint.unlink(missing_ok=True)
+    unfinished(name, "safetensors").unlink(missing_ok=True)
     return net, losses
+
+
+def unfinished(name, suffix):
+    """Where a run keeps what it has done so far."""
+    return results.cache_folder() / "checkpoints" / f"{name}.{suffix}"
+
+
+def together(config):
+    """What runs share that can be trained as one batch on a GPU: all but the seed and the weight decay.
+
+    None for a model of more than 4 million parameters, which fills a GPU by itself; an estimate, not measured.
+    """
+    return replace(config, seed=0, weight_decay=0.0) if parameters(config) < 4e6 else None
 
 
 def run(config, device):
@@ -109,19 +129,29 @@ def run(config, device):
     are kept beside its checkpoint. With torch.distributed initialized, all ranks train one model on their parts of each
     batch; each of them then measures over the whole text, so that none waits for another.
     """
+    (table,) = run_together([config], device)
+    return table
+
+
+def run_together(configs, device):
+    """The tables of runs that are alike, by `together`, each as by `run`; their models are trained as one batch."""
+    config = configs[0]
     windows = {split: found.to(device) for split, found in texts(config).items()}
-    kept = results.cache_folder() / "checkpoints" / f"{results.key(config)}.csv"
-    rows = [results.read_csv(kept)] if kept.exists() else []
+    kept = [unfinished(results.key(config), "csv") for config in configs]
+    rows = [[results.read_csv(file)] if file.exists() else [] for file in kept]
 
-    def evaluate(epoch, net):
-        found = measure(net, windows, config) if epoch in config.measured else validate(net, windows)
-        rows.append(found.assign(step=epoch))
-        results.write_atomic(kept, results.csv_bytes(pd.concat(rows)))
+    def evaluate(epoch, trained):
+        for net, done, file in zip(trained.models() if len(configs) > 1 else [trained], rows, kept, strict=True):
+            found = measure(net, windows, config) if epoch in config.measured else validate(net, windows)
+            done.append(found.assign(step=epoch))
+            results.write_atomic(file, results.csv_bytes(pd.concat(done)))
 
-    _, losses = train(config, device, windows["train"], evaluate, tuple(range(1, config.epochs + 1)))
-    kept.unlink(missing_ok=True)
+    _, losses = train(configs, device, windows["train"], evaluate, tuple(range(1, config.epochs + 1)))
+    for file in kept:
+        file.unlink(missing_ok=True)
     done = results.rows({"updates": len(losses), "parameters": parameters(config)}, step=config.epochs)
-    return pd.concat([*rows, done], ignore_index=True).drop_duplicates(["step", "layer", "split", "source", "metric"])
+    same = ["step", "layer", "split", "source", "metric"]
+    return [pd.concat([*found, done], ignore_index=True).drop_duplicates(same) for found in rows]
 
 
 def validate(net, windows):

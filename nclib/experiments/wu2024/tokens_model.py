@@ -47,7 +47,7 @@ def run(config, device):
     """
     strings = text.tokens(config.corpus, config.vocab, limit=config.tokens).strings
     windows = {split: found.to(device) for split, found in language_model.texts(config).items()}
-    net, losses = language_model.train(config, device, windows["train"], None, ())
+    net, losses = language_model.train([config], device, windows["train"])
     net.eval()
     W = net.classifier.detach()
     stats, loss = language_measures.statistics(net, windows["train"], config.vocab, EVALUATED)
