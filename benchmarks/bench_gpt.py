@@ -103,7 +103,7 @@ def measured(benchmark, what, rounds, goal, device="cpu"):
 
 @pytest.mark.parametrize(("what", "goal"), [("statistics", 1.05), ("agreement", None)])
 def test_measuring_in_an_evaluation(benchmark, what, goal):
-    measured(benchmark, what, 9, goal)
+    measured(benchmark, what, 31, goal)
 
 
 @cuda

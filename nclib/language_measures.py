@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from nclib.collect import evaluating
 from nclib.language import batch_size
-from nclib.nearest import NearestMean, exact_products
+from nclib.nearest import NearestMean, choice, exact_products
 from nclib.statistics import ClassStatistics, StatisticsAccumulator
 
 _CPU_LOGITS = 2**21  # entries of a block of logits: larger ones leave the cache
@@ -23,8 +23,9 @@ def cross_entropy(model, windows, batch_tokens) -> float:
     """The mean loss over all targets of `windows`."""
     total = 0.0
     with torch.no_grad(), evaluating(model):
-        for logits, _, y in _blocks(model, windows, batch_tokens):
-            total = total + _loss(logits, y)
+        for H, Y in _batches(model, windows, batch_tokens):
+            for logits, y in _logits(model.classifier, H, Y):
+                total = total + _loss(logits, y)
     return float(total) / _targets(windows)
 
 
@@ -37,9 +38,10 @@ def statistics(model, windows, num_classes, batch_tokens) -> tuple[ClassStatisti
     W, total = model.classifier, 0.0
     accumulator = StatisticsAccumulator(num_classes, W.shape[1], device=W.device)
     with torch.no_grad(), evaluating(model):
-        for logits, h, y in _blocks(model, windows, batch_tokens):
-            accumulator.update(h, y)
-            total = total + _loss(logits, y)
+        for H, Y in _batches(model, windows, batch_tokens):
+            accumulator.update(H, Y)
+            for logits, y in _logits(W, H, Y):
+                total = total + _loss(logits, y)
     return accumulator.compute(), float(total) / _targets(windows)
 
 
@@ -55,12 +57,17 @@ def agreement(model, windows, stats, batch_tokens) -> tuple[float, float]:
     W = model.classifier.detach()
     if stats.means.shape != W.shape:
         raise ValueError(f"stats has means {tuple(stats.means.shape)}: must be {tuple(W.shape)}, as the classifier")
-    nearest = NearestMean(stats.to(W.device), torch.promote_types(W.dtype, torch.float32))
+    stats = stats.to(W.device)
+    nearest = NearestMean(stats, torch.promote_types(W.dtype, torch.float32))
     hits, count, total = 0, 0, 0.0
     with torch.no_grad(), evaluating(model), exact_products(W.device):
-        for logits, h, y in _blocks(model, windows, batch_tokens):
-            more, compared = nearest.count(h, logits, y)
-            hits, count, total = hits + more, count + compared, total + _loss(logits, y)
+        for H, Y in _batches(model, windows, batch_tokens):
+            chosen = []
+            for logits, y in _logits(W, H, Y):
+                total = total + _loss(logits, y)
+                chosen.append(choice(logits, stats.present))
+            known = stats.present[Y]
+            hits, count = hits + nearest.agrees(H[known], torch.cat(chosen)[known]).sum(), count + known.sum()
     if not count:
         raise ValueError("windows has no target whose class is present in stats: must have at least one")
     return int(hits) / int(count), float(total) / _targets(windows)
@@ -70,15 +77,18 @@ def _targets(windows):
     return len(windows) * (windows.shape[1] - 1)
 
 
-def _blocks(model, windows, batch_tokens):
-    """Logits (m, V), features (m, d) and next tokens (m,) of blocks of targets."""
-    W, B = model.classifier, batch_size(model, windows, batch_tokens)
-    block = max(1, (_CPU_LOGITS if W.device.type == "cpu" else _DEVICE_LOGITS) // len(W))
-    for ids in windows.to(W.device).split(B):
+def _batches(model, windows, batch_tokens):
+    """Features (m, d) and next tokens (m,) of the targets of each batch."""
+    for ids in windows.to(model.classifier.device).split(batch_size(model, windows, batch_tokens)):
         ids = ids.long()
-        H, Y = model.features(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten()
-        for h, y in zip(H.split(block), Y.split(block), strict=True):
-            yield F.linear(h, W), h, y
+        yield model.features(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten()
+
+
+def _logits(W, H, Y):
+    """Logits (m, V) and next tokens (m,) of blocks of a batch."""
+    block = max(1, (_CPU_LOGITS if W.device.type == "cpu" else _DEVICE_LOGITS) // len(W))
+    for h, y in zip(H.split(block), Y.split(block), strict=True):
+        yield F.linear(h, W), y
 
 
 def _loss(logits, y):

@@ -335,15 +335,17 @@ def test_value_seeds_are_consecutive():
     assert len(seeds.runs("paper", count=3)) == 3
 
 
-def test_oracle_properties_are_scipys(twenty_one):
-    found = {row["property"]: row for row in seeds.properties(twenty_one)}
+def test_oracle_relations_are_scipys(twenty_one):
+    ((_, points),) = seeds_table.frames(("laptop", twenty_one)).items()
+    found = seeds_table.relations(points)
+    judged = {row["id"]: row["ours"] for row in seeds.claims(twenty_one)}
     frame = grid.models(twenty_one, "wu-papyan-2024-05")
-    for name, (_, metric, *_) in seeds.PROPERTIES.items():
+    for name, (metric, *_) in seeds.PROPERTIES.items():
         r = scipy.stats.pearsonr(frame[metric], frame["validation"])
-        assert found[name]["r"] == pytest.approx(r.statistic) and found[name]["R2"] == pytest.approx(r.statistic**2)
-        assert found[name]["p"] == pytest.approx(r.pvalue, abs=0.03)
-    assert found["NC4"]["r"] == pytest.approx(-1) and found["NC4"]["p"] == 1 / 10_001
-    assert found["NC4"]["p times 7"] == pytest.approx(7 / 10_001)
+        assert found.loc[name, "r"] == pytest.approx(r.statistic)
+        assert found.loc[name, "R²"] == pytest.approx(r.statistic**2)
+        assert found.loc[name, "p"] == judged[seeds.CLAIMS[name].id] == pytest.approx(r.pvalue, abs=0.03)
+    assert found.loc["NC4", "r"] == pytest.approx(-1) and found.loc["NC4", "p"] == 1 / 10_001
 
 
 def test_law_seed_claims_can_hold_and_fail(twenty_one):
@@ -360,7 +362,7 @@ def test_law_seed_claims_can_hold_and_fail(twenty_one):
 
 def test_law_an_agreement_of_zero_everywhere_has_no_correlation(twenty_one):
     flat = twenty_one.assign(value=np.where(twenty_one["metric"] == "ncc_agreement", 0.0, twenty_one["value"]))
-    assert math.isnan(seeds.properties(flat)[-1]["p"])
+    assert math.isnan(seeds.relation(np.zeros(3), np.arange(3))[1])
     frames = seeds_table.frames(("laptop", flat))
     ((label, points),) = frames.items()
     assert seeds_table.table1(frames).loc["NC4", (label, "p")] == "–"

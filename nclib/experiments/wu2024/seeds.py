@@ -8,7 +8,7 @@ import numpy as np
 from nclib.claims import Claim, judge
 from nclib.experiments.wu2024 import grid
 from nclib.experiments.wu2024.language_model import Config
-from nclib.permutation import permutation_p
+from nclib.permutation import correlation, permutation_p
 from nclib.results import choose
 
 COST = {"paper": "21 models of 2 x 256 on 20 M tokens: about 20 minutes of one H200 (estimated)"}
@@ -31,15 +31,16 @@ def runs(profile, *, seed=0, corpus=None, count=None):
     return [Config(seed=seed + i, **common) for i in range(int(count or COUNT[profile]))]
 
 
-# property: (convention, metric, R^2 in the authors' files, p printed in the paper)
+CONVENTION = "wu-papyan-2024-05"
+# property: (metric, R^2 in the authors' files, p printed in the paper)
 PROPERTIES = {
-    "NC1": ("wu-papyan-2024-05", "cdnv_mean", 0.192011, 0.0485),
-    "NC2 equinormness": ("wu-papyan-2024-05", "norm_log_cv", 0.026174, 0.4870),
-    "NC2 equiangularity": ("wu-papyan-2024-05", "interference_cv", 0.218574, 0.0317),
-    "GNC2": ("wu-papyan-2024-05", "gnc2_cv", 0.487935, 0.0002),
-    "NC3": ("wu-papyan-2024-05", "self_duality", 0.322210, 0.0063),
-    "UNC3": ("wu-papyan-2024-05", "uniform_duality", 0.000036, 0.9784),
-    "NC4": ("wu-papyan-2024-05", "ncc_agreement", 0.490278, 0.0001),
+    "NC1": ("cdnv_mean", 0.192011, 0.0485),
+    "NC2 equinormness": ("norm_log_cv", 0.026174, 0.4870),
+    "NC2 equiangularity": ("interference_cv", 0.218574, 0.0317),
+    "GNC2": ("gnc2_cv", 0.487935, 0.0002),
+    "NC3": ("self_duality", 0.322210, 0.0063),
+    "UNC3": ("uniform_duality", 0.000036, 0.9784),
+    "NC4": ("ncc_agreement", 0.490278, 0.0001),
 }
 LEVEL = 0.05
 CLAIMS = {
@@ -55,25 +56,22 @@ CLAIMS = {
         paper_value=p,
         precondition="21 seeds with at least 600 updates each",
     )
-    for name, (_, _, _, p) in PROPERTIES.items()
+    for name, (_, _, p) in PROPERTIES.items()
 }
 
 
-def properties(table, seed=0):
-    """One row for each property: r and R^2 with the validation loss over seeds, p, Bonferroni's p, and the paper's."""
-    frames = {convention: grid.models(table, convention) for convention in {row[0] for row in PROPERTIES.values()}}
-    found = []
-    for name, (convention, metric, r2, printed) in PROPERTIES.items():
-        x, loss = (frames[convention][column].to_numpy() for column in (metric, "validation"))
-        varies = np.ptp(x) > 0  # an agreement may be 0 for all models of a few updates
-        r, p = (np.corrcoef(x, loss)[0, 1], permutation_p(x, loss, DRAWS, seed)) if varies else (np.nan, np.nan)
-        found.append({"property": name, "metric": metric, "r": r, "R2": r**2, "p": p})
-        found[-1] |= {"p times 7": min(1.0, 7 * p), "R2 of the paper": r2, "p of the paper": printed}
-    return found
+def relation(x, loss):
+    """Pearson's r of a metric with the validation loss over models, and its two-sided p; NaN where it does not vary."""
+    if np.ptp(x) == 0:  # an agreement may be 0 for all models of a few updates
+        return np.nan, np.nan
+    return correlation(x, loss), permutation_p(x, loss, DRAWS)
 
 
 def claims(table):
     """The verdicts on a table of `runs`."""
-    frame = grid.models(table)
+    frame = grid.models(table, CONVENTION)
     met = len(frame) >= 21 and bool(frame["updates"].min() >= 600)
-    return [judge(CLAIMS[row["property"]], row["p"], met=met) for row in properties(table)]
+    return [
+        judge(CLAIMS[name], relation(frame[metric], frame["validation"])[1], met=met)
+        for name, (metric, _, _) in PROPERTIES.items()
+    ]

@@ -8,8 +8,8 @@ from scipy.stats import norm
 
 from nclib.data import corpora
 from nclib.experiments.wu2024.grid import models
-from nclib.experiments.wu2024.seeds import DRAWS, PROPERTIES
-from nclib.permutation import bonferroni, correlation, permutation_p
+from nclib.experiments.wu2024.seeds import CONVENTION, DRAWS, PROPERTIES, relation
+from nclib.permutation import bonferroni, correlation
 
 STATISTICS = {
     "NC1": "mean CDNV, distance⁴",
@@ -28,7 +28,7 @@ MORE = {
     "GNC2, as defined": ("textbook", "gnc2_cv"),
     "UNC3, spread alone": ("textbook", "duality_std"),
 }
-COLUMNS = {name: row[:2] for name, row in PROPERTIES.items()} | MORE
+COLUMNS = {name: (CONVENTION, metric) for name, (metric, _, _) in PROPERTIES.items()} | MORE
 PAPER = "Wu & Papyan, 21 seeds of 2 × 768"
 # The sign of r in the authors' files.
 NEGATIVE = ("NC2 equiangularity", "GNC2", "NC3", "NC4")
@@ -56,19 +56,15 @@ def frames(*tables):
 
 def relations(points):
     """r, R^2 and two-sided p with the validation loss; a row for each of STATISTICS, NaN for one that does not vary."""
-    found = {}
-    for name in STATISTICS:
-        x, loss = points[name].to_numpy(), points["validation"].to_numpy()
-        r, p = (correlation(x, loss), permutation_p(x, loss, DRAWS)) if np.ptp(x) > 0 else (math.nan, math.nan)
-        found[name] = {"r": r, "R²": r**2, "p": p}
-    return pd.DataFrame(found).T
+    found = {name: relation(points[name], points["validation"]) for name in STATISTICS}
+    return pd.DataFrame({name: {"r": r, "R²": r**2, "p": p} for name, (r, p) in found.items()}).T
 
 
 def table1(frames):
     """Table 1: the paper's numbers, then ours for each table of seeds; three more statistics below, without paper."""
     found = {("", "statistic"): STATISTICS}
     shown = {"R²": {}, "r": {}, "p": {}, "7 p": {}}
-    for name, (_, _, r2, p) in PROPERTIES.items():
+    for name, (_, r2, p) in PROPERTIES.items():
         r = math.sqrt(r2) * (-1 if name in NEGATIVE else 1)
         for column, text in _cells(r, r2, p, 6).items():
             shown[column][name] = text
@@ -119,9 +115,9 @@ def power(r2, n, level):
 def chances(n=21):
     """How likely n seeds are to find each relation, were the authors' R^2 the true one; plainly and corrected."""
     found = {
-        name: {"R² (paper)": f"{row[2]:.3f}"}
-        | {f"p ≤ {label}": f"{power(row[2], n, level):.0%}" for label, level in LEVELS.items()}
-        for name, row in PROPERTIES.items()
+        name: {"R² (paper)": f"{r2:.3f}"}
+        | {f"p ≤ {label}": f"{power(r2, n, level):.0%}" for label, level in LEVELS.items()}
+        for name, (_, r2, _) in PROPERTIES.items()
     }
     return pd.DataFrame(found).T.rename_axis(f"chance to find it with {n} seeds")
 
