@@ -42,8 +42,7 @@ def runs(study: Study, profile: Profile = "laptop", seed: Seed = None):
 
     _, configs = _configs(study, profile, seed)
     for index, config in enumerate(configs):
-        name, run = results.experiment(config)[1], results.key(config)
-        folder = results.entry(name, run)
+        name, run, folder = results.experiment(config)[1], results.key(config), results.folder(config)
         where = "-" if folder is None else "archive" if results.archive_folder() in folder.parents else "cache"
         parameters = json.dumps(dataclasses.asdict(config))
         typer.echo(f"{index:3d}  {name}  {run}  {where:7s}  {parameters}")
@@ -79,8 +78,8 @@ def run(
             raise ValueError(f"run {position}: {error}") from None
         if not torchrun.first():
             continue
-        name, key = results.experiment(configs[position])[1], results.key(configs[position])
-        folder = results.entry(name, key)
+        config = configs[position]
+        name, key, folder = results.experiment(config)[1], results.key(config), results.folder(config)
         seconds = json.loads((folder / "manifest.json").read_text())["wall_seconds"]
         typer.echo(f"{position:3d}  {name}  {key}  {seconds:.1f} s  {folder}")
 

@@ -14,17 +14,13 @@ checksum is removed and run again.
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import importlib
-import itertools
 import json
 import math
 import os
 import shutil
 import sys
-import threading
-import time
 import warnings
 from pathlib import Path
 
@@ -36,8 +32,6 @@ from nclib.manifest import ROOT, measure
 SCHEMA = ["experiment", "config", "seed", "step", "layer", "split", "source", "metric", "value"]
 MEASURED = SCHEMA[2:]
 PROFILES = ("smoke", "laptop", "paper")
-WORTH = 10.0  # seconds of work ahead from which on it pays to start processes for it
-FOLDERS = ("NCLIB_BUILD", "NCLIB_CACHE", "NCLIB_RESULTS", "NCLIB_DATA")
 
 
 class MissingRun(ValueError):
@@ -159,10 +153,15 @@ def entry(name, run):
     )
 
 
+def folder(config):
+    """The folder of a stored run, or None."""
+    return entry(experiment(config)[1], key(config))
+
+
 def find(config):
     """The stored table of a run, or None."""
-    folder = entry(experiment(config)[1], key(config))
-    return None if folder is None else _load(folder)
+    found = folder(config)
+    return None if found is None else _load(found)
 
 
 def device_for(config, device="auto"):
@@ -190,12 +189,12 @@ def get(config, device="auto", root=None):
     """The table of one run: stored, or run now and stored below `root` (default: the cache)."""
     table = find(config)
     if table is None:
-        _run([config], device_for(config, device), root)
+        run([config], device_for(config, device), root)
         table = find(config)
     return table
 
 
-def _run(configs, device, root):
+def run(configs, device, root):
     """Do runs of one experiment, several together, and store each; each is said to have taken its share of the time."""
     module, name = experiment(configs[0])
     with contextlib.ExitStack() as stack:
@@ -213,92 +212,6 @@ def _run(configs, device, root):
         seeds = {"seed": config.seed} if hasattr(config, "seed") else {}
         table = table.assign(experiment=name, config=key(config), **seeds)[SCHEMA]
         _save((root or cache_folder()) / name / key(config), table, manifest)
-
-
-def each(configs, device="auto", root=None):
-    """Yield the tables of runs in their order, each as by `get`.
-
-    On a CPU those that are missing are done side by side, as many as torch has threads, each in a process with one
-    thread: for the models of this project that is faster than all threads for one of them. The first is done alone, to
-    see whether it is worth it. On a GPU runs that follow one another are done as one if their experiment has
-    `together(config)`, the same for both and not None, and `run_together(configs, device) -> tables`. What `get` raises
-    for a run is raised when its turn comes; the others then stop.
-    """
-    missing = [config for config in configs if entry(experiment(config)[1], key(config)) is None]
-    done = (_in_batches if _on_gpu(missing, device) else _in_processes)(missing, device, root)
-    for config in configs:
-        yield next(done) if config in missing else get(config, device, root)
-
-
-def _on_gpu(configs, device):
-    import torch
-
-    return torch.cuda.is_available() and any(device_for(config, device) == "cuda" for config in configs)
-
-
-def _in_batches(configs, device, root):
-    for shared, alike in itertools.groupby(configs, _shared):
-        alike = list(alike)
-        if shared is not None and len(alike) > 1:
-            _run(alike, device_for(alike[0], device), root)
-        for config in alike:
-            yield get(config, device, root)
-
-
-def _shared(config):
-    return getattr(experiment(config)[0], "together", lambda config: None)(config)
-
-
-def _in_processes(configs, device, root):
-    import torch
-
-    jobs = min(torch.get_num_threads(), len(configs) - 1)
-    for i, config in enumerate(configs):
-        start = time.perf_counter()
-        yield get(config, device, root)
-        rest = configs[i + 1 :]
-        if jobs > 1 and (time.perf_counter() - start) * len(rest) > WORTH:
-            yield from _side_by_side(rest, device, root, jobs)
-            return
-
-
-def _side_by_side(configs, device, root, jobs):
-    from joblib import Parallel, delayed, parallel_config
-
-    folders = {name: os.environ.get(name, "") for name in FOLDERS}
-    with parallel_config("loky", inner_max_num_threads=1):
-        work = Parallel(min(jobs, len(configs)), return_as="generator", batch_size=1)
-        done = work(delayed(_attempt)(config, device, root, folders) for config in configs)
-        try:
-            for found in done:
-                if isinstance(found, Exception):
-                    raise found
-                yield found
-        finally:
-            with warnings.catch_warnings(action="ignore"):  # joblib warns of work that is given up
-                done.close()
-
-
-def _attempt(config, device, root, folders):
-    """`get` in a process of its own, whose folders may be those of earlier work; an error is handed back."""
-    _end_with(os.getppid())
-    os.environ.update(folders)
-    try:
-        return get(config, device, root)
-    except Exception as error:
-        return error
-
-
-@functools.cache
-def _end_with(parent):
-    """End this process, in the middle of its work, when its parent is gone: a killed command leaves nothing running."""
-
-    def watch():
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def configs(study, profile, **overrides):
@@ -325,6 +238,8 @@ def table(study, profile="laptop", device="auto", **overrides):
     Overrides are those of `configs`. Runs of profile `paper` are stored in the archive. Raises MissingRun, with the
     command and what it costs, where such a run is neither stored nor possible here.
     """
+    from nclib.workers import each  # which does runs by `get`
+
     chosen, tables = configs(study, profile, **overrides), []
     found = each(chosen, device, root_for(profile))
     for config in bar(chosen, desc=study.__name__.removeprefix("nclib.experiments.")):

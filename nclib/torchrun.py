@@ -3,7 +3,7 @@
 import os
 import sys
 
-from nclib import results
+from nclib import results, workers
 from nclib.distributed import ranks
 
 
@@ -25,13 +25,13 @@ def refuse(reason):
 
 
 def each(configs, device, root):
-    """Do and store runs as `results.each`; under torchrun all processes do one together, and the first stores it.
+    """Do and store runs as `workers.each`; under torchrun all processes do one together, and the first stores it.
 
     One run under torchrun: its processes cannot meet a second time. Raises ValueError there for an experiment that does
     not say that it is `DISTRIBUTED`.
     """
     if processes() == 1:
-        yield from results.each(configs, device, root)
+        yield from workers.each(configs, device, root)
         return
     (config,) = configs
     module, name = results.experiment(config)
