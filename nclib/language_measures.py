@@ -12,11 +12,8 @@ from torch.nn import functional as F
 
 from nclib.collect import evaluating
 from nclib.language import batch_size
-from nclib.nearest import NearestMean, choice, exact_products
+from nclib.nearest import NearestMean, choice, exact_products, rows_at_once
 from nclib.statistics import ClassStatistics, StatisticsAccumulator
-
-_CPU_LOGITS = 2**21  # entries of a block of logits: larger ones leave the cache
-_DEVICE_LOGITS = 2**28
 
 
 def cross_entropy(model, windows, batch_tokens) -> float:
@@ -86,7 +83,7 @@ def _batches(model, windows, batch_tokens):
 
 def _logits(W, H, Y):
     """Logits (m, V) and next tokens (m,) of blocks of a batch."""
-    block = max(1, (_CPU_LOGITS if W.device.type == "cpu" else _DEVICE_LOGITS) // len(W))
+    block = rows_at_once(W.device, len(W))
     for h, y in zip(H.split(block), Y.split(block), strict=True):
         yield F.linear(h, W), y
 

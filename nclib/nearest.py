@@ -7,16 +7,19 @@ answer is that of a full search.
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from nclib._pairs import arg_max
 from nclib.statistics import ClassStatistics
 
-_RUN = 64  # entries of a row of logits that are reduced at once
-_FEW = 64  # at least so many means are tried first, and a sixteenth of all
+_RUN = 64  # entries of a row of scores that are reduced at once
+_FEW = 1 / 16  # of all means are tried first
+_CPU_SCORES = 2**21  # entries of a block of scores: larger ones leave the cache
+_DEVICE_SCORES = 2**28
 
 
 class NearestMean:
@@ -34,10 +37,12 @@ class NearestMean:
         self.row = torch.full_like(stats.counts, -1, dtype=torch.int64)
         self.row[label] = torch.arange(len(label), device=label.device)
         bias = (self.origin - stats.global_mean) @ M.mT - M.square().sum(1) / 2
-        self.M, self.bias = M.to(dtype), bias.to(dtype)
-        self.often = stats.counts[label].double()  # how often a mean was nearest so far; first, the classes' sizes
+        more = -len(label) % _RUN  # rows that are never nearest, for _argmax
+        self.M, self.bias = F.pad(M.to(dtype), (0, 0, 0, more)), F.pad(bias.to(dtype), (0, more), value=-torch.inf)
+        # How often a mean was nearest so far; at first, how often its class occurred.
+        self.often = F.pad(stats.counts[label].double(), (0, more), value=-1)
         rounding = M.shape[1] * torch.finfo(dtype).eps  # of a score, relative to |h - o| max |m| + max |b|
-        self.slack = rounding * torch.linalg.vector_norm(self.M, dim=1).max(), rounding * self.bias.abs().max()
+        self.slack = rounding * torch.linalg.vector_norm(self.M, dim=1).max(), rounding * bias.abs().max()
 
     def count(self, H: Tensor, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """(samples where the largest logit among present classes is that of the nearest mean, samples compared), int64.
@@ -56,14 +61,20 @@ class NearestMean:
         with exact_products(self.M.device):
             x, row = h.to(self.M) - self.origin, self.row[chosen.to(self.M.device)]
             own = (x * self.M[row]).sum(1) + self.bias[row]
-            few = self.often.topk(min(len(self.M), max(_FEW, len(self.M) // 16))).indices
-            best, winner = torch.addmm(self.bias[few], x, self.M[few].mT).max(1)
+            few = self.often.topk(math.ceil(len(self.M) * _FEW / _RUN) * _RUN).indices
+            scores = torch.addmm(self.bias[few], x, self.M[few].mT)
+            first = _argmax(scores)
             close = own + torch.linalg.vector_norm(x, dim=1) * self.slack[0] + self.slack[1]
-            left = (best <= close).nonzero()[:, 0]
-            winner = few[winner]
-            winner[left] = arg_max(x[left], self.M, self.bias)
+            left = (scores.gather(1, first[:, None])[:, 0] <= close).nonzero()[:, 0]
+            winner = few[first]
+            winner[left] = self._search(x[left])
         self.often += torch.bincount(winner, minlength=len(self.M))
         return winner == row
+
+    def _search(self, x):
+        """The row of the nearest mean of each x (n, d), among all."""
+        blocks = x.split(rows_at_once(x.device, len(self.M)))
+        return torch.cat([_argmax(torch.addmm(self.bias, part, self.M.mT)) for part in blocks])
 
 
 def choice(logits: Tensor, present: Tensor) -> Tensor:
@@ -72,6 +83,11 @@ def choice(logits: Tensor, present: Tensor) -> Tensor:
     absent = (~present[chosen]).nonzero(as_tuple=True)
     chosen[absent] = logits[absent].masked_fill(~present, -torch.inf).argmax(-1)
     return chosen
+
+
+def rows_at_once(device, classes):
+    """How many rows of scores over so many classes to make at a time."""
+    return max(1, (_CPU_SCORES if device.type == "cpu" else _DEVICE_SCORES) // classes)
 
 
 def _argmax(z):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILES = ("smoke", "laptop", "paper")
+LONGEST = ("11-linguistic-scaling", "A2-grammar", "12-linguistic-seeds")  # first: no core waits for them at the end
 
 
 def environment(build):
@@ -31,6 +32,7 @@ def snakemake(build, profile, jobs):
             str(ROOT / "workflow" / "profiles" / "book"),
         ),
         *("--config", f"root={ROOT}", f"profile={profile}"),
+        *("--prioritize", *(f"executed/{name}" for name in LONGEST if (ROOT / "notebooks" / f"{name}.ipynb").exists())),
     ]
 
 
