@@ -2,9 +2,10 @@
 
 An *experiment* is a module of `nclib.experiments` with a frozen dataclass `Config` (it has a field `seed`, or `seeds`),
 an integer `VERSION`, and `run(config, device) -> DataFrame` of the columns that `MEASURED` names (without `seed` where
-the config has just one). It may define `needs_gpu(config) -> bool` and `data(config) -> {file: sha256}`. A *study* is a
-module, often the same one, with `runs(profile, **overrides) -> list` of configs. One config is one run and one entry of
-the store, found by the hash of what defines it; a killed sweep loses at most the run in flight.
+the config has just one). It may define `needs_gpu(config) -> bool`, `data(config) -> {file: sha256}`, and `together`
+with `run_together` for many runs as one (nclib.workers). A *study* is a module, often the same one, with
+`runs(profile, **overrides) -> list` of configs. One config is one run and one entry of the store, found by the hash of
+what defines it; a killed sweep loses at most the runs in flight.
 
 An entry is a folder `<experiment>/<key>/` with `table.csv` (17 digits) and `manifest.json`. It is looked for in the
 archive (`results/`, committed), then in the cache (`NCLIB_CACHE`, default `build/cache`), else it is run. An entry is
