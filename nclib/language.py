@@ -166,13 +166,16 @@ def _order(seed, epoch, n):
     return torch.stack([_order(s, epoch, n) for s in seed])
 
 
-def _decayed(model):
-    return [p for name, p in model.named_parameters() if not (name.endswith("bias") or "ln_" in name)]
+def _split(model):
+    """The parameters that decay, and the others."""
+    decayed, others = [], []
+    for name, p in model.named_parameters():
+        (others if name.endswith("bias") or "ln_" in name else decayed).append(p)
+    return decayed, others
 
 
 def _adamw(model, lr, weight_decay):
-    decayed = _decayed(model)
-    others = [p for p in model.parameters() if all(p is not q for q in decayed)]
+    decayed, others = _split(model)
     weight_decay = 0.0 if isinstance(weight_decay, list) else weight_decay
     groups = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=weight_decay, fused=True)
@@ -182,7 +185,7 @@ def _decay(model, weight_decay):
     """A function of the rate that shrinks each model of a stack by its own decay; AdamW knows one decay alone."""
     if not isinstance(weight_decay, list):
         return lambda rate: None
-    decayed = _decayed(model)
+    decayed, _ = _split(model)
     each = torch.tensor(weight_decay, device=decayed[0].device)
 
     @torch.no_grad()

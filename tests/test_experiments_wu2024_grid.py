@@ -336,7 +336,8 @@ def test_value_seeds_are_consecutive():
 
 
 def test_oracle_relations_are_scipys(twenty_one):
-    ((_, points),) = seeds_table.frames(("laptop", twenty_one)).items()
+    frames = seeds_table.frames(("laptop", twenty_one))
+    ((label, points),) = frames.items()
     found = seeds_table.relations(points)
     judged = {row["id"]: row["ours"] for row in seeds.claims(twenty_one)}
     frame = grid.models(twenty_one, "wu-papyan-2024-05")
@@ -346,6 +347,7 @@ def test_oracle_relations_are_scipys(twenty_one):
         assert found.loc[name, "R²"] == pytest.approx(r.statistic**2)
         assert found.loc[name, "p"] == judged[seeds.CLAIMS[name].id] == pytest.approx(r.pvalue, abs=0.03)
     assert found.loc["NC4", "r"] == pytest.approx(-1) and found.loc["NC4", "p"] == 1 / 10_001
+    assert float(seeds_table.table1(frames).loc["NC4", (label, "7 p")]) == pytest.approx(7 / 10_001, abs=5e-5)
 
 
 def test_law_seed_claims_can_hold_and_fail(twenty_one):
@@ -362,9 +364,9 @@ def test_law_seed_claims_can_hold_and_fail(twenty_one):
 
 def test_law_an_agreement_of_zero_everywhere_has_no_correlation(twenty_one):
     flat = twenty_one.assign(value=np.where(twenty_one["metric"] == "ncc_agreement", 0.0, twenty_one["value"]))
-    assert math.isnan(seeds.relation(np.zeros(3), np.arange(3))[1])
     frames = seeds_table.frames(("laptop", flat))
     ((label, points),) = frames.items()
+    assert math.isnan(seeds_table.relations(points).loc["NC4", "p"])
     assert seeds_table.table1(frames).loc["NC4", (label, "p")] == "–"
     made = [
         plotting.scatter(frames, seeds_table.table1(frames)),
