@@ -249,7 +249,7 @@ def test_value_bad_arguments(own, tmp_path):
             data.tokens(own, 262, limit=limit)
     for call in (partial(data.tokens, vocab=300), data.available):
         with pytest.raises(
-            ValueError, match="corpus = 'novels': must be one of reference, tinystories, books, grammar"
+            ValueError, match="corpus = 'novels': must be one of documentation, reference, tinystories, books, grammar"
         ):
             call("novels")
     assert data.available(own) and not data.available(tmp_path) and data.available("reference")

@@ -39,7 +39,7 @@ def table(tmp_path_factory):
     (folder / "train.txt").write_text("\n<|endoftext|>\n".join(documents))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NCLIB_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(study.grid, "corpus_at_hand", lambda: str(folder))
+        patch.setitem(study.grid.CORPORA, "smoke", str(folder))
         patch.setitem(study.grid.SIZES["smoke"], "tokens", 4000)
         found = results.table(study, "smoke", epochs=2)
         more = [results.get(traps.Config(seed)) for seed in (1, 2)]

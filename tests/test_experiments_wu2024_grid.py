@@ -153,7 +153,7 @@ def test_value_sizes_of_the_grids():
     assert len(grid.runs("laptop", corpus="reference", widths=[16], depths=[1, 3])) == 4
 
 
-@pytest.mark.parametrize("corpus", ["reference", "tinystories"])
+@pytest.mark.parametrize("corpus", ["documentation", "tinystories"])
 def test_law_laptop_runs_have_updates_enough(corpus):
     for config in (*grid.runs("laptop", corpus=corpus), *seeds.runs("laptop", corpus=corpus)):
         windows = config.tokens // config.context

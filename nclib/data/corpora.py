@@ -1,4 +1,4 @@
-"""The documents of a corpus: Python's reference, TinyStories, public-domain books, or a folder of your own."""
+"""The documents of a corpus: docstrings, Python's reference, TinyStories, public-domain books, or a folder of your own."""
 
 import csv
 import hashlib
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from nclib.data import documentation
 from nclib.data.bpe import END
 from nclib.data.files import TEXTS, DataError, sha256, text_file
 
-NAMES = ("reference", "tinystories", "books", "grammar")
+NAMES = ("documentation", "reference", "tinystories", "books", "grammar")
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ def sources(corpus):
     check(corpus)
     if corpus in TEXTS:
         return dict(TEXTS[corpus])
+    if corpus == "documentation":
+        return documentation.source()
     if corpus == "reference":
         text = f"\n{END}\n".join(text for _, text in _topics())
         return {"pydoc_data.topics": hashlib.sha256(text.encode()).hexdigest()}
@@ -38,6 +41,9 @@ def sources(corpus):
 
 def read(corpus):
     """The documents of a corpus, whose files are verified."""
+    if corpus == "documentation":
+        train, validation = documentation.split()
+        return Corpus(lambda: train, lambda: validation)
     if corpus == "reference":
         held_out = _topics()[10::20]
         kept = [topic for topic in _topics() if topic not in held_out]

@@ -1,4 +1,4 @@
-"""Text as token ids: Python's reference, TinyStories, public-domain books, a story grammar, or a folder of your own."""
+"""Text as token ids: docstrings, Python's reference, stories, books, a story grammar, or a folder of your own."""
 
 import hashlib
 import json
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 
 from nclib.data import bpe, corpora
 from nclib.data.bpe import END
@@ -34,7 +35,8 @@ class Tokens:
 def tokens(corpus, vocab, *, limit=None):
     """The tokens of a corpus.
 
-    corpus   "reference": the topics of Python's own reference, `pydoc_data.topics`, in alphabetical order; every 20th,
+    corpus   "documentation": the docstrings of the locked scientific packages, `nclib.data.documentation`.
+             "reference": the topics of Python's own reference, `pydoc_data.topics`, in alphabetical order; every 20th,
              from the 11th on, is validation (5 %). It changes with the Python version: see `sha256`.
              "tinystories": a sample of TinyStories. "books": 448 + 26 public-domain novels and children's books.
              "grammar": words of `nclib.data.grammar.Grammar()`; `limit` words (400,000) of training text, 50,000 of
@@ -61,8 +63,12 @@ def tokens(corpus, vocab, *, limit=None):
     path = _cache(sources, vocab, limit)
     found = _load(path)
     if found is None:
-        _save(path, _make(corpus, sources, vocab, limit))
-        found = _load(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):  # of several processes that need them, one makes them
+            found = _load(path)
+            if found is None:
+                _save(path, _make(corpus, sources, vocab, limit))
+                found = _load(path)
     return found
 
 

@@ -11,19 +11,17 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from nclib.claims import Claim, judge
-from nclib.data import text
 from nclib.experiments.wu2024.language_model import Config
 from nclib.results import choose
 
 COST = {"paper": "150 runs, 210 measured models, about 5e17 FLOP: hours of one H200 (estimated)"}
 SIZES = {
     "smoke": {"tokens": 40_000, "vocab": 512, "context": 64, "local": 32, "heads": 4, "batch": 512},
-    "laptop": {"tokens": 320_000, "vocab": 2048, "context": 64, "local": 32, "heads": 4, "batch": 512},
+    "laptop": {"tokens": 200_000, "vocab": 2048, "context": 64, "local": 32, "heads": 4, "batch": 320},
     "books": {"tokens": 640_000, "vocab": 4096, "context": 128, "local": 64, "heads": 4, "batch": 1024},
     "paper": {"tokens": 20_000_000, "vocab": 8192, "context": 256, "local": 128, "heads": 8, "batch": 16_384},
 }
-# Python's reference text is short; with smaller batches an epoch of it still has 600 updates.
-SHORT = {"tokens": 120_000, "batch": 192}
+CORPORA = {"smoke": "reference", "laptop": "documentation", "paper": "books"}  # what every reader of the lock has
 # A wider model needs a lower rate. Chosen by the validation loss of three shapes at three rates, before any measurement
 # of collapse was looked at; for `books` and `paper` not tried.
 RATES = {"smoke": (0.1, 1.0), "laptop": (0.1, 1.0), "books": (0.1, 1.0), "paper": (0.01, 0.5)}
@@ -44,11 +42,6 @@ SETTINGS = {
 }
 
 
-def corpus_at_hand():
-    """The TinyStories sample where the data folder has it, else Python's reference text."""
-    return "tinystories" if text.available("tinystories") else "reference"
-
-
 def scale(profile, corpus):
     """Which of the sizes above: the profile's, but at `laptop` the books have their own, a processor's 40 minutes."""
     return "books" if (profile, corpus) == ("laptop", "books") else profile
@@ -56,8 +49,7 @@ def scale(profile, corpus):
 
 def size(profile, corpus):
     """The text and batch of the models."""
-    short = SHORT if (profile, corpus) == ("laptop", "reference") else {}
-    return choose(scale(profile, corpus), SIZES) | short
+    return choose(scale(profile, corpus), SIZES)
 
 
 def rate(profile, width):
@@ -68,7 +60,7 @@ def rate(profile, width):
 
 def runs(profile, *, seed=0, corpus=None, widths=None, depths=None, tokens=None, batch=None):
     """Every shape in every setting, the largest shapes last. corpus: as in nclib.data.text.tokens."""
-    corpus = corpus or ("books" if profile == "paper" else corpus_at_hand())
+    corpus = corpus or choose(profile, CORPORA)
     at = scale(profile, corpus)
     given = {name: value for name, value in {"tokens": tokens, "batch": batch}.items() if value is not None}
     common = {"corpus": corpus, "seed": seed, **size(profile, corpus), **given}

@@ -17,7 +17,6 @@ SHAPES = {
     "laptop": {"width": 32, "depth": 1, "epochs": 1, "measured": (1,), "weight_decay": 5e-4},
     "paper": {"width": 256, "depth": 2, "epochs": 1, "measured": (1,), "weight_decay": 5e-4},
 }
-HALF = {"tokens": 160_000, "batch": 256}  # half the grid's text and batch: 21 models in a minute and a half
 COUNT = {"smoke": 4, "laptop": 21, "paper": 21}
 DRAWS = 10_000
 
@@ -25,9 +24,9 @@ DRAWS = 10_000
 def runs(profile, *, seed=0, corpus=None, count=None):
     """The same model from `count` consecutive seeds."""
     shape = choose(profile, SHAPES)
-    corpus = corpus or ("books" if profile == "paper" else grid.corpus_at_hand())
-    size = grid.size(profile, corpus) | (HALF if (profile, corpus) == ("laptop", "tinystories") else {})
-    common = {"corpus": corpus, "rate": grid.rate(profile, shape["width"]), **size, **shape}
+    corpus = corpus or choose(profile, grid.CORPORA)
+    rate, size = grid.rate(profile, shape["width"]), grid.size(profile, corpus)
+    common = {"corpus": corpus, "rate": rate, **size, **shape}
     return [Config(seed=seed + i, **common) for i in range(int(count or COUNT[profile]))]
 
 

@@ -41,7 +41,7 @@ NAME_COLUMNS = [
 def runs(profile, *, seed=0, corpus=None, width=None, depth=None, tokens=None):
     """One model from each of three consecutive seeds. corpus: as in nclib.data.text.tokens."""
     given = {"width": width, "depth": depth, "tokens": tokens}
-    corpus = corpus or ("books" if profile == "paper" else grid.corpus_at_hand())
+    corpus = corpus or results.choose(profile, grid.CORPORA)
     size = results.choose(profile, SHAPES) | grid.size(profile, corpus)
     size |= {name: int(value) for name, value in given.items() if value is not None}
     size |= {"rate": grid.rate(profile, size["width"])}
