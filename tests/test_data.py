@@ -242,3 +242,12 @@ def test_oracle_downloaded_archive_is_unpacked(folder, server, monkeypatch):
         monkeypatch.setitem(files.CIFAR10, name, hashlib.sha256(name.encode()).hexdigest())
     assert files.cifar10_file("data_batch_3.bin").read_text() == "data_batch_3.bin"
     assert sorted(path.name for path in folder.rglob("*.*")) == sorted(files.CIFAR10)
+
+
+@pytest.mark.parametrize("below", ["", "folder"])
+def test_law_data_folder_that_is_a_file_is_named(tmp_path, monkeypatch, below):
+    (tmp_path / "data").write_text("")
+    monkeypatch.setenv("NCLIB_DATA", str(tmp_path / "data" / below))
+    for call in (data.data_folder, lambda: data.load("cifar10"), lambda: data.tokens("tinystories", 300)):
+        with pytest.raises(data.DataError, match=r"^NCLIB_DATA = .*: .*data is a file, must be a folder$"):
+            call()

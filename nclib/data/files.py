@@ -52,10 +52,16 @@ class DataError(ValueError):
 
 
 def data_folder():
-    """The folder of data sets: the variable `NCLIB_DATA`, or `build/data` of the project where it is unset."""
+    """The folder of data sets: the variable `NCLIB_DATA`, or `build/data` of the project where it is unset.
+
+    Raises DataError where it, or what should be a folder above it, is a file."""
     from nclib.results import ROOT
 
-    return Path(os.environ.get("NCLIB_DATA") or ROOT / "build" / "data").expanduser()
+    folder = Path(os.environ.get("NCLIB_DATA") or ROOT / "build" / "data").expanduser()
+    wrong = next((path for path in (folder, *folder.parents) if path.is_file()), None)
+    if wrong:
+        raise DataError(f"NCLIB_DATA = {folder}: {wrong} is a file, must be a folder")
+    return folder
 
 
 def fashion_mnist_file(name):
