@@ -1,10 +1,10 @@
 """First names in one language model: what `tokens.names` says of them, and of no other class. Wu & Papyan, Table 5.
 
-The model is that of `tokens_model`, from its store entry. `layer` is the name, `split` the class with which its CDNV is
+Training and measures are those of `tokens_model`. `layer` is the name, `split` the class with which its CDNV is
 largest; a table of a few hundred rows, where that of all classes has tens of thousands.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -23,8 +23,8 @@ class Config(tokens_model.Config):
 
 def run(config, device):
     """Rows of `tokens.names` at the end of training, and the number of updates."""
-    table = results.get(tokens_model.Config(**asdict(config)), device)
-    found = tokens.names(tokens.classes(table))
+    table = tokens_model.run(config, device)
+    found = tokens.names(tokens.classes(table.assign(experiment="", config="", seed=config.seed)))
     updates = table.loc[table["metric"] == "updates", "value"].item()
     rows = [
         results.rows(name[MEASURED].to_dict(), layer=name["token"], split=name["partner"])
