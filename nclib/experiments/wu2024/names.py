@@ -12,10 +12,9 @@ COST = {"laptop": "3 models of 2 x 64 on the corpus: minutes of one core"} | tok
 WITHOUT = ("documentation", "reference", "grammar")  # corpora in which no one has a name
 
 
-def runs(profile, *, seed=0, corpus="books", width=None, depth=None, tokens_=None):
+def runs(profile, *, seed=0, corpus="books"):
     """The models of `tokens` from the same seeds, on a text that tells of people."""
-    every = tokens.runs(profile, seed=seed, corpus=corpus, width=width, depth=depth, tokens=tokens_)
-    return [Config(**asdict(config)) for config in every]
+    return [Config(**asdict(config)) for config in tokens.runs(profile, seed=seed, corpus=corpus)]
 
 
 def names(table):
