@@ -1,6 +1,7 @@
 """The `nclib` command: measure collapse in features or a language model, run studies, show the claims."""
 
 import dataclasses
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 Study = Annotated[str, typer.Argument(help="A study, such as dang2023.imbalanced.")]
 Profile = Annotated[str, typer.Option(help="smoke (seconds), laptop (minutes) or paper (the paper's own setting).")]
 Seed = Annotated[int | None, typer.Option(help="The first of the consecutive seeds; default: the study's.")]
+Text = Annotated[str | None, typer.Option(help="For a study of language models: a corpus by name, or a folder.")]
 
 Preset = Annotated[str, typer.Option(help="textbook, wu-papyan-2024-05 or wu-papyan-2024-10: whose definitions.")]
 Bootstrap = Annotated[
@@ -28,19 +30,24 @@ Every = Annotated[float, typer.Option(metavar="SECONDS", help="How often the che
 Device = Annotated[str, typer.Option(help="auto (a GPU where there is one), cpu or cuda.")]
 
 
-def _configs(study, profile, seed):
+def _configs(study, profile, seed, corpus):
     from nclib import results
+    from nclib.data import corpora
 
     module = results.study(study)
-    return module, results.configs(module, profile, seed=seed)
+    if corpus is not None:
+        if "corpus" not in inspect.signature(module.runs).parameters:
+            raise ValueError(f"corpus = {corpus!r}: the runs of {study} read no text")
+        corpora.check(corpus)
+    return module, results.configs(module, profile, seed=seed, corpus=corpus)
 
 
 @app.command()
-def runs(study: Study, profile: Profile = "laptop", seed: Seed = None):
+def runs(study: Study, profile: Profile = "laptop", seed: Seed = None, corpus: Text = None):
     """List the runs of a study: index, experiment, key, where it is stored, parameters."""
     from nclib import results
 
-    _, configs = _configs(study, profile, seed)
+    _, configs = _configs(study, profile, seed, corpus)
     for index, config in enumerate(configs):
         name, run, folder = results.experiment(config)[1], results.key(config), results.folder(config)
         where = "-" if folder is None else "archive" if results.archive_folder() in folder.parents else "cache"
@@ -55,6 +62,7 @@ def run(
     index: Annotated[int | None, typer.Option(help="Only this run of the list that `nclib runs` prints.")] = None,
     device: Annotated[str, typer.Option(help="auto (a GPU where the run needs one), cpu or cuda.")] = "auto",
     seed: Seed = None,
+    corpus: Text = None,
 ):
     """Do the runs of a study that are not stored yet; on a CPU side by side. Those of profile paper go to results/.
 
@@ -62,7 +70,7 @@ def run(
     """
     from nclib import results, torchrun
 
-    module, configs = _configs(study, profile, seed)
+    module, configs = _configs(study, profile, seed, corpus)
     if index is not None and not 0 <= index < len(configs):
         raise ValueError(f"index = {index}: must be from 0 to {len(configs) - 1}")
     if index is None and torchrun.processes() > 1:
