@@ -1,4 +1,4 @@
-"""The documents of a corpus: docstrings, Python's reference, TinyStories, public-domain books, or a folder of your own."""
+"""The documents of a corpus: docstrings, Python's reference, TinyStories, public-domain books, or your own folder."""
 
 import csv
 import hashlib

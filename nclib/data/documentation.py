@@ -32,7 +32,7 @@ TESTS = {"tests", "testing", "test"}
 
 
 def versions():
-    """{distribution: version} of the packages here, without local builds such as +cpu. DataError names a missing one."""
+    """{distribution: version} of the packages here, without builds such as +cpu. DataError names a missing one."""
     found = {}
     for package, (distribution, _) in PACKAGES.items():
         if importlib.util.find_spec(package) is None:
@@ -91,7 +91,7 @@ def _of_package(package):
 
 
 def docstrings(code):
-    """Yield the docstrings in a file's source (bytes) that are longer than `SHORTEST`, by line, lines right-stripped."""
+    """Yield the docstrings in a source (bytes) that are longer than `SHORTEST`, by line, without trailing blanks."""
     with warnings.catch_warnings(action="ignore"):  # of invalid escape sequences in other people's strings
         tree = ast.parse(code)
     kinds = ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef

@@ -23,8 +23,8 @@ SIZES = {
 }
 CORPORA = {"smoke": "reference", "laptop": "documentation", "paper": "books"}  # what every reader of the lock has
 # A wider model needs a lower rate. At `laptop` chosen by the validation loss of three shapes at three rates, before any
-# measurement of collapse was looked at; for `books` not tried. At `paper` such a sweep with batches of 16,384 pointed to
-# 0.16 / width; for half the batch the square-root rule gives the 0.12 used here, which was not tried against others.
+# measurement of collapse was looked at; for `books` not tried. At `paper` such a sweep with batches of 16,384 pointed
+# to 0.16 / width; for half the batch the square-root rule gives the 0.12 used here, not tried against others.
 RATES = {"smoke": (0.1, 1.0), "laptop": (0.1, 1.0), "books": (0.1, 1.0), "paper": (0.12, 1.0)}
 WIDTHS = {"smoke": (8, 16), "laptop": (16, 32, 64), "books": (32, 64, 128), "paper": (32, 64, 128, 256, 384, 512)}
 DEPTHS = {"smoke": (1, 2), "laptop": (1, 2, 4), "books": (1, 2, 4), "paper": (1, 2, 4, 8, 12)}

@@ -1,4 +1,4 @@
-"""Are first names collapsed farther than the average token? On texts that tell of people. Wu & Papyan (2024), Table 5."""
+"""Are first names collapsed farther than the average token? On texts that tell of people. Wu & Papyan, Table 5."""
 
 from dataclasses import asdict
 
