@@ -2,9 +2,6 @@
 
 from dataclasses import asdict
 
-import pandas as pd
-
-from nclib import results
 from nclib.experiments.wu2024 import tokens
 from nclib.experiments.wu2024.names_model import MEASURED, Config
 
