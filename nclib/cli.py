@@ -196,9 +196,8 @@ def claims(
     if frame.empty:
         typer.echo("no claims recorded yet: make book, or run a notebook with papermill")
     for row in frame.itertuples():
-        ours = ledger.number(row.ours) + ("" if row.spread is None else f" ± {ledger.number(row.spread, 2)}")
-        rule = f"{row.relation} {ledger.number(row.reference)} (tolerance {ledger.number(row.tolerance, 2)})"
-        typer.echo(f"{row.verdict:18s} {row.id:44s} {ours:22s} {rule}  [{row.profile}]")
+        ours = ledger.ours(row, plain=True)
+        typer.echo(f"{row.verdict:18s} {row.id:44s} {ours:36s} {ledger.rule(row)}  [{row.profile}]")
 
 
 @app.command()

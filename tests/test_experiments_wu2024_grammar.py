@@ -253,7 +253,9 @@ def test_law_verdicts_need_scale_and_can_fail(table):
     side["metric"] = "nc1_trace_ratio"
     assert [scaled(1, p, **side)["determined.width"] for p in (-9, 9)] == ["holds", "fails"]
     side = {"metric": "ncc_agreement", "split": "determined"}
-    assert [scaled(f, **side)["determined.agreement"] for f in (1e3, 0)] == ["holds", "fails"]
+    sure = trained["metric"].eq("ncc_agreement") & trained["split"].eq("determined")
+    agreed = verdicts(trained.assign(value=trained["value"].mask(sure, 1.1)))
+    assert [agreed["determined.agreement"], scaled(0, **side)["determined.agreement"]] == ["holds", "fails"]
     for metric, name in {"merged": "grows", "others": "others"}.items():
         assert scaled(1e3, metric=metric)[f"merged.{name}"] == "fails"
     end = {"metric": "nc1_trace_ratio", "split": "first 1/1", "source": "theory"}

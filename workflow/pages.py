@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-CSS = {"holds": "nc-holds", "fails": "nc-fails", "not at this scale": "nc-not-at-this-scale"}
+CSS = {v: f"nc-{v.replace(' ', '-')}" for v in ("holds", "fails", "undecided", "not at this scale")}
 HERO = "book/_static/hero.png"
 MARKERS = "<!-- claims: begin -->", "<!-- claims: end -->"
 

@@ -128,8 +128,9 @@ PAPER = "Wu & Papyan 2024"
 SCALE = "at least 600 updates in every run, and nine measured models or more whose validation loss has not risen"
 
 
-def _claim(name, statement, source, relation, reference, paper_value=None):
-    return Claim(f"wu2024.grid.{name}", PAPER, statement, source, relation, reference, 0.0, paper_value, SCALE)
+def _claim(name, statement, source, relation, reference, paper_value=None, kind="paper", seen="authors' data"):
+    parts = f"wu2024.grid.{name}", PAPER, statement, source, relation, reference, 0.0, paper_value, SCALE
+    return Claim(*parts, kind=kind, seen=seen)
 
 
 FROM_FILES = "Fig. 1; value recomputed from the authors' published measurements"
@@ -152,6 +153,8 @@ WITHIN = {
         "our question: a width changes the null of an angle and the loss together",
         ">=",
         0.5,
+        kind="extension",
+        seen="derived",
     )
     for metric, name in NAMES.items()
 }
@@ -163,6 +166,7 @@ BEYOND = {
         "our question; the authors' 230 models give R^2 below 0.1",
         ">=",
         0.5,
+        kind="extension",
     )
     for metric, what in {"interference_std": "cosines", "gnc2_std": "log-distances"}.items()
 }
@@ -178,6 +182,7 @@ ORDERED = {
         "<=",
         0.0,
         "negative",
+        seen="read",
     )
     for pair, statement in ORDER.items()
 }

@@ -54,6 +54,8 @@ CLAIMS = {
         tolerance=0.0,
         paper_value=p,
         precondition="21 seeds with at least 600 updates each",
+        kind="paper",
+        seen="recalled",
     )
     for name, (_, _, p) in PROPERTIES.items()
 }

@@ -174,10 +174,10 @@ TRAINED = "at least 600 updates"
 ENOUGH = "at least five names among the classes with 10 or more samples, and 600 updates"
 
 
-def _claim(name, statement, source, relation, reference, precondition=TRAINED, paper_value=None):
-    return Claim(
-        f"wu2024.tokens.{name}", grid.PAPER, statement, source, relation, reference, 0.0, paper_value, precondition
-    )
+def _claim(name, statement, source, relation, reference, precondition=TRAINED, paper_value=None, **how):
+    parts = f"wu2024.tokens.{name}", grid.PAPER, statement, source, relation, reference, 0.0, paper_value, precondition
+    kind, seen = ("paper", "read") if CAPTION in source or FILES in source else ("extension", "derived")
+    return Claim(*parts, kind=kind, seen=seen, **how)
 
 
 TABLE_5 = {
@@ -188,6 +188,7 @@ TABLE_5 = {
         "<=",
         0.5,
         ENOUGH,
+        log=True,
     ),
     "interference": _claim(
         "names.interference",
@@ -236,6 +237,7 @@ MATCHED = {
         "<=",
         0.5,
         ENOUGH,
+        log=True,
     ),
     "interference": _claim(
         "names.matched-interference",
