@@ -5,6 +5,7 @@ correlation across models stands beside what its null gives and beside the same 
 """
 
 import math
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from scipy.stats import spearmanr
 
 from nclib.claims import Claim, judge
 from nclib.experiments.wu2024.language_model import Config
+from nclib.experiments.wu2024.over_models import interval
 from nclib.results import choose
 
 COST = {"paper": "150 runs, 210 measured models, about 5e17 FLOP: hours of one H200 (estimated)"}
@@ -210,19 +212,38 @@ TREND = {
 
 
 def claims(table):
-    """The verdicts on a table of `runs`; models whose validation loss rose are left out."""
+    """The verdicts on a table of `runs`, each with its interval over models; those whose loss rose are left out."""
     every = models(table)
     frame = every[~every["rose"]].rename(columns={"epochs": "planned", "step": "epochs"})
     met = len(frame) >= 9 and bool(every["updates"].min() >= 600)
-    loss = frame["validation"]
-    judged = [judge(claim, signed_r2(frame[metric], loss), met=met) for metric, claim in RELATED.items()]
-    judged += [judge(claim, within_width(frame, metric), met=met) for metric, claim in WITHIN.items()]
-    for metric, claim in BEYOND.items():
-        judged.append(judge(claim, signed_r2(frame[metric] / frame[f"null_{metric}"], loss), met=met))
-    for (weak, strong), claim in ORDERED.items():
-        judged.append(judge(claim, abs(signed_r2(frame[weak], loss)) - abs(signed_r2(frame[strong], loss)), met=met))
-    for (metric, factor), claim in TREND.items():
-        varies = met and frame[factor].nunique() > 1
-        rho = spearmanr(frame[factor], frame[metric]).statistic if varies else 0.0
-        judged.append(judge(claim, rho, met=varies))
+    statistics = [(claim, partial(with_loss, metric)) for metric, claim in RELATED.items()]
+    statistics += [(claim, partial(within_width, metric=metric)) for metric, claim in WITHIN.items()]
+    statistics += [(claim, partial(over_null, metric)) for metric, claim in BEYOND.items()]
+    statistics += [(claim, partial(weaker, *pair)) for pair, claim in ORDERED.items()]
+    judged = [judge(claim, interval(frame, of) if met else math.nan, met=met) for claim, of in statistics]
+    for pair, claim in TREND.items():
+        varies = met and frame[pair[1]].nunique() > 1
+        judged.append(judge(claim, interval(frame, partial(trend, *pair)) if varies else math.nan, met=varies))
     return judged
+
+
+def with_loss(metric, frame):
+    """`signed_r2` of a column with the validation loss."""
+    return signed_r2(frame[metric], frame["validation"])
+
+
+def over_null(metric, frame):
+    """The same of a column over that of independent directions."""
+    return signed_r2(frame[metric] / frame[f"null_{metric}"], frame["validation"])
+
+
+def weaker(first, second, frame):
+    """R^2 of the first column minus that of the second."""
+    return abs(with_loss(first, frame)) - abs(with_loss(second, frame))
+
+
+def trend(metric, factor, frame):
+    """Spearman's rho of a column with a factor; NaN where one of them does not vary."""
+    if frame[factor].nunique() < 2 or frame[metric].nunique() < 2:
+        return math.nan
+    return spearmanr(frame[factor], frame[metric]).statistic
