@@ -1,4 +1,4 @@
-"""What is claimed of models of a story grammar; the rules were written before the models were trained."""
+"""What is claimed of models of a story grammar; all rules but that of "longer" stood before the models were trained."""
 
 import numpy as np
 
