@@ -164,14 +164,15 @@ def counted(right, values):
 
 
 def record(judged, notebook, profile):
-    """Write a notebook's judged claims to `claims/<notebook>.json` of the build folder; return them as a DataFrame."""
-    rows = [row | {"notebook": notebook, "profile": profile} for row in judged]
+    """Write a notebook's judged claims to `claims/<profile>/<notebook>.json` of the build folder, one file a
+    notebook; return them as a DataFrame."""
+    rows = [row | {"notebook": notebook, "profile": profile, "beside": ""} for row in judged]
     duplicates = {row["id"] for row in rows if sum(other["id"] == row["id"] for other in rows) > 1}
     if duplicates:
         raise ValueError(f"claims of {notebook}: ids must be unique, these are not: {', '.join(sorted(duplicates))}")
     rows = [{name: _finite(row[name]) for name in COLUMNS} for row in rows]
     text = json.dumps(rows, indent=1, allow_nan=False)
-    results.write_atomic(results.build_folder() / "claims" / f"{notebook}.json", text.encode() + b"\n")
+    results.write_atomic(folder_of(profile) / f"{notebook}.json", text.encode() + b"\n")
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -181,9 +182,13 @@ def _finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def load(folder=None):
-    """Every claim that a run of the notebooks recorded (`claims/*.json` of the build folder), as one DataFrame."""
-    folder = folder or results.build_folder() / "claims"
+def folder_of(profile):
+    """Where the claims of a profile are."""
+    return results.build_folder() / "claims" / results.choose(profile, {name: name for name in results.PROFILES})
+
+
+def load(folder):
+    """Every claim that the notebooks recorded in a folder, such as `folder_of("laptop")`, as one DataFrame."""
     rows = [row for path in sorted(folder.glob("*.json")) for row in json.loads(path.read_text())]
     return pd.DataFrame(rows, columns=COLUMNS)
 

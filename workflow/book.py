@@ -5,6 +5,7 @@ python workflow/book.py --build build --profile laptop --jobs 2
 
 import argparse
 import fcntl
+import json
 import os
 import subprocess
 import sys
@@ -31,7 +32,7 @@ def snakemake(build, profile, jobs):
             "--workflow-profile",
             str(ROOT / "workflow" / "profiles" / "book"),
         ),
-        *("--config", f"root={ROOT}", f"profile={profile}"),
+        *("--config", f"root={json.dumps(str(ROOT))}", f"profile={profile}"),
         *("--prioritize", *(f"executed/{name}" for name in LONGEST if (ROOT / "notebooks" / f"{name}.ipynb").exists())),
     ]
 

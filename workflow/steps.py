@@ -72,8 +72,9 @@ def failure(notebook, error):
     name = f"{notebook.parent.name}/{notebook.name}"
     if not hasattr(error, "cell_index"):
         return f"{name}: {type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error).strip() else ''}"
+    cause = " ".join(error.evalue.split())
     source = "\n".join(f"    {line}" for line in error.source.strip().splitlines()[-6:])
-    return f"{name}: cell {error.cell_index} raised {error.ename}: {error.evalue}\n{source}"
+    return f"{name}: cell {error.cell_index} raised {error.ename}: {cause}\n{source}"
 
 
 def promote(folder, site, claims):
