@@ -182,6 +182,7 @@ def paper_networks():
     return list(kinds.values())
 
 
+@pytest.mark.data
 @pytest.mark.parametrize("config", paper_networks(), ids=lambda c: f"{c.model}-{c.scale}-bias={c.bias}")
 def test_the_paper_profile_runs(config, monkeypatch):
     """The paper's networks on real CIFAR-10, with few images and steps."""

@@ -230,6 +230,7 @@ def test_law_claims_judge_and_can_fail(table):
     assert judged["beyond-scale.nc1"] == "holds"
 
 
+@pytest.mark.data
 def test_oracle_authors_table_1_to_its_digits(authors):
     table, *_ = authors
     lines = study.table1(table)
@@ -239,6 +240,7 @@ def test_oracle_authors_table_1_to_its_digits(authors):
     assert lines.loc["GNC2", "7 p"] < "0.05" < lines.loc["GNC2, as defined", "7 p"]
 
 
+@pytest.mark.data
 def test_oracle_authors_correlations_are_scipys(authors):
     table, may, october = authors
     both = october[["log_kern_mean", "log_kern_var"]].join(may)
@@ -254,6 +256,7 @@ def test_oracle_authors_correlations_are_scipys(authors):
                 assert value(table, layer, split, "slope") == pytest.approx(expected.slope, rel=1e-9)
 
 
+@pytest.mark.data
 def test_value_authors_headline_numbers(authors):
     table, *_ = authors
     r2 = {name: round(value(table, name, "all") ** 2, 3) for name in ("cdnv_log10", "cdnv", "interference_std")}
