@@ -34,10 +34,10 @@ def cross_entropy(found):
 def limits(vanishing, peeled):
     """By panel: "seli", of `seli.distances`, distances against lambda, `x`; "peeled", of `layer_peeled.contrasts`, the
     minority's contrast and length against R over R0, `x`."""
-    parts = [vanishing.assign(panel="seli", x=vanishing["lam"])]
-    peeled = peeled.assign(panel="peeled", x=peeled["R"])
-    parts += [peeled.assign(metric=metric, value=peeled[name]) for metric, name in (("contrast", "value"), ("length", "length"))]
-    found = pd.concat(parts)[["panel", "metric", "K_major", "R0", "seed", "x", "value"]]
+    vanishing, peeled = vanishing.assign(panel="seli", x=vanishing["lam"]), peeled.assign(panel="peeled", x=peeled["R"])
+    lengths = peeled.assign(metric="length", value=peeled["length"])
+    found = pd.concat([vanishing, peeled.assign(metric="contrast"), lengths])
+    found = found[["panel", "metric", "K_major", "R0", "seed", "x", "value"]]
     return found.astype({"K_major": "Int64"})
 
 
