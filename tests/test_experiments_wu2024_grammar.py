@@ -7,11 +7,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from published import drawn
 
 from nclib import ClassStatistics, metrics, results
 from nclib.data.grammar import Grammar
 from nclib.experiments.wu2024 import grammar as study
-from nclib.experiments.wu2024 import grammar_model
+from nclib.experiments.wu2024 import grammar_model, grammar_views
 from nclib.experiments.wu2024.grammar_model import Truth
 from nclib.plotting import grammar as figures
 
@@ -265,11 +266,12 @@ def test_law_verdicts_need_scale_and_can_fail(table):
 def test_law_figures_draw(table):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        drawn = [figures.story(study.story())]
-        drawn += [draw(table) for draw in (figures.excess, figures.shares, figures.determined, figures.merged)]
-        for figure in drawn:
+        made = [drawn(figures.story, study.story())]
+        names = ("excess", "shares", "determined", "merged")
+        made += [drawn(getattr(figures, name), getattr(grammar_views, name)(table)) for name in names]
+        for figure in made:
             figure.draw_without_rendering()
-    assert max(figure.get_figwidth() for figure in drawn) <= 7
+    assert max(figure.get_figwidth() for figure in made) <= 7
     plt.close("all")
 
 

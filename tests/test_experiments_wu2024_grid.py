@@ -9,10 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+from published import drawn
 
 from nclib import results
 from nclib.conventions import PRESETS
-from nclib.experiments.wu2024 import grid, grid_table, language_model, seeds, seeds_table
+from nclib.experiments.wu2024 import (
+    grid,
+    grid_table,
+    grid_views,
+    language_model,
+    seeds,
+    seeds_table,
+    seeds_views,
+)
 from nclib.nulls import uniform_directions
 from nclib.permutation import permutation_p
 from nclib.plotting import scaling
@@ -313,17 +322,20 @@ def test_law_figures_show_every_grid_and_risen_models_open(table, larger):
     one = grid_table.frames(("laptop", made_up(risen=(64,))))
     two = grid_table.frames(("laptop", table), ("paper", larger))
     relations = grid_table.relations(one)
-    drawn = [
-        scaling.loss(one, relations), scaling.trends(one), scaling.null(one, relations), scaling.losses(one),
-        scaling.loss(two, grid_table.relations(two)),
-    ]  # fmt: skip
-    for made in drawn:
-        made.draw_without_rendering()
-    assert [open_markers(made) for made in drawn[:5]] == [12, 24, 12, 3, 0]
-    assert [len(part.axes) for part in drawn[4].subfigs] == [4, 4]
-    titles = [axis.get_title() for axis in drawn[0].subfigs[0].axes]
+    made = [
+        drawn(scaling.loss, grid_views.loss(one, relations)),
+        drawn(scaling.trends, grid_views.trends(one)),
+        drawn(scaling.null, grid_views.null(one, relations)),
+        drawn(scaling.losses, grid_views.losses(one)),
+        drawn(scaling.loss, grid_views.loss(two, grid_table.relations(two))),
+    ]
+    for figure in made:
+        figure.draw_without_rendering()
+    assert [open_markers(figure) for figure in made[:5]] == [12, 24, 12, 3, 0]
+    assert [len(part.axes) for part in made[4].subfigs] == [4, 4]
+    titles = [axis.get_title() for axis in made[0].subfigs[0].axes]
     assert all("1.00, within widths 1.00" in titles[i] for i in (0, 3))
-    dots = [len(line.get_xdata()) for line in drawn[4].subfigs[1].axes[0].lines if line.get_linestyle() == "None"]
+    dots = [len(line.get_xdata()) for line in made[4].subfigs[1].axes[0].lines if line.get_linestyle() == "None"]
     assert sum(dots) == 28
     plt.close("all")
 
@@ -369,8 +381,8 @@ def test_law_an_agreement_of_zero_everywhere_has_no_correlation(twenty_one):
     assert math.isnan(seeds_table.relations(points).loc["NC4", "p"])
     assert seeds_table.table1(frames).loc["NC4", (label, "p")] == "–"
     made = [
-        plotting.scatter(frames, seeds_table.table1(frames)),
-        plotting.permutations(seeds_table.permuted(points, draws=100), 21),
+        drawn(plotting.scatter, seeds_views.scatter(frames, plotting.LABELS)),
+        drawn(plotting.permutations, seeds_views.permutations(seeds_table.permuted(points, draws=100), 21)),
     ]
     for figure in made:
         figure.draw_without_rendering()
@@ -421,13 +433,13 @@ def test_value_chances_of_the_papers_relations():
 
 def test_law_seed_figures_draw_each_seed(twenty_one):
     frames = seeds_table.frames(("laptop", twenty_one))
-    made = plotting.scatter(frames, seeds_table.table1(frames))
+    made = drawn(plotting.scatter, seeds_views.scatter(frames, plotting.LABELS))
     made.draw_without_rendering()
     (part,) = made.subfigs
     assert [len(axis.lines[0].get_xdata()) for axis in part.axes] == 8 * [21]
     assert part.axes[-1].get_title() == "$R^2$ = 1.000, $p$ = 0.0001"
     found = seeds_table.permuted(next(iter(frames.values())), draws=500)
-    histogram = plotting.permutations(found, 21)
+    histogram = drawn(plotting.permutations, seeds_views.permutations(found, 21))
     histogram.draw_without_rendering()
     dashed = histogram.axes[0].lines[-1]
     area = np.trapezoid(dashed.get_ydata(), dashed.get_xdata())

@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from published import drawn
 from torch.nn import functional as F
 
 from nclib import language_measures, results
 from nclib.experiments.wu2024 import tokens as study
 from nclib.experiments.wu2024 import tokens_model
+from nclib.experiments.wu2024 import tokens_views as views
 from nclib.models.gpt import GPT
 from nclib.plotting import tokens as figures
 from nclib.statistics import ClassStatistics
@@ -155,14 +157,14 @@ def test_law_shuffled_labels_follow_the_prediction():
     stats = ClassStatistics.from_features(torch.randn(len(y), 20_000), y, 5)
     W = torch.ones(5, 20_000)
     n = counts.double().numpy()
-    others = [[figures.shuffled([n[k]], np.delete(n, k))[0] for k in range(5)], tokens_model.by_class(stats, W)["cdnv"]]
+    others = [[views.shuffled([n[k]], np.delete(n, k))[0] for k in range(5)], tokens_model.by_class(stats, W)["cdnv"]]
     assert others[0] == pytest.approx(others[1].tolist(), rel=0.03)
     assert others[0][0] == pytest.approx(np.mean([1 / (1 / 2 + 1 / m) for m in (5, 20, 100, 300)]) - 0.5)
 
 
 def test_value_running_median():
     x, y = pd.Series([1.0, 1, 1, 100, 100, 100, 50]), pd.Series([3.0, 1, 2, 7, 9, 8, 1])
-    assert figures.running_median(x, y, bins=4, least=3) == [[1, 100], [2, 7.5]]
+    assert views.running_median(x, y, bins=4, least=3) == [[1, 100], [2, 7.5]]
 
 
 def test_law_table_is_whole(table):
@@ -202,19 +204,20 @@ def test_law_figures_draw(table):
     found, none = study.names(classes), study.classes(results.archived(study))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        drawn = [
-            figures.frequency(classes),
-            figures.shares(classes),
-            figures.collapse(classes, classes),
-            figures.caution(classes, study.halves(classes)),
-            figures.names(found, found),
-            figures.collapse(classes, none),
-            figures.names(found[:0], study.names(none)),
-            figures.correlations(study.correlations(classes), study.STORIES),
+        shown = {"shown": figures.NAMES_SHOWN, "exceptions": figures.EXCEPTIONS}
+        made = [
+            drawn(figures.frequency, views.frequency(classes)),
+            drawn(figures.shares, views.shares(classes)),
+            drawn(figures.collapse, views.collapse(classes, classes)),
+            drawn(figures.caution, views.caution(classes, study.halves(classes))),
+            drawn(figures.names, views.names(found, found, **shown)),
+            drawn(figures.collapse, views.collapse(classes, none)),
+            drawn(figures.names, views.names(found[:0], study.names(none), **shown)),
+            drawn(figures.correlations, views.correlations(study.correlations(classes), study.STORIES)),
         ]
-        for figure in drawn:
+        for figure in made:
             figure.draw_without_rendering()
-    assert max(figure.get_figwidth() for figure in drawn) <= 7
+    assert max(figure.get_figwidth() for figure in made) <= 7
     plt.close("all")
 
 

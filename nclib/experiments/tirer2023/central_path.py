@@ -8,6 +8,7 @@ import numpy as np
 from nclib.claims import Claim, by_seed, counted, farthest, judge
 from nclib.experiments.tirer2023.central_path_flow import Config as Flow
 from nclib.experiments.tirer2023.central_path_step import Config as Step
+from nclib.experiments.tirer2023.central_path_views import beyond, flows, per_step, series, steps
 from nclib.results import choose, indexed
 
 COST = {"paper": "about five minutes on one CPU core"}
@@ -166,20 +167,6 @@ POWER = _claim(
 )
 
 
-def flows(table, start, **fields):
-    """Rows of the flows of one kind of start."""
-    chosen = table[(table["experiment"] == "tirer2023.central_path_flow") & (table["start"] == start)]
-    for name, value in fields.items():
-        chosen = chosen[chosen[name] == value]
-    return chosen
-
-
-def series(rows, metric):
-    """A row for each (seed, flow), a column for each time."""
-    found = indexed(rows, metric).pivot(index=["seed", "i"], columns="j", values="value")
-    return found.set_axis(list(rows["times"].iloc[0]), axis=1)
-
-
 def rescaled(rows, metric):
     """log(exp(2 lam_H t) x) for a metric x, like `series`."""
     logs = np.log(series(rows, metric))
@@ -196,25 +183,6 @@ def slope_errors(rows):
     """For each seed the largest relative error of the closed derivative."""
     ours, closed = (indexed(rows, name).set_index(["seed", "i"])["value"] for name in ("difference", "slope"))
     return by_seed((ours / closed - 1).abs(), rows["seed"].unique())
-
-
-def steps(table, metric):
-    """A row for each (seed, problem), a column for each beta."""
-    rows = table[table["experiment"] == "tirer2023.central_path_step"]
-    found = indexed(rows, metric).pivot(index=["seed", "i"], columns="j", values="value")
-    return found.set_axis(list(rows["betas"].iloc[0]), axis=1)
-
-
-def per_step(table, metric):
-    """A metric of each (seed, problem)."""
-    rows = table[table["experiment"] == "tirer2023.central_path_step"]
-    return indexed(rows, metric).set_index(["seed", "i"])["value"]
-
-
-def beyond(table):
-    """Where beta exceeds the constant of Corollary 3.2, shaped like `steps`."""
-    values, constant = steps(table, "fall"), per_step(table, "constant")
-    return np.array(values.columns)[None, :] > constant.loc[values.index].to_numpy()[:, None]
 
 
 def fitted(rows, metric, first):
