@@ -5,7 +5,6 @@ python workflow/book.py --build build --profile laptop --jobs 2
 
 import argparse
 import fcntl
-import json
 import os
 import subprocess
 import sys
@@ -32,7 +31,7 @@ def snakemake(build, profile, jobs):
             "--workflow-profile",
             str(ROOT / "workflow" / "profiles" / "book"),
         ),
-        *("--config", f"root={json.dumps(str(ROOT))}", f"profile={profile}"),
+        *("--config", f"profile={profile}"),
         *("--prioritize", *(f"executed/{name}" for name in LONGEST if (ROOT / "notebooks" / f"{name}.ipynb").exists())),
     ]
 
