@@ -108,29 +108,28 @@ def names(rows):
     Markers: mean over seeds (geometric for ratios); lines: their range. The class at the right is the one with which
     the CDNV of the first seed is largest.
     """
-    tables = [part for _, part in rows.groupby("panel", sort=False)]
-    if not tables:
+    if rows.empty:
         made, ((axis,),) = figure(height=1.5)
         axis.text(0.5, 0.5, "no first names among the classes of this text", ha="center", va="center")
         axis.set_axis_off()
         return made
-    orders = [list(part.groupby("place")["token"].first()) for part in tables]
-    made, axes = figure(len(tables), 2, height=1.6 + sum(0.4 + 0.23 * len(order) for order in orders), sharey="row")
-    for row, part, order in zip(axes, tables, orders, strict=True):
-        for s, (column, label) in enumerate(RATIOS.items()):
-            _dots(row[0], part, order, column, s, label, log=True)
-        for s, column in enumerate(["interference_z", "matched_z"]):
-            _dots(row[1], part, order, column, s, "", log=False)
-        row[0].axvline(1, color="black", linewidth=0.8)
-        row[1].axvline(0, color="black", linewidth=0.8)
-        row[0].set(xscale="log", xlabel="CDNV (power 2), ratio")
-        row[1].set(xlabel="interference, difference / std")
-        row[0].set_yticks(range(len(order)), [token.removeprefix("␣") for token in order])
-        row[0].set_ylim(len(order) - 0.4, -0.6)
-        first = part[part["seed"] == part["seed"].min()].set_index("token")["partner"]
-        right = row[1].secondary_yaxis("right")
-        right.set_yticks(range(len(order)), [first.get(token, "") for token in order])
-        right.set_ylabel("class with the largest CDNV")
+    order = list(rows.groupby("place")["token"].first())
+    made, axes = figure(1, 2, height=2 + 0.23 * len(order), sharey="row")
+    ratio, difference = axes[0]
+    for s, (column, label) in enumerate(RATIOS.items()):
+        _dots(ratio, rows, order, column, s, label, log=True)
+    for s, column in enumerate(["interference_z", "matched_z"]):
+        _dots(difference, rows, order, column, s, "", log=False)
+    ratio.axvline(1, color="black", linewidth=0.8)
+    difference.axvline(0, color="black", linewidth=0.8)
+    ratio.set(xscale="log", xlabel="CDNV (power 2), ratio")
+    difference.set(xlabel="interference, difference / std")
+    ratio.set_yticks(range(len(order)), [token.removeprefix("␣") for token in order])
+    ratio.set_ylim(len(order) - 0.4, -0.6)
+    first = rows[rows["seed"] == rows["seed"].min()].set_index("token")["partner"]
+    right = difference.secondary_yaxis("right")
+    right.set_yticks(range(len(order)), [first.get(token, "") for token in order])
+    right.set_ylabel("class with the largest CDNV")
     made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return made
 

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from nclib.claims import Claim, judge
 from nclib.experiments.wu2024.language_model import Config
@@ -121,8 +121,8 @@ def signed_r2(x, y):
 
 def within_width(frame, metric, by="width"):
     """The median over widths of `signed_r2` with the validation loss among models of one width (of one `by`)."""
-    groups = frame.groupby(by)[[metric, "validation"]]
-    found = [signed_r2(rows[metric], rows["validation"]) for _, rows in groups if len(rows) > 2]
+    x, loss = frame[metric].to_numpy(), frame["validation"].to_numpy()
+    found = [signed_r2(x[rows], loss[rows]) for rows in frame.groupby(by).indices.values() if len(rows) > 2]
     return float(np.median(found)) if found else math.nan
 
 
@@ -244,6 +244,5 @@ def weaker(first, second, frame):
 
 def trend(metric, factor, frame):
     """Spearman's rho of a column with a factor; NaN where one of them does not vary."""
-    if frame[factor].nunique() < 2 or frame[metric].nunique() < 2:
-        return math.nan
-    return spearmanr(frame[factor], frame[metric]).statistic
+    ranks = [rankdata(frame[name]) for name in (factor, metric)]
+    return math.nan if min(map(np.ptp, ranks)) == 0 else float(np.corrcoef(*ranks)[0, 1])

@@ -104,18 +104,14 @@ def caution(frame, halves):
     return pd.concat([left, pd.concat(right).assign(panel="halves", floor=left["floor"].iloc[0])])[columns]
 
 
-def names(found, paper, *, shown, exceptions):
-    """Of `tokens.names`: the most frequent names and the exceptions, for every seed; `place` counts from the top."""
-    parts = []
-    for panel, rows in {"": found, PAPER: paper}.items():
-        order = rows.groupby("token")["count"].first().sort_values(ascending=False, kind="stable").index
-        places = {token: i for i, token in enumerate(order) if i < shown or token in exceptions}
-        places = dict(zip(places, range(len(places)), strict=True))
-        part = rows[rows["token"].isin(places)]
-        parts.append(part.assign(panel=panel, place=part["token"].map(places)))
+def names(found, *, shown, exceptions):
+    """Of `names.names`: the most frequent names and the exceptions, for every seed; `place` counts from the top."""
+    order = found.groupby("token")["count"].first().sort_values(ascending=False, kind="stable").index
+    chosen = [token for i, token in enumerate(order) if i < shown or token in exceptions]
     ratios = ["cdnv_ratio", "matched_ratio", "median_ratio", "null_ratio", "interference_z", "matched_z"]
-    rows = pd.concat([part for part in parts if len(part)] or parts[:1])
-    return rows[["panel", "place", "token", "seed", *ratios, "partner"]]
+    rows = found[found["token"].isin(chosen)]
+    places = rows["token"].map({token: i for i, token in enumerate(chosen)})
+    return rows.assign(place=places.astype(int))[["place", "token", "seed", *ratios, "partner"]]
 
 
 def correlations(found, labels):
