@@ -176,7 +176,7 @@ def test_law_claims_hold_on_collapse_with_the_loss_and_fail_on_the_reverse(table
     linear += ["interference_std.beyond-null", "gnc2_std.beyond-null"]
     assert {up[name] for name in linear} == {"holds"} and {down[name] for name in linear} == {"fails"}
     assert up["nc1.width"] == "holds" and down["nc1.width"] == "fails"
-    assert up["validation.depth"] == down["validation.depth"] == "holds"
+    assert up["validation.depth"] == down["validation.depth"] == "undecided"  # the widths differ by more
     assert up["self-duality.epochs"] == "holds" and up["norm-cv.weaker"] == "holds"
 
 
@@ -357,14 +357,18 @@ def test_oracle_relations_are_scipys(twenty_one):
         r = scipy.stats.pearsonr(frame[metric], frame["validation"])
         assert found.loc[name, "r"] == pytest.approx(r.statistic)
         assert found.loc[name, "R²"] == pytest.approx(r.statistic**2)
-        assert found.loc[name, "p"] == judged[seeds.CLAIMS[name].id] == pytest.approx(r.pvalue, abs=0.03)
+        assert found.loc[name, "p"] == pytest.approx(r.pvalue, abs=0.03)
+        assert found.loc[name, "r"] == pytest.approx(judged[seeds.CLAIMS[name].id])
     assert found.loc["NC4", "r"] == pytest.approx(-1) and found.loc["NC4", "p"] == 1 / 10_001
     assert float(seeds_table.table1(frames).loc["NC4", (label, "7 p")]) == pytest.approx(7 / 10_001, abs=5e-5)
 
 
 def test_law_seed_claims_can_hold_and_fail(twenty_one):
     found = verdicts(seeds.claims(twenty_one))
-    assert found["nc4"] == "holds" and found["unc3"] == "holds" and found["nc1"] == "fails"
+    assert found["nc4"] == "holds" and found["nc1"] == "undecided"
+    wrong = twenty_one["metric"] == "ncc_agreement"
+    against = twenty_one.assign(value=np.where(wrong, -twenty_one["value"], twenty_one["value"]))
+    assert verdicts(seeds.claims(against))["nc4"] == "fails"
     loss = twenty_one[(twenty_one["metric"] == "loss") & (twenty_one["split"] == "validation")]
     value = loss.set_index("config")["value"]
     same = twenty_one["metric"] == "uniform_duality"
@@ -398,8 +402,7 @@ def test_value_table_1_stands_beside_the_papers(twenty_one):
     assert found.loc["NC4", label].tolist() == ["1.000", "−1.000", "0.0001", "0.0007"]
     assert found.loc["GNC2, as defined", seeds_table.PAPER].tolist() == 4 * ["–"]
     assert found.loc["GNC2, as defined", (label, "7 p")] == "–"
-    claimed = {row["id"].rpartition(".")[2]: row["ours"] for row in seeds.claims(twenty_one)}
-    assert float(found.loc["NC1", (label, "p")]) == pytest.approx(claimed["nc1"], abs=5e-5)
+    assert seeds_table.judged(twenty_one).loc["NC4"].tolist()[::3] == ["−1.00", "holds"]
     assert seeds_table.spread(frames).loc[label, "updates"] == "900"
 
 

@@ -7,6 +7,7 @@ python workflow/pages.py readme --build build     renew README.md's table of cla
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -214,12 +215,13 @@ def build_site(build, profile):
     command = [*book, "build", site, "--path-output", part, "-W", "-n", "--keep-going"]
     plain = os.environ | {"NO_COLOR": "1"}
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=plain)
-    site.joinpath("book.log").write_text(done.stdout)
+    said = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+    site.joinpath("book.log").write_text(said)
     note = site / "book.failed"
     note.unlink(missing_ok=True)
     if done.returncode:
-        wrong = [line for line in done.stdout.splitlines() if "WARNING" in line or "ERROR" in line]
-        note.write_text("\n".join(["jupyter-book:", *(wrong or done.stdout.splitlines()[-15:])]) + "\n")
+        wrong = [line for line in said.splitlines() if "WARNING" in line or "ERROR" in line]
+        note.write_text("\n".join(["jupyter-book:", *(wrong or said.splitlines()[-15:])]) + "\n")
         return done.returncode
     html = site / "_build" / "html"
     html.parent.mkdir(exist_ok=True)
