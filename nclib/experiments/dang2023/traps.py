@@ -309,4 +309,4 @@ def claims(table):
 
 def _last(table, trap, metric, source="measured"):
     """The value at the last x, by seed."""
-    return curve(table, trap, metric, source).sort_values("i").groupby("seed")["value"].last()
+    return curve(table, trap, metric, source).sort_values("i").groupby("seed").tail(1).set_index("seed")["value"]

@@ -110,7 +110,6 @@ EVEN = {
         0.25,
         kind="extension",
         seen="derived",
-        log=True,
     ),
     False: _network(
         "end-to-end.even",
@@ -119,7 +118,6 @@ EVEN = {
         "==",
         1.0,
         0.25,
-        log=True,
     ),
 }
 

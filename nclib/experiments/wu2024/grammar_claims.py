@@ -126,6 +126,8 @@ def power(table, metric):
         np.stack([pick(table, name, split=split, layer="features").iloc[:, -1] for split in splits])
         for name in ("samples", metric)
     )
+    if not np.isfinite(n[:, 0]).all():  # the numbers of positions, the same for every seed
+        return np.full(n.shape[1], np.nan)
     return np.polyfit(np.log(n[:, 0]), value, 1)[0]
 
 
