@@ -34,13 +34,13 @@ def test_claims_are_shown_as_text_and_json(store, capsys):
     claim = claims.Claim("x.y", "X 2020", "one is one", "derived", "==", 1.0, 0.0, kind="check", seen="derived")
     never = claims.Claim("x.z", "X 2020", "none", "derived", "<=", 0.0, 0.1, kind="check", seen="derived", every=True)
     claims.record([claims.judge(claim, 1.0), claims.judge(never, [0.0, 0.25])], "01-x", "smoke")
-    lines = [line.split("  ") for line in call(capsys, "claims")[1].splitlines()]
+    lines = [line.split("  ") for line in call(capsys, "claims", "--profile", "smoke")[1].splitlines()]
     assert [[part.strip() for part in line if part.strip()] for line in lines] == [
         ["holds", "x.y", "1", "== 1", "[smoke]"],
         ["fails", "x.z", "0.125 ± 0.18 [0, 0.25]", "<= 0 (tolerance 0.1), every run", "[smoke]"],
     ]
-    assert json.loads(call(capsys, "claims", "--json")[1])[0]["id"] == "x.y"
-    assert "x.y" not in call(capsys, "claims", "--verdict", "fails")[1]
+    assert json.loads(call(capsys, "claims", "--json", "--profile", "smoke")[1])[0]["id"] == "x.y"
+    assert "x.y" not in call(capsys, "claims", "--verdict", "fails", "--profile", "smoke")[1]
 
 
 @pytest.mark.parametrize(
