@@ -78,7 +78,8 @@ def failure(notebook, error):
 
 
 def promote(folder, site, claims):
-    """Publish an executed notebook: site/notebooks/<name>.ipynb, site/figures/<name>/, claims/<name>.json.
+    """Publish an executed notebook: site/notebooks/<name>.ipynb, site/figures/<name>/, claims/<name>.json, where the
+    folder of claims is called by the profile.
 
     Refused where it holds a failed cell, or a figure that was not published with its data and manifest.
     """
@@ -92,14 +93,16 @@ def promote(folder, site, claims):
         for suffix in ("png", "csv", "json"):
             shutil.copy(folder / "figures" / f"{label}.{suffix}", part)
     swap(part, target)
-    copy(folder / "claims" / f"{name}.json", claims / f"{name}.json")
+    write(claims / f"{name}.json", recorded(folder / "claims" / claims.name / f"{name}.json", name))
     text = nbformat.writes(page(name, book, manifests, parameters(folder / "notebook.ipynb")))
     write(site / "notebooks" / f"{name}.ipynb", text)
 
 
-def copy(source, target):
-    """The claims of a notebook, or an empty list where it records none."""
-    write(target, source.read_text() if source.exists() else "[]\n")
+def recorded(path, name):
+    """What a notebook recorded of its claims."""
+    if not path.exists():
+        raise Refused(f"notebooks/{name}.ipynb: it recorded no claims at profile {path.parent.name}")
+    return path.read_text()
 
 
 def write(path, text):
