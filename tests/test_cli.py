@@ -51,6 +51,9 @@ def test_claims_are_shown_as_text_and_json(store, capsys):
         (["run", STUDY, "--profile", "smoke", "--index", "999"], "index = 999: must be from 0 to"),
         (["run", STUDY, "--profile", "smoke", "--device", "tpu"], "device = 'tpu': must be auto, cpu or cuda"),
         (["claims", "--verdict", "maybe"], "verdict = 'maybe': must be one of holds, fails"),
+        (["claims", "--profile", "huge"], "profile = 'huge': must be one of smoke, laptop, paper"),
+        (["run", "wu2024.grid", "--corpus", "novels"], "corpus = 'novels': must be one of documentation, reference"),
+        (["runs", "dang2023.balanced", "--corpus", "books"], "corpus = 'books': the runs of dang2023.balanced read no"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(store, capsys, arguments, message):

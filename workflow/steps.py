@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def failure(notebook, error):
     name = f"{notebook.parent.name}/{notebook.name}"
     if not hasattr(error, "cell_index"):
         return f"{name}: {type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error).strip() else ''}"
-    cause = " ".join(error.evalue.split())
+    cause = textwrap.shorten(error.evalue, 400, placeholder=" …")
     source = "\n".join(f"    {line}" for line in error.source.strip().splitlines()[-6:])
     return f"{name}: cell {error.cell_index} raised {error.ename}: {cause}\n{source}"
 
