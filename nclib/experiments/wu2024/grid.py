@@ -19,7 +19,7 @@ from nclib.results import choose
 COST = {"paper": "150 runs, 210 measured models, about 5e17 FLOP: hours of one H200 (estimated)"}
 SIZES = {
     "smoke": {"tokens": 40_000, "vocab": 512, "context": 64, "local": 32, "heads": 4, "batch": 512},
-    "laptop": {"tokens": 320_000, "vocab": 2048, "context": 64, "local": 32, "heads": 4, "batch": 512},
+    "laptop": {"tokens": 240_000, "vocab": 2048, "context": 64, "local": 32, "heads": 4, "batch": 384},
     "books": {"tokens": 640_000, "vocab": 4096, "context": 128, "local": 64, "heads": 4, "batch": 1024},
     "paper": {"tokens": 20_000_000, "vocab": 8192, "context": 256, "local": 128, "heads": 8, "batch": 8192},
 }
