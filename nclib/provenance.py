@@ -5,7 +5,7 @@ import io
 import json
 
 from nclib import results
-from nclib.manifest import commit, versions
+from nclib.runs.manifest import commit, versions
 
 
 def png(figure, run):

@@ -6,7 +6,8 @@ import sys
 import pytest
 import toy
 
-from nclib import manifest, results
+from nclib import results
+from nclib.runs import manifest
 
 matplotlib = pytest.importorskip("matplotlib")
 DRAW = """
