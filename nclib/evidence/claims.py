@@ -1,7 +1,8 @@
 """What a paper says, what we measured, and the verdict: computed by a rule in the code.
 
-A `Headline` is a theorem, figure or table of a paper, a question of our own, or a check of our code; it holds the claims
-that it stands or falls with. The rule of a claim gives a region A of values, and our values, one a seed, an interval I:
+A `Headline` is a theorem, figure or table of a paper, a question of our own, or a check of our code; it holds the
+claims that it stands or falls with. The rule of a claim gives a region A of values, our values, one a seed, an
+interval I:
 
     every run   I = [min, max]                     holds: I in A    fails: otherwise (one counterexample is enough)
     the mean    I = m -+ t_{0.95, n-1} s/sqrt(n)    holds: I in A    fails: I and A are disjoint    else undecided
@@ -110,8 +111,8 @@ class Claim:
 
 @dataclass(frozen=True)
 class Headline:
-    """What claims stand or fall with. of: "Dang et al. 2023, Theorem 4.1" and the like. every: its claims are about every
-    run, not about the mean over seeds. needs, seen, every hold for each of its claims that says nothing else."""
+    """What claims stand or fall with. of: "Dang et al. 2023, Theorem 4.1" and the like. every: its claims are about
+    every run, not about the mean over seeds. needs, seen, every hold for each claim that says nothing else."""
 
     id: str
     statement: str
@@ -148,7 +149,7 @@ def family(prefix, where, query, claims):
 
 
 def judge(claim, ours, *, every=False, met=True):
-    """{"ours": mean, "values", "interval": [low, high] or None, "verdict"} of one claim; ours: what its function gave."""
+    """{"ours": mean, "values", "interval": [low, high] or None, "verdict"} of a claim; ours: what its function gave."""
     given = ours if isinstance(ours, Interval) else None
     if given and given.low > given.high:
         raise ValueError(f"{claim.id}: interval = [{given.low}, {given.high}], must have low <= high")

@@ -20,8 +20,8 @@ class MissingRun(ValueError):
 class Experiment:
     """One run; its fields are what defines it. A subclass is a frozen dataclass with a NAME and `run`.
 
-    NAME is for good: the key of a run is of NAME, VERSION and fields, so file and class may move. VERSION is raised when
-    the same fields give other numbers. DISTRIBUTED: whether all processes of torchrun do one run together.
+    NAME is for good: the key of a run is of NAME, VERSION and fields, so file and class may move. VERSION is raised
+    when the same fields give other numbers. DISTRIBUTED: whether all processes of torchrun do one run together.
     """
 
     NAME: ClassVar[str]
@@ -75,10 +75,11 @@ def _tuples(value):
 
 
 def rows(values, *axes, theory=None, **at):
-    """{metric: number, vector or matrix} as rows of a table: columns metric, value, theory, one for each axis, and `at`.
+    """{metric: number, vector or matrix} as rows of a table: columns metric, value, theory, one for each axis, and
+    those of `at`.
 
-    axes      names of the indices of vectors (the first) and matrices (the first two), whole numbers from 0 on; a number
-              has none there.
+    axes      names of the indices of vectors (the first) and matrices (the first two), whole numbers from 0 on; a
+              number has none there.
     theory    {metric: what is predicted}, in the same shapes; NaN where nothing is.
 
     >>> rows({"length": [1.0, 2.0]}, "class", theory={"length": [1.0, 2.5]}, step=10).to_dict("list")
