@@ -1,27 +1,35 @@
-"""What a paper says, what we measured, and the verdict: computed by a rule written before the run, never chosen.
+"""What a paper says, what we measured, and the verdict: computed by a rule in the code, never chosen.
 
-A claim compares our value, a mean over seeds with standard error se, to a reference. With margin = tolerance +
-min(2 se, tolerance):
+A rule gives a region A: "==" is [reference - tolerance, reference + tolerance], "<=" all up to reference + tolerance,
+">=" all from reference - tolerance on. Our values, one a seed, give an interval I:
 
-    "=="   holds if |ours - reference| <= margin
-    "<="   holds if ours <= reference + margin
-    ">="   holds if ours >= reference - margin
+    every run   I = [min, max]                    holds: I in A    fails: otherwise (one counterexample is enough)
+    the mean    I = m -+ t_{0.95, n-1} s/sqrt(n)   holds: I in A    fails: I and A are disjoint    else undecided
 
-and fails otherwise (a NaN fails). The spread of the seeds can at most double the tolerance: without that bound, one
-seed that goes wrong by far would widen the margin by more than it moves the mean, and excuse itself. A claim is "not
-at this scale" only where the precondition that it declares is not met.
+m and s are mean and standard deviation (ddof 1); with `log` I is that of log v, exponentiated. Either error, "holds"
+of what does not and "fails" of what does, then has at most 5%, for normal values, for each claim by itself. A single
+value is an interval of one point. A spread excuses nothing: no wide one lets a claim hold.
+
+What is not a finite number (for `log`: a positive one) fails, an infinity that would lie in A included: it is no
+measurement. A claim is "not at this scale" only where the precondition that it declares is not met.
 """
 
 import json
 import math
 import statistics
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from typing import NamedTuple
 
 import pandas as pd
+from scipy.special import stdtrit
 
 from nclib import results
 
-VERDICTS = ("holds", "fails", "not at this scale")
+VERDICTS = ("holds", "fails", "undecided", "not at this scale")
+RELATIONS = ("==", "<=", ">=")
+KINDS = ("paper", "extension", "check")
+SEEN = ("read", "recalled", "derived", "authors' data")
+LEVEL = 0.95
 COLUMNS = [
     *(
         "id",
@@ -36,8 +44,16 @@ COLUMNS = [
         "notebook",
         "profile",
     ),
-    *("relation", "reference", "precondition"),
+    *("relation", "reference", "precondition", "kind", "seen", "settled", "every", "log", "interval", "values"),
 ]
+
+
+class Interval(NamedTuple):
+    """A value with an interval that comes from elsewhere than seeds, such as a bootstrap over models."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,11 @@ class Claim:
     id: a dot-separated name, "dang2023..." and the like. source: where the paper says it, and whether that was read or
     derived here. paper_value: the number (or a few words) that the paper gives, None where it gives none. reference:
     what our value is held against. precondition: what must be true of a run before it can be judged, in words.
+
+    kind: "paper" for what a paper says, "extension" for what we ask or derive beyond it, "check" for what our own code
+    promises. seen: whether what it rests on was "read", "recalled", "derived" here, or computed from the "authors'
+    data". every: it is about every run, not about the mean. log: its values are positive and vary by factors. settled:
+    "before" the first run that it judged, or "after: " and why it was changed then.
     """
 
     id: str
@@ -58,54 +79,116 @@ class Claim:
     tolerance: float
     paper_value: float | str | None = None
     precondition: str = ""
+    _: KW_ONLY
+    kind: str
+    seen: str
+    every: bool = False
+    log: bool = False
+    settled: str = "before"
 
     def __post_init__(self):
-        if self.relation not in ("==", "<=", ">="):
-            raise ValueError(f"relation = {self.relation!r}: must be ==, <= or >=")
+        for name, allowed in {"relation": RELATIONS, "kind": KINDS, "seen": SEEN}.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} = {getattr(self, name)!r}: must be one of {', '.join(allowed)}")
+        if self.settled != "before" and not self.settled.startswith("after: "):
+            raise ValueError(f"settled = {self.settled!r}: must be 'before', or 'after: ' and why the rule was changed")
+
+    @property
+    def region(self):
+        """(low, high) of the values that agree with it."""
+        low, high = self.reference - self.tolerance, self.reference + self.tolerance
+        return {"==": (low, high), "<=": (-math.inf, high), ">=": (low, math.inf)}[self.relation]
 
 
 def judge(claim, ours, *, met=True):
-    """The verdict on a claim. ours: one value a seed (or one number); met: whether its precondition is.
+    """The verdict on a claim. ours: one value a seed, a number, or an `Interval`; met: whether its precondition is.
 
-    Returns the row of the ledger: the claim's fields, `ours` (mean), `spread` (standard deviation over seeds, ddof 1,
-    None for one value) and `verdict`.
+    Returns the row of the ledger: the claim's fields, `values`, `ours` (mean), `spread` (standard deviation, None for
+    one value), `interval` ([low, high]) and `verdict`. Where a value is not finite, spread and interval are None.
     """
-    values = [float(value) for value in (ours if hasattr(ours, "__iter__") else [ours])]
+    given = ours if isinstance(ours, Interval) else None
+    if given and given.low > given.high:
+        raise ValueError(f"interval = [{given.low}, {given.high}]: claim {claim.id} needs low <= high")
+    values = [float(value) for value in ([given.value] if given else ours if hasattr(ours, "__iter__") else [ours])]
     if not values:
         raise ValueError(f"ours = []: claim {claim.id} needs at least one value")
-    mean, spread = statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
-    margin = claim.tolerance + min(2 * (spread or 0.0) / math.sqrt(len(values)), claim.tolerance)
-    holds = {
-        "==": lambda: abs(mean - claim.reference) <= margin,
-        "<=": lambda: mean <= claim.reference + margin,
-        ">=": lambda: mean >= claim.reference - margin,
-    }[claim.relation]()
+    spread = interval = None
+    mean = sum(values) / len(values)
+    if all(math.isfinite(number) and (number > 0 or not claim.log) for number in (*values, *(given or ()))):
+        mean, spread = statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
+        interval = [float(given.low), float(given.high)] if given else _interval(claim, values)
+    row = {"ours": mean, "spread": spread, "interval": interval, "values": values}
     if claim.precondition and not met:
-        verdict = "not at this scale"
-    else:
-        verdict = "holds" if holds else "fails"
-    return vars(claim) | {"ours": mean, "spread": spread, "verdict": verdict}
+        return vars(claim) | row | {"verdict": "not at this scale"}
+    return vars(claim) | row | {"verdict": _verdict(claim, interval, claim.every and given is None)}
+
+
+def _interval(claim, values):
+    """[low, high] of one value a seed."""
+    if claim.every or len(values) == 1:
+        return [min(values), max(values)]
+    scaled = [math.log(value) for value in values] if claim.log else values
+    half = float(stdtrit(len(values) - 1, LEVEL)) * statistics.stdev(scaled) / math.sqrt(len(values))
+    ends = [statistics.fmean(scaled) - half, statistics.fmean(scaled) + half]
+    return [math.exp(end) if end < 709 else math.inf for end in ends] if claim.log else ends
+
+
+def _verdict(claim, interval, every):
+    if interval is None:
+        return "fails"
+    (low, high), (first, last) = interval, claim.region
+    if first <= low and high <= last:
+        return "holds"
+    return "fails" if every or high < first or last < low else "undecided"
+
+
+def by_seed(values, seeds, reduce="max"):
+    """One value for each of `seeds`, for `judge`: `values`, a Series that is indexed by seed, reduced.
+
+    NaN for a seed without values, such as one with an empty class, and for one that has a NaN: reductions of pandas
+    leave out both, and what is left would be judged as if it were all.
+    """
+    groups = values.groupby(level="seed")
+    whole = groups.count() == groups.size()
+    return values.dropna().groupby(level="seed").agg(reduce).where(whole).reindex(list(seeds)).astype(float).tolist()
+
+
+def farthest(reference):
+    """For `by_seed`: the value that is farthest from a reference."""
+    return lambda values: values.iloc[(values - reference).abs().to_numpy().argmax()]
+
+
+def counted(right, values):
+    """A comparison of `values` as 1 and 0, NaN where a value is: compared it is False, and would count as that."""
+    return right.astype(float).where(values.notna())
 
 
 def record(judged, notebook, profile):
-    """Write a notebook's judged claims to `claims/<notebook>.json` of the build folder; return them as a DataFrame."""
-    rows = [row | {"notebook": notebook, "profile": profile} for row in judged]
+    """Write a notebook's judged claims to `claims/<profile>/<notebook>.json` of the build folder, one file a
+    notebook; return them as a DataFrame."""
+    rows = [row | {"notebook": notebook, "profile": profile, "beside": ""} for row in judged]
     duplicates = {row["id"] for row in rows if sum(other["id"] == row["id"] for other in rows) > 1}
     if duplicates:
         raise ValueError(f"claims of {notebook}: ids must be unique, these are not: {', '.join(sorted(duplicates))}")
     rows = [{name: _finite(row[name]) for name in COLUMNS} for row in rows]
     text = json.dumps(rows, indent=1, allow_nan=False)
-    results.write_atomic(results.build_folder() / "claims" / f"{notebook}.json", text.encode() + b"\n")
+    results.write_atomic(folder_of(profile) / f"{notebook}.json", text.encode() + b"\n")
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _finite(value):
+    if isinstance(value, list):
+        return [_finite(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def load(folder=None):
-    """Every claim that a run of the notebooks recorded (`claims/*.json` of the build folder), as one DataFrame."""
-    folder = folder or results.build_folder() / "claims"
+def folder_of(profile):
+    """Where the claims of a profile are."""
+    return results.build_folder() / "claims" / results.choose(profile, {name: name for name in results.PROFILES})
+
+
+def load(folder):
+    """Every claim that the notebooks recorded in a folder, such as `folder_of("laptop")`, as one DataFrame."""
     rows = [row for path in sorted(folder.glob("*.json")) for row in json.loads(path.read_text())]
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -117,23 +200,39 @@ def number(value, digits=4):
     return value if isinstance(value, str) else f"{value:.{digits}g}"
 
 
+def ours(row, plain=False):
+    """Our value with its spread over seeds, and below it the interval that the rule judges, where it is not a point."""
+    text = number(row.ours) + ("" if row.spread is None or pd.isna(row.spread) else f" ± {number(row.spread, 2)}")
+    if not isinstance(row.interval, list) or row.interval[0] == row.interval[1]:
+        return text
+    low, high = (number(end, 3) for end in row.interval)
+    return f"{text} [{low}, {high}]" if plain else f"{text}<br><small>[{low}, {high}]</small>"
+
+
+def rule(row):
+    """The rule of a claim in a few words."""
+    text = f"{row.relation} {number(row.reference)}" + (
+        f" (tolerance {number(row.tolerance, 2)})" * bool(row.tolerance)
+    )
+    return text + ", every run" * bool(row.every) + ", logarithms" * bool(row.log)
+
+
 def table(frame):
-    """Claims as an HTML table: statement and source, the paper's value, the rule, ours with its spread, the verdict."""
+    """Claims as an HTML table: statement and source, the paper's value, the rule, ours with interval, the verdict."""
     from html import escape
 
     from IPython.display import HTML
 
     lines = []
     for row in frame.itertuples():
-        spread = "" if row.spread is None or pd.isna(row.spread) else f" ± {number(row.spread, 2)}"
-        rule = f"{row.relation} {number(row.reference)}"
-        rule += f" (tolerance {number(row.tolerance, 2)})" if row.tolerance else ""
         css = row.verdict.replace(" ", "-")
-        condition = f"<br><small>Needs: {escape(row.precondition)}</small>" if row.precondition else ""
+        notes = f"<br><small>Needs: {escape(row.precondition)}</small>" if row.precondition else ""
+        if row.settled != "before":
+            notes += f"<br><small>Rule settled {escape(row.settled)}</small>"
         lines.append(
-            f'<tr id="claim-{escape(row.id)}"><td>{escape(row.statement)}{condition}<br>'
-            f"<small><code>{escape(row.id)}</code> · {escape(row.source)}</small></td>"
-            f"<td>{escape(number(row.paper_value))}</td><td>{escape(rule)}</td><td>{number(row.ours)}{spread}</td>"
+            f'<tr id="claim-{escape(row.id)}"><td>{escape(row.statement)}{notes}<br>'
+            f"<small><code>{escape(row.id)}</code> · {row.kind}, {escape(row.seen)} · {escape(row.source)}</small></td>"
+            f"<td>{escape(number(row.paper_value))}</td><td>{escape(rule(row))}</td><td>{ours(row)}</td>"
             f'<td><span class="nc-verdict nc-{css}">{row.verdict}</span></td></tr>'
         )
     head = "<tr><th>Claim</th><th>Paper</th><th>Rule</th><th>Ours</th><th>Verdict</th></tr>"

@@ -182,23 +182,23 @@ def _print(text):
 def claims(
     verdict: Annotated[str | None, typer.Option(help="Only claims with this verdict.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    profile: Profile = "laptop",
 ):
-    """Show the claims that the notebooks recorded, each with its verdict."""
+    """Show the claims that the notebooks recorded at a profile, each with its verdict."""
     from nclib import claims as ledger
 
     if verdict not in (None, *ledger.VERDICTS):
         raise ValueError(f"verdict = {verdict!r}: must be one of {', '.join(ledger.VERDICTS)}")
-    frame = ledger.load()
+    frame = ledger.load(ledger.folder_of(profile))
     frame = frame if verdict is None else frame[frame["verdict"] == verdict]
     if as_json:
         typer.echo(frame.to_json(orient="records", indent=1))
         return
     if frame.empty:
-        typer.echo("no claims recorded yet: make book, or run a notebook with papermill")
+        typer.echo(f"no claims recorded yet at profile {profile}: make book, or run a notebook with papermill")
     for row in frame.itertuples():
-        ours = ledger.number(row.ours) + ("" if row.spread is None else f" ± {ledger.number(row.spread, 2)}")
-        rule = f"{row.relation} {ledger.number(row.reference)} (tolerance {ledger.number(row.tolerance, 2)})"
-        typer.echo(f"{row.verdict:18s} {row.id:44s} {ours:22s} {rule}  [{row.profile}]")
+        ours = ledger.ours(row, plain=True)
+        typer.echo(f"{row.verdict:18s} {row.id:44s} {ours:36s} {ledger.rule(row)}  [{row.profile}]")
 
 
 @app.command()

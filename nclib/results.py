@@ -17,29 +17,27 @@ import contextlib
 import dataclasses
 import hashlib
 import importlib
+import inspect
 import json
 import math
 import os
 import shutil
 import sys
 import warnings
+from numbers import Real
 
 import pandas as pd
 
 from nclib._progress import bar
 from nclib.runs import store, work
 from nclib.runs.experiment import Experiment, MissingRun
-from nclib.runs.manifest import measure
-from nclib.runs.store import (
-    PROFILES,
-    archive_folder,
-    cache_folder,
-    root_for,
-    write_atomic,
-)
+from nclib.runs.manifest import ROOT, measure  # noqa: F401
+from nclib.runs.store import PROFILES, archive_folder, build_folder, cache_folder, root_for, write_atomic  # noqa: F401
 
 SCHEMA = ["experiment", "config", "seed", "step", "layer", "split", "source", "metric", "value"]
 MEASURED = SCHEMA[2:]
+LISTS = ("counts", "depths", "network_counts", "widths")  # overrides that are lists
+TEXTS = ("corpus", "data")
 
 
 def choose(profile, options):
@@ -201,19 +199,45 @@ def run(configs, device, root):
 def configs(study, profile, **overrides):
     """The configs of a study. An override is a number > 0, a list of them or text; None leaves it to the profile.
 
-    Raises ValueError for an unknown profile, a seed that is not a whole number from 0 on, and other bad overrides.
+    Whole floats count as integers, a number where a list is meant as a list of one, and text such as "[30, 10, 5]" as
+    the list: so papermill hands them over. Raises ValueError for an unknown profile and for bad overrides.
     """
-    given = {name: value for name, value in overrides.items() if value is not None}
-    for name, value in given.items():
-        if name == "seed":
-            if not isinstance(value, int) or not 0 <= value < 2**31:
-                raise ValueError(f"seed = {value!r}: must be a whole number from 0 to {2**31 - 1}")
-        elif not isinstance(value, str):
-            numbers = list(value) if isinstance(value, (list, tuple)) else [value]
-            if not numbers or not all(isinstance(v, (int, float)) and 0 < v < math.inf for v in numbers):
-                raise ValueError(f"{name} = {value!r}: must be a number > 0 or a list of numbers > 0")
     choose(profile, dict.fromkeys(PROFILES))
-    return study.runs(profile, **given)
+    known = inspect.signature(study.runs).parameters
+    given = {name: value for name, value in overrides.items() if value is not None}
+    return study.runs(profile, **{name: _override(name, value, known.get(name)) for name, value in given.items()})
+
+
+def _override(name, value, parameter):
+    """An override as the study takes it. parameter: what its `runs` says of it, or None."""
+    if name in TEXTS and isinstance(value, str):
+        return value
+    real = "lam" in name or (parameter is not None and isinstance(parameter.default, float))
+    low, high = (0, 2**31 - 1) if name == "seed" else (1, math.inf)
+
+    def fits(number):
+        if not isinstance(number, Real) or isinstance(number, bool) or not math.isfinite(number):
+            return False
+        return number > 0 if real else low <= number <= high and number == int(number)
+
+    read = _read(value)
+    alone = not isinstance(read, (list, tuple))
+    numbers = [read] if alone else list(read)
+    if name in TEXTS or not numbers or not (alone or name in LISTS) or not all(map(fits, numbers)):
+        kind = "text" if name in TEXTS else "a number > 0" if real else "a whole number > 0"
+        kind = f"a whole number from 0 to {high}" if name == "seed" else kind
+        more = ", or a list of such, as [30, 10, 5]" if name in LISTS else ""
+        raise ValueError(f"{name} = {value!r}: must be {kind}{more}")
+    numbers = [float(number) if real else int(number) for number in numbers]
+    return numbers if name in LISTS else numbers[0]
+
+
+def _read(value):
+    """What JSON reads in text, or the text where it is none."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def table(study, profile="laptop", device="auto", **overrides):

@@ -1,8 +1,11 @@
 """The built site: its files and links, and every page in a real browser at two widths, light and dark."""
 
 import functools
+import hashlib
 import http.server
+import importlib
 import itertools
+import json
 import os
 import re
 import shutil
@@ -16,8 +19,9 @@ import numpy as np
 import pytest
 import yaml
 from smoke_book import account, book, clean_environment  # noqa: F401
+from test_notebooks import figure_cells
 
-from nclib import claims
+from nclib import claims, provenance
 from nclib.theory import deep_linear
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,16 +70,61 @@ def test_law_figures_can_be_downloaded_with_data_and_manifest(html, book):  # no
     for path in (book / "site" / "figures").glob("*/*.json"):
         page = html / "notebooks" / f"{path.parent.name}.html"
         names = {Path(link).name for link in links(page) if "_downloads" in link}
-        assert {path.name, f"{path.stem}.csv", f"{path.stem}.png"} <= names
+        assert {path.name, f"{path.stem}.csv"} <= names
+        (image,) = re.findall(rf'download="{path.stem}.png" href="([^"]+)"', page.read_text())
+        assert (page.parent / image).read_bytes() == path.with_suffix(".png").read_bytes()
 
 
-def test_law_ledger_and_landing_page_show_every_claim(html, book):  # noqa: F811
-    found = claims.load(book / "claims")
+MB = 1e6
+
+
+def test_law_the_site_and_its_pages_are_light(html):
+    """40 MB for the whole site, 3 MB for a page, images aside; what a page offers as its source has no images."""
+    files = [path for path in html.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 40 * MB
+    assert [path for path in files if path.suffix == ".html" and path.stat().st_size > 3 * MB] == []
+    assert [path for path in html.glob("_sources/**/*.ipynb") if "iVBORw0KGgo" in path.read_text()] == []
+
+
+def test_law_nothing_heavy_stands_in_the_site_twice(html):
+    """But for the landing page's figure, which is a file of the book's and a figure of a page's."""
+    heavy = [path for path in html.rglob("*") if path.is_file() and path.stat().st_size > 50_000]
+    heavy = [path for path in heavy if path.name != "hero.png"]
+    sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in heavy]
+    assert [str(path) for path, found in zip(heavy, sums, strict=True) if sums.count(found) > 1] == []
+
+
+def published(book):  # noqa: F811
+    """{file: manifest} of every published figure."""
+    return {path: json.loads(path.read_text()) for path in sorted((book / "site" / "figures").glob("*/*.json"))}
+
+
+def test_law_every_figure_is_what_its_csv_draws(book):  # noqa: F811
+    """From the CSV, the kinds of its columns, and the function and options that the manifest names: the same pixels."""
+    found = published(book)
+    assert len(found) == sum(len(figure_cells(path)) for path in (ROOT / "notebooks").glob("*.ipynb"))
+    for path, manifest in found.items():
+        module, _, name = manifest["draw"].rpartition(".")
+        draw = getattr(importlib.import_module(module), name)
+        rows = provenance.read(path.with_suffix(".csv").read_bytes(), manifest["columns"])
+        image = provenance.drawn(draw, rows, manifest["options"], manifest["run"])
+        assert hashlib.sha256(image).hexdigest() == manifest["outputs"][f"{path.stem}.png"], path.stem
+
+
+def test_law_no_figure_carries_more_than_it_draws(book):  # noqa: F811
+    for path in published(book):
+        assert path.with_suffix(".csv").stat().st_size <= 1.5 * MB, path.stem
+
+
+def test_law_ledger_shows_every_claim_and_the_landing_page_what_fails(html, book):  # noqa: F811
+    found = claims.load(book / "claims" / "smoke")
     ledger, landing = ((html / "book" / f"{name}.html").read_text() for name in ("ledger", "index"))
     assert len(found)
     for row in found.itertuples():
-        assert f'id="claim-{row.id}"' in ledger and f"#claim-{row.id}" in landing
-    assert landing.count('<li><span class="nc-verdict') == len(found)
+        assert f'id="claim-{row.id}"' in ledger
+    failed = found[(found["kind"] == "paper") & (found["verdict"] == "fails")]
+    assert [f"#claim-{name}" in landing for name in failed["id"]] == [True] * len(failed)
+    assert f"{(found['kind'] == 'paper').sum()} claims of the papers" in landing
 
 
 def test_law_provenance_panel_on_every_notebook(html):
@@ -98,7 +147,15 @@ def test_law_no_repository_button_without_an_address(html):
 def test_law_every_repository_link_exists_in_the_tree(book, tmp_path):  # noqa: F811
     for folder in ("site/notebooks", "site/figures", "claims"):
         shutil.copytree(book / folder, tmp_path / folder)
-    command = [sys.executable, str(ROOT / "workflow" / "pages.py"), "site", "--build", str(tmp_path)]
+    command = [
+        sys.executable,
+        str(ROOT / "workflow" / "pages.py"),
+        "site",
+        "--build",
+        str(tmp_path),
+        "--profile",
+        "smoke",
+    ]
     environment = clean_environment(NC_REPOSITORY_URL=ADDRESS, PYTHONPATH=str(ROOT))
     subprocess.run(command, check=True, env=environment)
     found = {link for page in PAGES for link in links(tmp_path / "site" / "_build" / "html" / f"{page}.html")}
@@ -119,7 +176,7 @@ def test_law_plain_checkout_builds_with_the_command_that_users_try(tmp_path):
         shutil.copytree(ROOT / name, tmp_path / name)
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, tmp_path)
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", str(tmp_path)]
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(tmp_path)]
     subprocess.run(command, check=True, capture_output=True, env=clean_environment(PYTHONPATH=str(ROOT)))
     assert [page for page in PAGES if not (tmp_path / "_build" / "html" / f"{page}.html").exists()] == []
 

@@ -31,11 +31,16 @@ def test_runs_are_listed_run_and_found_again(store, capsys):
 
 
 def test_claims_are_shown_as_text_and_json(store, capsys):
-    claim = claims.Claim("x.y", "X 2020", "one is one", "derived", "==", 1.0, 0.0)
-    claims.record([claims.judge(claim, 1.0)], "01-x", "smoke")
-    assert "holds" in call(capsys, "claims")[1]
-    assert json.loads(call(capsys, "claims", "--json")[1])[0]["id"] == "x.y"
-    assert "x.y" not in call(capsys, "claims", "--verdict", "fails")[1]
+    claim = claims.Claim("x.y", "X 2020", "one is one", "derived", "==", 1.0, 0.0, kind="check", seen="derived")
+    never = claims.Claim("x.z", "X 2020", "none", "derived", "<=", 0.0, 0.1, kind="check", seen="derived", every=True)
+    claims.record([claims.judge(claim, 1.0), claims.judge(never, [0.0, 0.25])], "01-x", "smoke")
+    lines = [line.split("  ") for line in call(capsys, "claims", "--profile", "smoke")[1].splitlines()]
+    assert [[part.strip() for part in line if part.strip()] for line in lines] == [
+        ["holds", "x.y", "1", "== 1", "[smoke]"],
+        ["fails", "x.z", "0.125 ± 0.18 [0, 0.25]", "<= 0 (tolerance 0.1), every run", "[smoke]"],
+    ]
+    assert json.loads(call(capsys, "claims", "--json", "--profile", "smoke")[1])[0]["id"] == "x.y"
+    assert "x.y" not in call(capsys, "claims", "--verdict", "fails", "--profile", "smoke")[1]
 
 
 @pytest.mark.parametrize(
@@ -46,6 +51,9 @@ def test_claims_are_shown_as_text_and_json(store, capsys):
         (["run", STUDY, "--profile", "smoke", "--index", "999"], "index = 999: must be from 0 to"),
         (["run", STUDY, "--profile", "smoke", "--device", "tpu"], "device = 'tpu': must be auto, cpu or cuda"),
         (["claims", "--verdict", "maybe"], "verdict = 'maybe': must be one of holds, fails"),
+        (["claims", "--profile", "huge"], "profile = 'huge': must be one of smoke, laptop, paper"),
+        (["run", "wu2024.grid", "--corpus", "novels"], "corpus = 'novels': must be one of documentation, reference"),
+        (["runs", "dang2023.balanced", "--corpus", "books"], "corpus = 'books': the runs of dang2023.balanced read no"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(store, capsys, arguments, message):

@@ -150,6 +150,7 @@ def test_oracle_digits():
     assert torch.equal(train.x, data.load("digits").x)
 
 
+@pytest.mark.data
 def test_oracle_fashion_mnist():
     need("fashion-mnist/train-images-idx3-ubyte.gz")
     pixels = np.frombuffer(gzip.open(files.fashion_mnist_file("train-images-idx3-ubyte.gz")).read()[16:], np.uint8)
@@ -163,6 +164,7 @@ def test_oracle_fashion_mnist():
     assert [test.classes[k] for k in test.y[:3]] == ["Ankle boot", "Pullover", "Trouser"]
 
 
+@pytest.mark.data
 def test_oracle_cifar10():
     folder = need("cifar-10-batches-bin/test_batch.bin").parent
     for name, digest in files.CIFAR10.items():

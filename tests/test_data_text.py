@@ -314,6 +314,7 @@ def test_law_stories_stream_a_folder_of_parquet(tmp_path, store):
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.data
 def test_oracle_gpt2_tokens(store):
     need("gpt2-tokenizer/encoder.json", "gpt2-tokenizer/vocab.bpe", "tinystories/TinyStories-valid.txt")
     tokenizer, digests = bpe.gpt2()
@@ -330,6 +331,7 @@ def test_oracle_gpt2_tokens(store):
     assert len(all_ids) == 609_755 and (all_ids == 50256).sum() == 3_118
 
 
+@pytest.mark.data
 def test_value_books_are_titled_in_the_order_of_their_documents(store):
     need("books/train.txt", "books/valid.txt", "books/SOURCES.csv")
     sources = pd.read_csv(files.text_file("books", "SOURCES.csv"))
@@ -341,6 +343,7 @@ def test_value_books_are_titled_in_the_order_of_their_documents(store):
     np.testing.assert_allclose(sizes, sources["bytes"][448:], atol=3)
 
 
+@pytest.mark.data
 def test_value_measurements_of_230_models():
     need("linguistic-collapse/lc-2024_05_18.csv", "linguistic-collapse/lc-2024_10_24.csv")
     for name in files.MEASUREMENTS:

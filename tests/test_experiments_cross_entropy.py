@@ -6,9 +6,11 @@ import matplotlib
 import pandas as pd
 import pytest
 import torch
+from published import drawn
 from torch.nn import functional as F_
 
 from nclib.experiments.dang2023 import cross_entropy, cross_entropy_candidates
+from nclib.experiments.dang2023 import cross_entropy_views as views
 from nclib.experiments.dang2023.cross_entropy import Config
 from nclib.plotting import cross_entropy as plotting
 from nclib.theory.deep_linear import ce_cross_polytope_candidate, ce_etf_candidate
@@ -134,13 +136,15 @@ def test_law_ratio_of_losses_tends_to_its_limit():
     gap = (pairs["ratio"] - pairs["limit"]).abs().groupby(pairs["lam"]).max()
     assert gap.sort_index(ascending=False).is_monotonic_decreasing and 0 < gap.iloc[0] < 0.03
     assert cross_entropy_candidates.claims(table)[0]["verdict"] == "holds"
-    assert plotting.candidates(pairs).axes
+    assert drawn(plotting.candidates, views.candidates(pairs)).axes
 
 
 def test_law_figures_draw_the_census(census):
     one_layer = collected(cross_entropy, [Config(1, 6, (1e-3,), 1, 300, (0,))])
     table = pd.concat([census, one_layer], ignore_index=True)
-    for made in (plotting.census(table), plotting.rank_and_loss(table, 1e-3), plotting.logits(table, 1e-3)):
+    rows = views.census(table), views.rank_and_loss(table, 1e-3), views.logits(table, 1e-3)
+    for draw, part in zip((plotting.census, plotting.rank_and_loss, plotting.logits), rows, strict=True):
+        made = drawn(draw, part)
         assert all(axis.get_xticks().size for axis in made.axes)
         matplotlib.pyplot.close(made)
 

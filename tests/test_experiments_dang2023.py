@@ -7,9 +7,20 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from published import drawn
 
 from nclib import data, results
-from nclib.experiments.dang2023 import balanced, direct, imbalanced, narrow, network, prediction, verdicts
+from nclib.experiments.dang2023 import (
+    balanced,
+    balanced_views,
+    direct,
+    imbalanced,
+    imbalanced_views,
+    narrow,
+    network,
+    prediction,
+    verdicts,
+)
 from nclib.plotting import imbalanced as imbalanced_figures
 from nclib.plotting import linear
 from nclib.statistics import ClassStatistics
@@ -182,6 +193,7 @@ def paper_networks():
     return list(kinds.values())
 
 
+@pytest.mark.data
 @pytest.mark.parametrize("config", paper_networks(), ids=lambda c: f"{c.model}-{c.scale}-bias={c.bias}")
 def test_the_paper_profile_runs(config, monkeypatch):
     """The paper's networks on real CIFAR-10, with few images and steps."""
@@ -229,18 +241,18 @@ def test_value_overrides():
 
 FIGURES = {
     balanced: [
-        (linear.direct_curves, {}),
-        (linear.direct_curves, {"bias": True}),
-        (linear.rates, {}),
-        (linear.network_curves, {"bias": True}),
-        (linear.gram_matrices, {"bias": True}),
+        (linear.direct_curves, balanced_views.direct_curves, {}),
+        (linear.direct_curves, balanced_views.direct_curves, {"bias": True}),
+        (linear.rates, balanced_views.rates, {}),
+        (linear.network_curves, balanced_views.network_curves, {"bias": True}),
+        (linear.gram_matrices, balanced_views.gram_matrices, {"bias": True}),
     ],
     imbalanced: [
-        (imbalanced_figures.lengths, {}),
-        (imbalanced_figures.lengths, {"experiment": "network"}),
-        (imbalanced_figures.layers, {}),
-        (imbalanced_figures.floor, {}),
-        (linear.gram_matrices, {"experiment": "direct"}),
+        (imbalanced_figures.lengths, imbalanced_views.lengths, {}),
+        (imbalanced_figures.lengths, imbalanced_views.lengths, {"experiment": "network"}),
+        (imbalanced_figures.layers, imbalanced_views.layers, {}),
+        (imbalanced_figures.floor, imbalanced_views.floor, {}),
+        (linear.gram_matrices, balanced_views.gram_matrices, {"experiment": "direct"}),
     ],
 }
 
@@ -251,14 +263,14 @@ def test_figures_and_claims_of_the_smoke_profile(study, store):
     judged = study.claims(rows)
     assert len({row["id"] for row in judged}) == len(judged) > 20
     assert {row["verdict"] for row in judged} == {"not at this scale"}
-    for draw, options in FIGURES[study]:
-        made = draw(rows, **options)
+    for draw, view, options in FIGURES[study]:
+        made = drawn(draw, view(rows, **options))
         assert all(axis.get_xlabel() for axis in made.axes[:2])
         plt.close(made)
     archived = rows[rows["experiment"] == "dang2023.direct"].dropna(axis=1)
-    both = linear.direct_curves(rows, archived)
+    both = drawn(linear.direct_curves, balanced_views.direct_curves(rows, archived))
     assert [axis.get_title() for axis in both.axes] == [""] * 4 + ["paper scale"] * 4
-    assert len(linear.network_curves(rows, archived).axes) == 4
+    assert len(drawn(linear.network_curves, balanced_views.network_curves(rows, archived)).axes) == 4
     plt.close("all")
 
 

@@ -1,15 +1,15 @@
 """The studies of notebook 01: frames in three dimensions, traps of the metrics, the first network."""
 
 import math
-from functools import partial
 
 import matplotlib
 import pandas as pd
 import pytest
 import torch
+from published import drawn
 
 from nclib.data import Images
-from nclib.experiments.dang2023 import first_network, frames, traps
+from nclib.experiments.dang2023 import first_network, frames, geometry_views, traps
 from nclib.models import MLP
 from nclib.plotting import geometry
 
@@ -27,7 +27,7 @@ def collected(study, configs):
 
 
 @pytest.fixture(scope="module")
-def drawn():
+def framed():
     return collected(frames, frames.runs("smoke"))
 
 
@@ -62,14 +62,14 @@ def test_value_best_rotation_recovers_a_known_one():
     torch.testing.assert_close(frames.best_rotation(A, A @ Q), Q)
 
 
-def test_attainment_every_claim_on_the_frames_holds(drawn):
-    judged = frames.claims(drawn)
+def test_attainment_every_claim_on_the_frames_holds(framed):
+    judged = frames.claims(framed)
     assert len(judged) == 10 and {row["verdict"] for row in judged} == {"holds"}
 
 
-def test_law_a_wrong_frame_fails_its_claim(drawn):
-    moved = drawn["metric"].isin(["misfit_w"]) & (drawn["frame"] == "ETF")
-    judged = frames.claims(drawn.assign(value=drawn["value"].where(~moved, 1e-3)))
+def test_law_a_wrong_frame_fails_its_claim(framed):
+    moved = framed["metric"].isin(["misfit_w"]) & (framed["frame"] == "ETF")
+    judged = frames.claims(framed.assign(value=framed["value"].where(~moved, 1e-3)))
     assert [row["id"] for row in judged if row["verdict"] == "fails"] == ["dang2023.geometry.etf"]
 
 
@@ -115,7 +115,7 @@ def test_value_first_network_on_digits():
     assert train["error"].iloc[-1] < 0.05 < 0.5 < train["error"].iloc[0]
     assert 0 < train["nc1"].iloc[-1] < 0.5 * train["nc1"].iloc[0]
     assert {row["verdict"] for row in first_network.claims(table)} == {"not at this scale"}
-    assert geometry.first_network(table).axes
+    assert drawn(geometry.first_network, geometry_views.first_network(table)).axes
     assert next(iter(first_network.data(None).values())).isalnum()
 
 
@@ -143,10 +143,10 @@ def test_oracle_measures_of_the_network():
     assert value["error"] == error > 0
 
 
-def test_law_figures_draw_what_is_there(drawn, trapped):
-    assert len(geometry.frames(drawn).axes) == 4
+def test_law_figures_draw_what_is_there(framed, trapped):
+    assert len(drawn(geometry.frames, geometry_views.frames(framed)).axes) == 4
     for name in ("pinv", "one_pass", "centering", "dead"):
-        made = getattr(geometry, name)(partial(traps.curve, trapped, name))
+        made = drawn(getattr(geometry, name), getattr(geometry_views, name)(trapped))
         assert all(axis.get_ylabel() for axis in made.axes)
         matplotlib.pyplot.close(made)
 

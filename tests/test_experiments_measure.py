@@ -13,10 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from published import drawn
 from test_cli import call
 
 from nclib import conventions, results
 from nclib.experiments.measure import measuring as study
+from nclib.experiments.measure import measuring_views as views
 from nclib.experiments.measure import network, speed, traps
 from nclib.models import MLP
 from nclib.plotting import measuring as figures
@@ -144,16 +146,16 @@ def test_law_claims_hold_and_each_of_them_can_fail(table):
 
 
 def test_law_figures_hold_what_the_tables_do(table):
-    made = figures.layers(table)
+    made = drawn(figures.layers, views.layers(table))
     line = made.axes[2].lines[0]
     assert line.get_ydata()[-1] == study.layer_values(table)["measured"]["etf_error"]
-    points = figures.presets(study.disagreement(table)).axes[0]
+    points = drawn(figures.presets, views.presets(study.disagreement(table))).axes[0]
     assert len(points.get_yticklabels()) >= 11
     titles = {trap: row[0] for trap, row in study.TRAPS.items()}
-    axis = figures.traps(study.errors(table), titles).axes[0]
+    axis = drawn(figures.traps, views.traps(study.errors(table), titles)).axes[0]
     assert [text.get_text() for text in axis.get_yticklabels()] == list(titles.values())
     assert "infinite" in [text.get_text() for text in axis.texts]
-    assert figures.report(study.layer_values(table)).axes
+    assert drawn(figures.report, views.report(study.layer_values(table))).axes
     plt.close("all")
 
 
@@ -197,7 +199,8 @@ def test_value_timings_become_a_table_ratios_and_exponents(timings):
     found = verdicts(speed.claims(table))
     assert found["speed.update.zipf"] == "fails" and found["speed.cdnv"] == "holds" and found["speed.growth"] == "holds"
     assert found["speed.nc4"] == "not at this scale"
-    assert figures.growth(speed.growth(table), speed.slopes(table)).axes[1].texts[0].get_text() == "0.25"
+    made = drawn(figures.growth, views.growth(speed.growth(table), speed.slopes(table)))
+    assert made.axes[1].texts[0].get_text() == "0.25"
     plt.close("all")
 
 
@@ -205,7 +208,7 @@ def test_law_without_timings_the_page_says_so(store):
     table, manifest = speed.read()
     assert table.empty and "make bench" in speed.machine(manifest).data and speed.ratios(table).empty
     assert set(verdicts(speed.claims(table)).values()) == {"not at this scale"}
-    made = figures.growth(speed.growth(table), speed.slopes(table))
+    made = drawn(figures.growth, views.growth(speed.growth(table), speed.slopes(table)))
     assert made.axes[0].texts[0].get_text() == "not timed yet"
     plt.close("all")
 

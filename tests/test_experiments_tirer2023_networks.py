@@ -2,12 +2,14 @@
 
 import dataclasses
 import math
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from published import drawn
 from torch.nn import functional as F
 
 from nclib import data, results
@@ -15,8 +17,10 @@ from nclib.experiments.tirer2023 import (
     depth,
     depth_chain,
     depth_network,
+    depth_views,
     regularization,
     regularization_network,
+    regularization_views,
 )
 from nclib.plotting import depth as depth_figures
 from nclib.plotting import regularization as regularization_figures
@@ -228,12 +232,15 @@ def test_an_unknown_profile_is_refused(study):
 
 def test_value_overrides():
     assert {c.data for c in depth.runs("laptop", data="fashion-mnist")[:6]} == {"fashion-mnist"}
-    net, *_, model = depth.runs("smoke", layers=2, lam=0.1, beta=9.0)
-    assert (net.layers, net.lam, net.data, model.beta) == (2, 0.1, "digits", 9.0)
+    net, *_, model = depth.runs("smoke", layers=4, lam=0.1, beta=9.0)
+    assert (net.layers, net.lam, net.data, model.beta) == (4, 0.1, "digits", 9.0)
+    with pytest.raises(ValueError, match=r"^layers = 2: must be at least 3"):
+        depth.runs("smoke", layers=2)
     short = regularization.runs("laptop", epochs=350, samples=3)[0]
     assert (short.epochs, short.drop, short.samples) == (350, 280, 3)
 
 
+@pytest.mark.data
 @pytest.mark.parametrize("name", ["depth", "regularization"])
 def test_the_paper_profile_runs(name, monkeypatch):
     """The first run of the paper's setting on real CIFAR-10, with few images and one epoch."""
@@ -252,11 +259,11 @@ def test_the_paper_profile_runs(name, monkeypatch):
 
 
 FIGURES = {
-    depth: [(depth_figures.layers, {}), (depth_figures.ratios, {}), (depth_figures.models, {})],
+    depth: [(getattr(depth_figures, name), getattr(depth_views, name), {}) for name in ("layers", "ratios", "models")],
     regularization: [
-        (regularization_figures.curves, {}),
-        (regularization_figures.effects, {}),
-        (regularization_figures.effects, {"metric": "nc2"}),
+        (regularization_figures.curves, regularization_views.curves, {}),
+        (regularization_figures.effects, regularization_views.effects, {"metric": "nc1"}),
+        (regularization_figures.effects, partial(regularization_views.effects, metric="nc2"), {"metric": "nc2"}),
     ],
 }
 
@@ -267,8 +274,8 @@ def test_figures_and_claims_of_the_smoke_profile(study, store):
     judged = study.claims(rows)
     assert len({row["id"] for row in judged}) == len(judged) >= 12
     assert {row["verdict"] for row in judged} == {"not at this scale"}
-    for draw, options in FIGURES[study]:
-        made = draw(rows, **options)
+    for draw, view, options in FIGURES[study]:
+        made = drawn(draw, view(rows), **options)
         assert all(axis.get_xlabel() for axis in made.axes[-2:])
         plt.close(made)
 
@@ -277,11 +284,14 @@ def test_archived_runs_get_panels_of_their_own():
     rows = pd.concat(
         [stored(dataclasses.replace(NET, epochs=1, layerwise=mode), depth_network) for mode in (True, False)]
     )
-    made = depth_figures.layers(rows, rows.assign(data="cifar10"), pd.DataFrame(columns=results.SCHEMA))
+    tables = rows, rows.assign(value=0.0), rows.assign(data="cifar10"), pd.DataFrame(columns=results.SCHEMA)
+    made = drawn(depth_figures.layers, depth_views.layers(*tables))
+    assert all(line.get_ydata().min() > 0 for line in made.axes[0].lines), "a data set is drawn from its first table"
     assert [axis.get_title() for axis in made.axes] == ["digits", "digits", "CIFAR-10", "CIFAR-10"]
     plt.close(made)
     table = effects_table(dict.fromkeys(regularization_network.SETTINGS, 1.0))
-    made = regularization_figures.effects(table, table.assign(model="resnet18", lam=5e-4))
+    rows = regularization_views.effects(table, table.assign(model="resnet18", lam=5e-4))
+    made = drawn(regularization_figures.effects, rows, metric="nc1")
     titles = [axis.get_title() for axis in made.axes]
     assert len(titles) == 4 and titles[-1] == "ResNet-18, CE, $\\lambda = 0.0005$"
     plt.close(made)

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from published import drawn
 from tied import equation_5, labels, normal, objective, theorem_4_1, traces
 
 from nclib import results
@@ -13,11 +14,13 @@ from nclib.experiments.tirer2023 import (
     central_path,
     central_path_flow,
     central_path_step,
+    central_path_views,
     near_collapse,
     near_collapse_attenuation,
     near_collapse_certificate,
     near_collapse_minimizer,
     near_collapse_response,
+    near_collapse_views,
 )
 from nclib.plotting import central_path as path_figures
 from nclib.plotting import near_collapse as near_figures
@@ -157,15 +160,22 @@ def test_law_quadratic_claim_needs_the_exact_response(tables):
 
 def test_law_every_figure_is_drawn_and_labelled(tables):
     near, path = tables[near_collapse], tables[central_path]
-    figures = [getattr(near_figures, name)(near) for name in ("minimizer", "families", "validity", "residuals")]
-    figures += [near_figures.spectrum(near, lam_H=near_collapse.figure_1(2**0.5)), near_figures.attenuation(near)]
-    figures += [getattr(path_figures, name)(path) for name in ("monotone", "derivative", "step", "rising", "late")]
+    rows = {
+        name: getattr(near_collapse_views, name)(near) for name in ("minimizer", "families", "validity", "residuals")
+    }
+    rows |= {"attenuation": near_collapse_views.attenuation(near)}
+    rows |= {"spectrum": near_collapse_views.spectrum(near, lam_H=near_collapse.figure_1(2**0.5))}
+    figures = [drawn(getattr(near_figures, name), part) for name, part in rows.items()]
+    rows = {
+        name: getattr(central_path_views, name)(path) for name in ("monotone", "derivative", "step", "rising", "late")
+    }
+    figures += [drawn(getattr(path_figures, name), part) for name, part in rows.items()]
     for made in figures:
         assert made.get_figwidth() <= 7
         for axis in made.axes:
             assert axis.get_xlabel() and (axis.get_ylabel() or axis.get_title())
-            drawn = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axis.lines])
-            assert np.isfinite(drawn).any()
+            shown = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axis.lines])
+            assert np.isfinite(shown).any()
         plt.close(made)
 
 

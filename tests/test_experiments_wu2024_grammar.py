@@ -7,11 +7,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from published import drawn
 
 from nclib import ClassStatistics, metrics, results
 from nclib.data.grammar import Grammar
 from nclib.experiments.wu2024 import grammar as study
-from nclib.experiments.wu2024 import grammar_model
+from nclib.experiments.wu2024 import grammar_model, grammar_views
 from nclib.experiments.wu2024.grammar_model import Truth
 from nclib.plotting import grammar as figures
 
@@ -253,7 +254,9 @@ def test_law_verdicts_need_scale_and_can_fail(table):
     side["metric"] = "nc1_trace_ratio"
     assert [scaled(1, p, **side)["determined.width"] for p in (-9, 9)] == ["holds", "fails"]
     side = {"metric": "ncc_agreement", "split": "determined"}
-    assert [scaled(f, **side)["determined.agreement"] for f in (1e3, 0)] == ["holds", "fails"]
+    sure = trained["metric"].eq("ncc_agreement") & trained["split"].eq("determined")
+    agreed = verdicts(trained.assign(value=trained["value"].mask(sure, 1.1)))
+    assert [agreed["determined.agreement"], scaled(0, **side)["determined.agreement"]] == ["holds", "fails"]
     for metric, name in {"merged": "grows", "others": "others"}.items():
         assert scaled(1e3, metric=metric)[f"merged.{name}"] == "fails"
     end = {"metric": "nc1_trace_ratio", "split": "first 1/1", "source": "theory"}
@@ -263,11 +266,12 @@ def test_law_verdicts_need_scale_and_can_fail(table):
 def test_law_figures_draw(table):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        drawn = [figures.story(study.story())]
-        drawn += [draw(table) for draw in (figures.excess, figures.shares, figures.determined, figures.merged)]
-        for figure in drawn:
+        made = [drawn(figures.story, study.story())]
+        names = ("excess", "shares", "determined", "merged")
+        made += [drawn(getattr(figures, name), getattr(grammar_views, name)(table)) for name in names]
+        for figure in made:
             figure.draw_without_rendering()
-    assert max(figure.get_figwidth() for figure in drawn) <= 7
+    assert max(figure.get_figwidth() for figure in made) <= 7
     plt.close("all")
 
 

@@ -9,10 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+from published import drawn
 
 from nclib import results
 from nclib.conventions import PRESETS
-from nclib.experiments.wu2024 import grid, grid_table, language_model, seeds, seeds_table
+from nclib.experiments.wu2024 import (
+    grid,
+    grid_table,
+    grid_views,
+    language_model,
+    seeds,
+    seeds_table,
+    seeds_views,
+)
 from nclib.nulls import uniform_directions
 from nclib.permutation import permutation_p
 from nclib.plotting import scaling
@@ -167,7 +176,7 @@ def test_law_claims_hold_on_collapse_with_the_loss_and_fail_on_the_reverse(table
     linear += ["interference_std.beyond-null", "gnc2_std.beyond-null"]
     assert {up[name] for name in linear} == {"holds"} and {down[name] for name in linear} == {"fails"}
     assert up["nc1.width"] == "holds" and down["nc1.width"] == "fails"
-    assert up["validation.depth"] == down["validation.depth"] == "holds"
+    assert up["validation.depth"] == down["validation.depth"] == "undecided"  # the widths differ by more
     assert up["self-duality.epochs"] == "holds" and up["norm-cv.weaker"] == "holds"
 
 
@@ -313,17 +322,20 @@ def test_law_figures_show_every_grid_and_risen_models_open(table, larger):
     one = grid_table.frames(("laptop", made_up(risen=(64,))))
     two = grid_table.frames(("laptop", table), ("paper", larger))
     relations = grid_table.relations(one)
-    drawn = [
-        scaling.loss(one, relations), scaling.trends(one), scaling.null(one, relations), scaling.losses(one),
-        scaling.loss(two, grid_table.relations(two)),
-    ]  # fmt: skip
-    for made in drawn:
-        made.draw_without_rendering()
-    assert [open_markers(made) for made in drawn[:5]] == [12, 24, 12, 3, 0]
-    assert [len(part.axes) for part in drawn[4].subfigs] == [4, 4]
-    titles = [axis.get_title() for axis in drawn[0].subfigs[0].axes]
+    made = [
+        drawn(scaling.loss, grid_views.loss(one, relations)),
+        drawn(scaling.trends, grid_views.trends(one)),
+        drawn(scaling.null, grid_views.null(one, relations)),
+        drawn(scaling.losses, grid_views.losses(one)),
+        drawn(scaling.loss, grid_views.loss(two, grid_table.relations(two))),
+    ]
+    for figure in made:
+        figure.draw_without_rendering()
+    assert [open_markers(figure) for figure in made[:5]] == [12, 24, 12, 3, 0]
+    assert [len(part.axes) for part in made[4].subfigs] == [4, 4]
+    titles = [axis.get_title() for axis in made[0].subfigs[0].axes]
     assert all("1.00, within widths 1.00" in titles[i] for i in (0, 3))
-    dots = [len(line.get_xdata()) for line in drawn[4].subfigs[1].axes[0].lines if line.get_linestyle() == "None"]
+    dots = [len(line.get_xdata()) for line in made[4].subfigs[1].axes[0].lines if line.get_linestyle() == "None"]
     assert sum(dots) == 28
     plt.close("all")
 
@@ -345,14 +357,18 @@ def test_oracle_relations_are_scipys(twenty_one):
         r = scipy.stats.pearsonr(frame[metric], frame["validation"])
         assert found.loc[name, "r"] == pytest.approx(r.statistic)
         assert found.loc[name, "R²"] == pytest.approx(r.statistic**2)
-        assert found.loc[name, "p"] == judged[seeds.CLAIMS[name].id] == pytest.approx(r.pvalue, abs=0.03)
+        assert found.loc[name, "p"] == pytest.approx(r.pvalue, abs=0.03)
+        assert found.loc[name, "r"] == pytest.approx(judged[seeds.CLAIMS[name].id])
     assert found.loc["NC4", "r"] == pytest.approx(-1) and found.loc["NC4", "p"] == 1 / 10_001
     assert float(seeds_table.table1(frames).loc["NC4", (label, "7 p")]) == pytest.approx(7 / 10_001, abs=5e-5)
 
 
 def test_law_seed_claims_can_hold_and_fail(twenty_one):
     found = verdicts(seeds.claims(twenty_one))
-    assert found["nc4"] == "holds" and found["unc3"] == "holds" and found["nc1"] == "fails"
+    assert found["nc4"] == "holds" and found["nc1"] == "undecided"
+    wrong = twenty_one["metric"] == "ncc_agreement"
+    against = twenty_one.assign(value=np.where(wrong, -twenty_one["value"], twenty_one["value"]))
+    assert verdicts(seeds.claims(against))["nc4"] == "fails"
     loss = twenty_one[(twenty_one["metric"] == "loss") & (twenty_one["split"] == "validation")]
     value = loss.set_index("config")["value"]
     same = twenty_one["metric"] == "uniform_duality"
@@ -369,8 +385,8 @@ def test_law_an_agreement_of_zero_everywhere_has_no_correlation(twenty_one):
     assert math.isnan(seeds_table.relations(points).loc["NC4", "p"])
     assert seeds_table.table1(frames).loc["NC4", (label, "p")] == "–"
     made = [
-        plotting.scatter(frames, seeds_table.table1(frames)),
-        plotting.permutations(seeds_table.permuted(points, draws=100), 21),
+        drawn(plotting.scatter, seeds_views.scatter(frames, plotting.LABELS)),
+        drawn(plotting.permutations, seeds_views.permutations(seeds_table.permuted(points, draws=100), 21)),
     ]
     for figure in made:
         figure.draw_without_rendering()
@@ -386,8 +402,7 @@ def test_value_table_1_stands_beside_the_papers(twenty_one):
     assert found.loc["NC4", label].tolist() == ["1.000", "−1.000", "0.0001", "0.0007"]
     assert found.loc["GNC2, as defined", seeds_table.PAPER].tolist() == 4 * ["–"]
     assert found.loc["GNC2, as defined", (label, "7 p")] == "–"
-    claimed = {row["id"].rpartition(".")[2]: row["ours"] for row in seeds.claims(twenty_one)}
-    assert float(found.loc["NC1", (label, "p")]) == pytest.approx(claimed["nc1"], abs=5e-5)
+    assert seeds_table.judged(twenty_one).loc["NC4"].tolist()[::3] == ["−1.00", "holds"]
     assert seeds_table.spread(frames).loc[label, "updates"] == "900"
 
 
@@ -421,13 +436,13 @@ def test_value_chances_of_the_papers_relations():
 
 def test_law_seed_figures_draw_each_seed(twenty_one):
     frames = seeds_table.frames(("laptop", twenty_one))
-    made = plotting.scatter(frames, seeds_table.table1(frames))
+    made = drawn(plotting.scatter, seeds_views.scatter(frames, plotting.LABELS))
     made.draw_without_rendering()
     (part,) = made.subfigs
     assert [len(axis.lines[0].get_xdata()) for axis in part.axes] == 8 * [21]
     assert part.axes[-1].get_title() == "$R^2$ = 1.000, $p$ = 0.0001"
     found = seeds_table.permuted(next(iter(frames.values())), draws=500)
-    histogram = plotting.permutations(found, 21)
+    histogram = drawn(plotting.permutations, seeds_views.permutations(found, 21))
     histogram.draw_without_rendering()
     dashed = histogram.axes[0].lines[-1]
     area = np.trapezoid(dashed.get_ydata(), dashed.get_xdata())

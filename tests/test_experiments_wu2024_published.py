@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+from published import drawn
 
 from nclib import results
 from nclib.data import files
 from nclib.experiments.wu2024 import published as study
 from nclib.experiments.wu2024 import published_claims, published_models
+from nclib.experiments.wu2024 import published_views as views
 from nclib.experiments.wu2024.published_models import DEPTHS, MAY, OCTOBER, WIDTHS
 from nclib.experiments.wu2024.published_table import TABLE1, trend, value
 from nclib.plotting import published as plotting
@@ -117,7 +119,7 @@ def test_value_names_of_models_are_read(models):
 
 def test_value_lines_trends_and_shares_of_a_known_law(table):
     for split in ("all", "seeds"):
-        found = plotting.pick(table, "cdnv_log10", split)
+        found = views.pick(table, "cdnv_log10", split)
         assert [found["r"], found["slope"], found["intercept"]] == pytest.approx([1, 0.5, 3], abs=1e-9)
     assert value(table, "cdnv_log10", "within width") == pytest.approx(1)
     by = trend(table, "cdnv_log10", "10 epochs, 0.1", "width")
@@ -179,11 +181,12 @@ def test_law_archived_run_serves_every_profile_without_files(store, tmp_path, mo
 
 
 def figures(table, points):
-    yield plotting.loss(table, points, layers=["cdnv_log10", "gnc2_cv", "uniform_duality", "agreement"])
-    yield plotting.duality(table, points)
-    yield plotting.null(table, points)
+    layers = ["cdnv_log10", "gnc2_cv", "uniform_duality", "agreement"]
+    yield drawn(plotting.loss, views.loss(table, points, layers=layers))
+    yield drawn(plotting.duality, views.duality(table, points))
+    yield drawn(plotting.null, views.null(table, points))
     seeds = study.subsets(points)["seeds"]
-    yield plotting.loss(table, seeds, layers=["gnc2_uncentered_cv", "gnc2_cv"], split="seeds")
+    yield drawn(plotting.loss, views.loss(table, seeds, layers=["gnc2_uncentered_cv", "gnc2_cv"], split="seeds"))
 
 
 def test_law_figures_show_points_where_they_are_and_say_where_not(models, table):
@@ -195,8 +198,8 @@ def test_law_figures_show_points_where_they_are_and_say_where_not(models, table)
         plt.close(shown), plt.close(bare)
 
 
-def test_value_figure_titles_hold_r2(table):
-    made = plotting.loss(table, layers=["cdnv_log10", "agreement"])
+def test_value_figure_titles_hold_r2(table, models):
+    made = drawn(plotting.loss, views.loss(table, models.head(0), layers=["cdnv_log10", "agreement"]))
     assert "1.000" in made.axes[0].get_title()
     assert f"{value(table, 'agreement', 'all') ** 2:.3f}" in made.axes[1].get_title()
     plt.close(made)
@@ -204,14 +207,15 @@ def test_value_figure_titles_hold_r2(table):
 
 @pytest.mark.parametrize("by", ["width", "depth"])
 def test_value_trend_figures_draw_the_means(table, by):
-    made = plotting.trends(table, by=by, layers=["loss", "gnc2_std"])
+    rows = views.trends(table, by=by, layers=["loss", "gnc2_std"], splits=plotting.SETTINGS)
+    made = drawn(plotting.trends, rows, by=by)
     np.testing.assert_allclose(made.axes[0].lines[0].get_ydata(), trend(table, "loss", "1 epoch, 0.0005", by))
     assert len(made.axes[1].lines) == (5 if by == "width" else 4)
     plt.close(made)
 
 
 def test_value_summary_figure_ranks_fourteen_statistics(table):
-    made = plotting.within(table)
+    made = drawn(plotting.within, views.within(table, layers=plotting.RANKED))
     assert len(made.axes[0].get_yticks()) == 14 == len(plotting.RANKED)
     plt.close(made)
 
@@ -230,6 +234,7 @@ def test_law_claims_judge_and_can_fail(table):
     assert judged["beyond-scale.nc1"] == "holds"
 
 
+@pytest.mark.data
 def test_oracle_authors_table_1_to_its_digits(authors):
     table, *_ = authors
     lines = study.table1(table)
@@ -239,6 +244,7 @@ def test_oracle_authors_table_1_to_its_digits(authors):
     assert lines.loc["GNC2", "7 p"] < "0.05" < lines.loc["GNC2, as defined", "7 p"]
 
 
+@pytest.mark.data
 def test_oracle_authors_correlations_are_scipys(authors):
     table, may, october = authors
     both = october[["log_kern_mean", "log_kern_var"]].join(may)
@@ -254,6 +260,7 @@ def test_oracle_authors_correlations_are_scipys(authors):
                 assert value(table, layer, split, "slope") == pytest.approx(expected.slope, rel=1e-9)
 
 
+@pytest.mark.data
 def test_value_authors_headline_numbers(authors):
     table, *_ = authors
     r2 = {name: round(value(table, name, "all") ** 2, 3) for name in ("cdnv_log10", "cdnv", "interference_std")}

@@ -107,14 +107,14 @@ def test_law_executed_notebook_is_whole(path, book):  # noqa: F811
 
 @each
 def test_law_notebook_records_judged_claims(path, book):  # noqa: F811
-    rows = json.loads((book / "claims" / f"{path.stem}.json").read_text())
+    rows = json.loads((book / "claims" / "smoke" / f"{path.stem}.json").read_text())
     assert rows and {row["verdict"] for row in rows} <= set(claims.VERDICTS)
     assert {(row["notebook"], row["profile"]) for row in rows} == {(path.stem, "smoke")}
     assert [row["id"] for row in rows if not re.match(r"[a-z]+\d{4}", row["id"]) or not row["source"]] == []
 
 
 def test_law_claims_are_unique_over_the_book(book):  # noqa: F811
-    assert claims.load(book / "claims")["id"].is_unique
+    assert claims.load(book / "claims" / "smoke")["id"].is_unique
 
 
 def test_law_killed_build_keeps_its_finished_runs(account):  # noqa: F811

@@ -1,33 +1,40 @@
 import hashlib
 import json
+import math
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 import toy
 
-from nclib import results
+from nclib import plotting, provenance, results
 from nclib.runs import manifest
 
 matplotlib = pytest.importorskip("matplotlib")
 DRAW = """
 import sys; sys.path.insert(0, "tests")
-import toy
-from nclib import plotting, provenance, results
+import test_provenance, toy
+from nclib import provenance, results
 table = results.table(toy.module, "smoke")
-figure, axes = plotting.figure()
-plotting.seed_band(axes[0, 0], table.query("metric == 'base'"), "step", label="base")
-provenance.publish(figure, table, "fig-toy", "smoke")
+rows = table.loc[table["metric"] == "base", ["step", "seed", "value"]]
+provenance.publish(test_provenance.band, rows, "fig-toy", "smoke", of=table, label="base")
 """
 
 
 ARCHIVED = """
 from nclib import provenance, results
-from nclib.experiments.dang2023 import imbalanced
+from nclib.experiments.dang2023 import balanced_views, imbalanced
 from nclib.plotting import linear
 table = results.archived(imbalanced)
-provenance.publish(linear.direct_curves(table), table, "fig-archived", "paper")
+provenance.publish(linear.direct_curves, balanced_views.direct_curves(table), "fig-archived", "paper", of=table)
 """
+
+
+def band(rows, *, label):
+    made, axes = plotting.figure()
+    plotting.seed_band(axes[0, 0], rows, "step", label=label)
+    return made
 
 
 def draw(store, code=DRAW):
@@ -58,6 +65,71 @@ def test_the_manifest_of_a_figure_names_its_runs_and_the_hashes_of_its_files(sto
     for name, digest in found["outputs"].items():
         assert hashlib.sha256(files[name]).hexdigest() == digest
     assert found["run"].encode() in files["fig-toy.png"]
+
+
+ROWS = pd.DataFrame(
+    {
+        "text": ["", "nan", 'a, "b"\n'],
+        "value": [0.1 + 0.2, math.nan, -math.inf],
+        "count": [2**53 + 1, 0, -1],
+        "maybe": pd.array([2**53 + 1, None, 3], dtype="Int64"),
+        "flag": [True, False, True],
+        "known": pd.array([True, None, False], dtype="boolean"),
+    },
+    index=[5, 3, 4],
+)
+
+
+def test_law_rows_come_back_from_their_csv_exactly():
+    data, kinds = provenance.written("fig-x", ROWS)
+    pd.testing.assert_frame_equal(provenance.read(data, kinds), ROWS.reset_index(drop=True), check_exact=True)
+    assert list(kinds.values()) == list(provenance.KINDS)
+    none = provenance.written("fig-x", ROWS[:0])
+    pd.testing.assert_frame_equal(provenance.read(*none), ROWS[:0].reset_index(drop=True))
+
+
+def test_law_a_figure_is_drawn_from_what_its_csv_gives_back(store, monkeypatch):
+    """With a CSV of few digits the figure has few digits too: nothing but the CSV reaches it."""
+    seen = []
+
+    def draw(rows):
+        seen.append(rows)
+        return plotting.figure()[0]
+
+    rows = pd.DataFrame({"value": [1.2345]})
+    provenance.publish(draw, rows, "fig-x")
+    assert seen[0] is not rows and seen[0]["value"].tolist() == [1.2345]
+    monkeypatch.setattr(results, "csv_bytes", lambda table: table.round(1).to_csv(index=False).encode())
+    with pytest.raises(ValueError, match="fig-y: the CSV does not give back the rows"):
+        provenance.publish(draw, rows, "fig-y")
+    assert len(seen) == 1 and not (store / "build/figures/fig-y.csv").exists()
+
+
+BAD = {
+    "column 'counts' of the rows holds object": pd.DataFrame({"counts": [(1, 2)]}),
+    "column 'kind' of the rows holds category": pd.DataFrame({"kind": pd.Categorical(["a"])}),
+    "column 'word' of the rows holds missing text": pd.DataFrame({"word": pd.Series(["a", None], dtype="str")}),
+    "column 'x' of the rows holds float32": pd.DataFrame({"x": pd.Series([1], dtype="float32")}),
+    "two columns": pd.DataFrame([[1, 2]], columns=["a", "a"]),
+}
+
+
+@pytest.mark.parametrize("message", list(BAD))
+def test_rows_that_a_csv_cannot_hold_are_refused(message):
+    with pytest.raises(ValueError, match=f"fig-x: {message}"):
+        provenance.written("fig-x", BAD[message])
+
+
+def test_an_option_that_is_a_table_is_refused():
+    with pytest.raises(ValueError, match="fig-x: option 'law' is a DataFrame: must be text, a number or a list"):
+        provenance.publish(band, ROWS, "fig-x", law=ROWS)
+
+
+def test_runs_behind_a_figure_come_from_its_rows_or_from_the_tables_it_is_of(store):
+    table = results.table(toy.module, "smoke")
+    first = table[table["seed"] == 0]
+    count = {"one": first, "both": (first, table), "none": ROWS}
+    assert {name: len(provenance.run_manifests(of)) for name, of in count.items()} == {"one": 1, "both": 3, "none": 0}
 
 
 def test_the_commit_is_that_of_the_project():

@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -132,6 +134,50 @@ def test_paper_runs_without_archive_or_gpu_name_the_command_and_the_cost():
 def test_archived_paper_runs_are_read_without_a_gpu():
     results.get(toy.runs("paper")[1], "cpu", results.archive_folder())
     assert set(results.archived(toy.module)["seed"]) == {1}
+
+
+def taken(**overrides):
+    """What a study gets of overrides; lam and beta are real numbers, the rest whole ones."""
+
+    def runs(profile, *, seed=0, depths=None, counts=None, samples=10, lam=None, beta=2.0, corpus=None):
+        return {name: value for name, value in locals().items() if name in overrides}
+
+    return results.configs(SimpleNamespace(runs=runs), "smoke", **overrides)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"samples": 5.0, "seed": 3.0}, {"samples": 5, "seed": 3}),
+        ({"depths": 3, "counts": 30.0}, {"depths": [3], "counts": [30]}),
+        ({"depths": "[30,10,5]", "counts": "7"}, {"depths": [30, 10, 5], "counts": [7]}),
+        ({"counts": (30, 10.0, 5)}, {"counts": [30, 10, 5]}),
+        ({"lam": 1, "beta": "5e-4"}, {"lam": 1.0, "beta": 5e-4}),
+        ({"samples": None, "seed": "4"}, {"samples": 10, "seed": 4}),
+        ({"corpus": "[1]"}, {"corpus": "[1]"}),
+    ],
+)
+def test_value_overrides_are_read_as_they_are_meant(given, expected):
+    found = taken(**given)
+    assert found == expected and list(map(repr, found.values())) == [repr(expected[name]) for name in found]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        *(("seed", value, "a whole number from 0 to 2147483647") for value in (True, 0.5, -1, 2**31, [1], "[1]")),
+        *(("samples", value, "a whole number > 0") for value in (True, 2.5, 0, [5], "[5]", "many", np.inf, {})),
+        *(("lam", value, "a number > 0") for value in (False, 0.0, "nan", [1e-3], "1e-3 or so")),
+        *(
+            ("counts", value, r"a whole number > 0, or a list of such, as \[30, 10, 5\]")
+            for value in ([], "[30,10,", "[30,true]", [30, [10]], [30, 1.5], "30 10", [True])
+        ),
+        *(("corpus", value, "text") for value in (3, True, ["books"])),
+    ],
+)
+def test_a_bad_override_is_one_line(name, value, allowed):
+    with pytest.raises(ValueError, match=rf"^{name} = {re.escape(repr(value))}: must be {allowed}$"):
+        taken(**{name: value})
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from scipy.integrate import solve_ivp
-from tied import labels, normal, objective, traces
+from tied import descend, flat, labels, normal, objective, theorem_4_1, traces
+from torch.autograd.functional import hessian
 
 from nclib import ClassStatistics, metrics
 from nclib.theory.perturbation import (
@@ -23,6 +24,25 @@ from nclib.theory.perturbation import (
 
 def minimizer(H0, y, lam_W, lam_H, beta):
     return features(solve(H0, y, lam_W, lam_H, beta), H0, y, lam_H, beta)
+
+
+def at(H0, y, lam_W, lam_H, beta):
+    """(W, H) of the minimizer."""
+    W = solve(H0, y, lam_W, lam_H, beta)
+    return W, features(W, H0, y, lam_H, beta)
+
+
+def both_responses(W, H, H0, y, *decays):
+    """Theorem 4.1 at any minimizer, as matrices that act on dH0: of dH, and of dW = -f_WW^-1 f_WH dH."""
+    A, m = hessian(flat(H0, y, *decays)[0], torch.cat([W.flatten(), H.flatten()])), W.numel()
+    F = theorem_4_1(W, H, H0, y, *decays)
+    return -torch.linalg.solve(A[:m, :m], A[:m, m:]) @ F, F
+
+
+def slopes(minimize, H0, D, eps):
+    """Central differences (dW, dH) of a minimizer in H0 along D, flat."""
+    up, down = minimize(H0 + eps * D), minimize(H0 - eps * D)
+    return [(a - b).flatten() / (2 * eps) for a, b in zip(up[:2], down[:2], strict=True)]
 
 
 def measured(H, y):
@@ -212,6 +232,44 @@ def test_law_radius():
     assert math.sqrt(within / within0) == pytest.approx(factor, rel=1e-5)
     assert H.reshape(3, 4, 5).mean(1).norm(dim=1).tolist() == pytest.approx([x] * 3, rel=1e-6)
     assert Problem(3, 4, 5, 0.4, 0.3, 2.0).radius(math.sqrt(p.rho))[0] == pytest.approx(math.sqrt(p.rho), rel=1e-9)
+
+
+GENERAL = [(3, 4, 5, 0.3, 0.2, 0.3), (3, 4, 5, 0.3, 0.2, 3.0), (2, 3, 2, 0.5, 0.3, 30.0), (4, 2, 6, 0.1, 0.4, 100.0)]
+
+
+@pytest.mark.parametrize(("K", "n", "d", "lam_W", "lam_H", "beta"), GENERAL)
+def test_oracle_theorem_4_1_at_a_general_h0(K, n, d, lam_W, lam_H, beta):
+    """Of W and of H, against central differences of `solve`, whose error falls with the square of the step."""
+    y, decays = labels(K, n), (lam_W, lam_H, beta)
+    for seed in range(4):
+        H0, D = normal(K * n, d, seed=seed), normal(K * n, d, seed=seed + 100)
+        D /= D.norm()
+        predicted = [M @ D.flatten() for M in both_responses(*at(H0, y, *decays), H0, y, *decays)]
+        errors = []
+        for eps in (1e-2, 1e-3):
+            found = slopes(lambda H: at(H, y, *decays), H0, D, eps)
+            errors.append([float((a - b).norm()) for a, b in zip(found, predicted, strict=True)])
+        for large, small, size in zip(*errors, predicted, strict=True):
+            assert small < 1e-5 and float(size.norm()) > 1e-4
+            assert 50 < large / small < 200 or small < 1e-7  # below it the gradient that `solve` leaves, over eps
+
+
+def test_attainment_theorem_4_1_at_a_general_h0():
+    """The same against L-BFGS on (W, H) together, from random starts at each of the two perturbed H0."""
+    H0, D, y, decays = normal(6, 3, seed=1), normal(6, 3, seed=2) / 4, labels(3, 2), (0.3, 0.2, 3.0)
+    found = slopes(lambda H: descend(H, y, *decays), H0, D, 1e-3)
+    for slope, M in zip(found, both_responses(*at(H0, y, *decays), H0, y, *decays), strict=True):
+        assert slope.tolist() == pytest.approx((M @ D.flatten()).tolist(), abs=1e-5) and slope.norm() > 1e-2
+
+
+@pytest.mark.parametrize(("rank", "zeros"), [(0, 6), (1, 3)])
+def test_value_theorem_4_1_needs_a_minimizer_without_flat_directions(rank, zeros):
+    """Where H0 spans too little, rotations of the rest of the frame cost nothing: the Hessian has no inverse."""
+    H0, y, decays = torch.zeros(6, 4).double(), labels(3, 2), (0.5, 0.3, 0.5)
+    H0[:, :rank] = normal(6, 4)[:, :rank]
+    W, H = at(H0, y, *decays)
+    eigenvalues = torch.linalg.eigvalsh(hessian(flat(H0, y, *decays)[0], torch.cat([W.flatten(), H.flatten()])))
+    assert int((eigenvalues < 1e-9).sum()) == zeros and float(eigenvalues.min()) > -1e-12
 
 
 def test_value_monotone_beta():

@@ -27,7 +27,7 @@ def environment(folder):
 
 
 def snakemake(folder, machine, study, profile, *more, settings=()):
-    command = [Path(sys.executable).with_name("snakemake"), "-s", "workflow/runs.smk", *more]
+    command = [sys.executable, "-m", "snakemake", "-s", "workflow/runs.smk", *more]
     command += ["--workflow-profile", f"workflow/profiles/{machine}", "--directory", str(folder / "work")]
     command += ["--config", f"study={study}", f"profile={profile}", *settings]
     return {"args": command, "cwd": ROOT, "env": environment(folder)}

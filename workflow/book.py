@@ -31,7 +31,7 @@ def snakemake(build, profile, jobs):
             "--workflow-profile",
             str(ROOT / "workflow" / "profiles" / "book"),
         ),
-        *("--config", f"root={ROOT}", f"profile={profile}"),
+        *("--config", f"profile={profile}"),
         *("--prioritize", *(f"executed/{name}" for name in LONGEST if (ROOT / "notebooks" / f"{name}.ipynb").exists())),
     ]
 

@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 
-EXCLUDED = {"pip", "wheel", "nclib"}
+EXCLUDED = {"pip", "wheel", "neural-collapse", "nclib"}
 
 
 def pins(frozen):

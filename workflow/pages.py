@@ -1,12 +1,13 @@
 """The pages around the notebooks: settings, the ledger and the claims at a glance, the staging tree, the Sphinx build.
 
 python workflow/pages.py site --build build       stage build/site and build it into build/site/_build/html
-python workflow/pages.py readme --build build     renew the table of claims and the figure of README.md
+python workflow/pages.py readme --build build     renew README.md's table of claims, its verdicts and its figure
 """
 
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,8 +17,9 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-CSS = {"holds": "nc-holds", "fails": "nc-fails", "not at this scale": "nc-not-at-this-scale"}
+CSS = {v: f"nc-{v.replace(' ', '-')}" for v in ("holds", "fails", "undecided", "not at this scale")}
 HERO = "book/_static/hero.png"
+VERDICTS = "results/verdicts.json"  # of the last `make readme`: what README.md counts
 MARKERS = "<!-- claims: begin -->", "<!-- claims: end -->"
 
 
@@ -78,30 +80,30 @@ def title(page):
 
 
 def glance(claims, titles):
-    """The state of every claim at a glance: a card for each notebook, a fold for each verdict, failures open. HTML."""
-    cards = []
+    """What is reproduced, a row for each page: how its claims of the paper come out, those that fail, and how many
+    questions and checks of our own it has. HTML."""
+    head = "".join(f'<th scope="col">{word}</th>' for word in ("Page", "Claims of the paper", "What fails", "Our own"))
+    rows = []
     for name, heading in titles.items():
         own, link = claims[claims["notebook"] == name], f"../notebooks/{name}.html"
-        groups = [(verdict, own[own["verdict"] == verdict]) for verdict in CSS]
-        folds = [fold(group, link, verdict == "fails" or len(own) <= 8) for verdict, group in groups if len(group)]
-        head = f'<p class="nc-card-title"><a href="{link}">{escape(heading)}</a></p>'
-        cards.append(f'<div class="nc-card">{head}{"".join(folds) or "<p>no claim</p>"}</div>')
-    return f'<p>{len(claims)} claims: {count(claims)}.</p>\n<div class="nc-glance">{"".join(cards)}</div>'
+        paper = own[own["kind"] == "paper"]
+        fails = "".join(
+            f'<li><a href="{link}#claim-{escape(row.id)}">{escape(row.statement)}</a></li>'
+            for row in paper[paper["verdict"] == "fails"].itertuples()
+        )
+        cells = count(paper), f"<ul>{fails}</ul>" if fails else "", count(own[own["kind"] != "paper"])
+        label = f'<th scope="row"><a href="{link}">{escape(heading)}</a></th>'
+        rows.append(f"<tr>{label}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
+    paper = claims[claims["kind"] == "paper"]
+    total = f"<p>{len(paper)} claims of the papers: {count(paper)}.</p>"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return f'{total}\n<div class="nc-scroll nc-scorecard">{table}</div>'
 
 
 def count(claims):
     """How many claims have each verdict, of the verdicts there are. HTML."""
     found = claims["verdict"].value_counts()
-    return ", ".join(f"{found[verdict]} {chip(verdict)}" for verdict in CSS if verdict in found)
-
-
-def fold(claims, page, opened):
-    """Claims of one verdict as a fold: how many, then each with its verdict and a link to its row on a page. HTML."""
-    lines = [
-        f'<li>{chip(row.verdict)} <a href="{page}#claim-{escape(row.id)}">{escape(row.statement)}</a></li>'
-        for row in claims.itertuples()
-    ]
-    return f"<details{' open' if opened else ''}><summary>{count(claims)}</summary><ul>{''.join(lines)}</ul></details>"
+    return ", ".join(f"{found[verdict]} {chip(verdict)}" for verdict in CSS if verdict in found) or "none"
 
 
 def ledger(claims, titles):
@@ -126,7 +128,7 @@ def raw(html):
     return f"```{{raw}} html\n{html}\n```"
 
 
-def stage(build, root=ROOT):
+def stage(build, profile, root=ROOT):
     """Write the staging tree build/site around the promoted notebooks: configuration, contents, prose, made pages."""
     from nclib import claims
 
@@ -137,10 +139,11 @@ def stage(build, root=ROOT):
     (site / "_config.yml").write_text(yaml.safe_dump(config))
     shutil.copy(root / "_toc.yml", site / "_toc.yml")
     names = notebooks(root)
-    found = claims.load(build / "claims")
+    found = claims.load(build / "claims" / profile)
     found = found[found["notebook"].isin(names)]
     titles = {name: title(site / "notebooks" / f"{name}.ipynb") for name in names}
     replace(site / "book" / "index.md", "<!-- claims -->", raw(glance(found, titles)))
+    replace(site / "book" / "index.md", "ADDRESS-OF-THE-REPOSITORY", chosen["repository_url"] or "<its address>")
     replace(site / "book" / "ledger.md", "<!-- claims -->", ledger(found, titles))
     costs(site / "book" / "cluster.md", root / "results" / "benchmarks")
     figure = hero(site, chosen)
@@ -202,29 +205,23 @@ def hero(site, chosen):
     return next(site.glob(f"figures/*/{chosen['hero']}.png"), None)
 
 
-def build_site(build):
+def build_site(build, profile):
     """Stage, build with -W -n into a fresh folder, put it in the place of the last site. Exit code of the build."""
-    stage(build)
+    stage(build, profile)
     site, part = build / "site", build / ".site.part"
     shutil.rmtree(part, ignore_errors=True)
-    command = [
-        Path(sys.executable).with_name("jupyter-book"),
-        "build",
-        site,
-        "--path-output",
-        part,
-        "-W",
-        "-n",
-        "--keep-going",
-    ]
+    # Not by the script of that name: its first line cannot hold a path with a space.
+    book = (sys.executable, "-c", "from jupyter_book.cli.main import main; main()")
+    command = [*book, "build", site, "--path-output", part, "-W", "-n", "--keep-going"]
     plain = os.environ | {"NO_COLOR": "1"}
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=plain)
-    site.joinpath("book.log").write_text(done.stdout)
+    said = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+    site.joinpath("book.log").write_text(said)
     note = site / "book.failed"
     note.unlink(missing_ok=True)
     if done.returncode:
-        wrong = [line for line in done.stdout.splitlines() if "WARNING" in line or "ERROR" in line]
-        note.write_text("\n".join(["jupyter-book:", *(wrong or done.stdout.splitlines()[-15:])]) + "\n")
+        wrong = [line for line in said.splitlines() if "WARNING" in line or "ERROR" in line]
+        note.write_text("\n".join(["jupyter-book:", *(wrong or said.splitlines()[-15:])]) + "\n")
         return done.returncode
     html = site / "_build" / "html"
     html.parent.mkdir(exist_ok=True)
@@ -234,27 +231,34 @@ def build_site(build):
     return 0
 
 
-def readme_table(claims):
-    """The claims as README.md shows them."""
-    from nclib.claims import number
+def readme_table(claims, titles):
+    """A row for each page as README.md shows it: how many claims have each verdict, and the ids of those that fail."""
+    rows = []
+    for name, heading in titles.items():
+        own = claims[claims["notebook"] == name]
+        counts = [f"{(own['verdict'] == verdict).sum()}" for verdict in CSS]
+        fails = ", ".join(f"`{row.id}`" for row in own[own["verdict"] == "fails"].itertuples())
+        rows.append(f"| [{heading}](notebooks/{name}.ipynb) | {' | '.join(counts)} | {fails} |")
+    return "\n".join([f"| Page | {' | '.join(CSS)} | What fails |", f"|---|{'--:|' * len(CSS)}---|", *rows])
 
-    rows = [
-        f"| [{row.notebook}](notebooks/{row.notebook}.ipynb) | {row.statement.replace('|', '&#124;')} | `{row.id}` "
-        f"| {number(row.ours, 3)} | {row.verdict} |"
-        for row in claims.itertuples()
-    ]
-    return "\n".join(["| Notebook | Claim | Id | Ours | Verdict |", "|---|---|---|---|---|", *rows])
+
+def verdicts(claims):
+    """{id: verdict}, sorted, as text."""
+    return json.dumps(dict(sorted(zip(claims["id"], claims["verdict"], strict=True))), indent=1) + "\n"
 
 
-def readme(build, root=ROOT):
-    """Renew README.md's table between its markers, and the committed figure of the landing page."""
+def readme(build, profile, root=ROOT):
+    """Renew README.md's table between its markers, the verdicts that a test compares, and the landing page's figure."""
     from nclib import claims
 
-    path, found = root / "README.md", claims.load(build / "claims")
+    names, path = notebooks(root), root / "README.md"
+    found = claims.load(build / "claims" / profile)
+    found = found[found["notebook"].isin(names)]
     before, rest = path.read_text().split(MARKERS[0])
     after = rest.split(MARKERS[1])[1]
-    table = readme_table(found[found["notebook"].isin(notebooks(root))])
+    table = readme_table(found, {name: title(root / "notebooks" / f"{name}.ipynb") for name in names})
     path.write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}")
+    (root / VERDICTS).write_text(verdicts(found))
     figure = hero(build / "site", settings(root))
     if figure:
         shutil.copy(figure, root / HERO)
@@ -266,8 +270,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("site", "readme"))
     parser.add_argument("--build", type=Path, required=True)
+    parser.add_argument("--profile", default="laptop")
     given = parser.parse_args()
-    return {"site": build_site, "readme": readme}[given.what](given.build.resolve())
+    return {"site": build_site, "readme": readme}[given.what](given.build.resolve(), given.profile)
 
 
 if __name__ == "__main__":

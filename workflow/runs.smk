@@ -2,12 +2,13 @@
 #   snakemake -s workflow/runs.smk --workflow-profile workflow/profiles/local --config study=wu2024.grid profile=laptop
 # Further settings: device=cpu does without the GPU that a run asks for; seed=3 is the first of the seeds.
 import sys
+from pathlib import Path
 
 from nclib import results
 
 STUDY, PROFILE = config.get("study"), config.get("profile", "laptop")
 DEVICE = config.get("device", "auto")
-SEED = f"--seed {config['seed']}" if "seed" in config else ""
+SEED = ["--seed", config["seed"]] if "seed" in config else []
 CONFIGS = results.configs(results.study(STUDY), PROFILE, seed=config.get("seed"))
 INDEX = {results.key(run): index for index, run in enumerate(CONFIGS)}
 
@@ -44,8 +45,9 @@ rule run:
         str(results.root_for(PROFILE) / "{experiment}" / "{key}" / "manifest.json"),
     params:
         index=lambda wildcards: INDEX[wildcards.key],
+        folder=lambda wildcards, output: str(Path(output[0]).parent),
     resources:
         gpu=lambda wildcards: gpus(CONFIGS[INDEX[wildcards.key]]),
     shell:
-        "rmdir $(dirname {output}) 2> /dev/null || : ; {sys.executable} -m nclib run {STUDY} --profile {PROFILE} "
-        "--index {params.index} --device {DEVICE} {SEED}"
+        "rmdir {params.folder:q} 2> /dev/null || : ; {sys.executable:q} -m nclib run {STUDY:q} --profile {PROFILE:q} "
+        "--index {params.index:q} --device {DEVICE:q} {SEED:q}"

@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -72,12 +73,14 @@ def failure(notebook, error):
     name = f"{notebook.parent.name}/{notebook.name}"
     if not hasattr(error, "cell_index"):
         return f"{name}: {type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error).strip() else ''}"
+    cause = textwrap.shorten(error.evalue, 400, placeholder=" …")
     source = "\n".join(f"    {line}" for line in error.source.strip().splitlines()[-6:])
-    return f"{name}: cell {error.cell_index} raised {error.ename}: {error.evalue}\n{source}"
+    return f"{name}: cell {error.cell_index} raised {error.ename}: {cause}\n{source}"
 
 
 def promote(folder, site, claims):
-    """Publish an executed notebook: site/notebooks/<name>.ipynb, site/figures/<name>/, claims/<name>.json.
+    """Publish an executed notebook: site/notebooks/<name>.ipynb, site/figures/<name>/, claims/<name>.json, where the
+    folder of claims is called by the profile.
 
     Refused where it holds a failed cell, or a figure that was not published with its data and manifest.
     """
@@ -91,14 +94,16 @@ def promote(folder, site, claims):
         for suffix in ("png", "csv", "json"):
             shutil.copy(folder / "figures" / f"{label}.{suffix}", part)
     swap(part, target)
-    copy(folder / "claims" / f"{name}.json", claims / f"{name}.json")
+    write(claims / f"{name}.json", recorded(folder / "claims" / claims.name / f"{name}.json", name))
     text = nbformat.writes(page(name, book, manifests, parameters(folder / "notebook.ipynb")))
     write(site / "notebooks" / f"{name}.ipynb", text)
 
 
-def copy(source, target):
-    """The claims of a notebook, or an empty list where it records none."""
-    write(target, source.read_text() if source.exists() else "[]\n")
+def recorded(path, name):
+    """What a notebook recorded of its claims."""
+    if not path.exists():
+        raise Refused(f"notebooks/{name}.ipynb: it recorded no claims at profile {path.parent.name}")
+    return path.read_text()
 
 
 def write(path, text):

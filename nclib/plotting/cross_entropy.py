@@ -4,15 +4,16 @@ import numpy as np
 import seaborn as sns
 
 from nclib.plotting import MARKERS, PALETTE, THEORY, figure
-from nclib.results import indexed
+
+SIDE = {0.01: -0.2, 0.001: 0.2}
 
 
-def candidates(pairs):
+def candidates(rows):
     """Loss of the cross-polytope over the ETF's against the weight decay, M = 2 and M = 3, a line for each K."""
     made, axes = figure(1, 2, height=3.9, sharey=True)
     for axis, M in zip(axes[0], (2, 3), strict=True):
         low = 0
-        for index, (K, part) in reversed(list(enumerate(pairs[pairs["M"] == M].groupby("K")))):
+        for index, (K, part) in reversed(list(enumerate(rows[rows["M"] == M].groupby("K")))):
             style = {"color": PALETTE[index], "marker": MARKERS[index], "ms": 4}
             axis.plot(part["lam"], part["ratio"], **style)
             low = max(low + 0.022, part["ratio"].iloc[-1])
@@ -26,11 +27,11 @@ def candidates(pairs):
     return made
 
 
-def logits(table, lam):
+def logits(rows):
     """Logits of the best start at K = 6, M = 1 and M = 2, divided by their largest entry, opposite classes adjacent."""
     made, axes = figure(1, 2, height=3.6)
     for axis, M in zip(axes[0], (1, 2), strict=True):
-        Z = indexed(_case(table, M, 6, lam), "logits").pivot(index="i", columns="j", values="value").to_numpy()
+        Z = rows[rows["depth"] == M].pivot(index="i", columns="j", values="value").to_numpy()
         order = _paired(Z)
         Z = Z[np.ix_(order, order)] / Z.max()
         axis.imshow(Z, cmap=sns.color_palette("vlag", as_cmap=True), vmin=-1, vmax=1)
@@ -58,32 +59,22 @@ def _paired(Z):
     return np.array(order)
 
 
-def _case(table, M, K, lam):
-    return table[(table["depth"] == M) & (table["num_classes"] == K) & (table["layer"] == f"lam={lam:g}")]
-
-
-def census(table):
+def census(ends):
     """Where every random start ended: its loss over the ETF's, a column for each (M, K) and lambda, marked by rank."""
     made, axes = figure(height=4.4)
     axis = axes[0, 0]
-    ratio, rank = indexed(table, "ratio"), indexed(table, "rank")
-    keys = ["depth", "num_classes", "layer", "seed", "i"]
-    ends = ratio.set_index(keys)[["value"]].join(rank.set_index(keys)["value"].rename("rank")).reset_index()
     random = np.random.default_rng(0)
     columns = sorted({(M, K) for M, K in zip(ends["depth"], ends["num_classes"], strict=True)})
     ranks = sorted(ends["rank"].unique())
     for index, r in enumerate(ranks):
         part = ends[ends["rank"] == r]
         x = [columns.index(pair) for pair in zip(part["depth"], part["num_classes"], strict=True)]
-        side = np.where(part["layer"] == "lam=0.01", -0.2, 0.2)
+        side = part["lam"].map(SIDE)
         style = {"ls": "", "marker": MARKERS[index], "color": PALETTE[index], "ms": 6, "alpha": 0.55, "mew": 0}
         axis.plot(np.array(x) + side + random.uniform(-0.13, 0.13, len(part)), part["value"], label=f"{r:.0f}", **style)
-    for place, (M, K) in enumerate(columns):
-        for side, lam in ((-0.2, 0.01), (0.2, 0.001)):
-            case = _case(table, M, K, lam).query("source == 'theory'").set_index("metric")["value"]
-            if len(case) and M > 1:
-                level = case["cross_polytope"] / case["etf"]
-                axis.plot([place + side - 0.17, place + side + 0.17], [level] * 2, **THEORY)
+    for (M, K, lam), part in ends[ends["theory"].notna()].groupby(["depth", "num_classes", "lam"]):
+        place = columns.index((M, K)) + SIDE[lam]
+        axis.plot([place - 0.17, place + 0.17], [part["theory"].iloc[0]] * 2, **THEORY)
     axis.axhline(1, color="black", lw=1)
     axis.text(len(columns) - 0.45, 1.001, "ETF", va="bottom", ha="right")
     axis.set_xticks(range(len(columns)), [f"$M={M}$\n$K={K}$" for M, K in columns])
@@ -92,23 +83,11 @@ def census(table):
     return made
 
 
-def rank_and_loss(table, lam):
+def rank_and_loss(rows):
     """Loss over the ETF's against the rank of the logits at K = 6, all starts at one lambda, a color for each depth."""
     made, axes = figure(height=3.6)
     axis = axes[0, 0]
-    for index, M in enumerate(sorted(table.loc[table["num_classes"] == 6, "depth"].unique())):
-        case = _case(table, M, 6, lam)
-        keys = ["seed", "i"]
-        ends = indexed(case, "ratio").set_index(keys)["value"], indexed(case, "rank").set_index(keys)["value"]
-        counts = (
-            ends[0]
-            .round(4)
-            .to_frame("ratio")
-            .join(ends[1].rename("rank"))
-            .groupby(["rank", "ratio"])
-            .size()
-            .reset_index(name="n")
-        )
+    for index, (M, counts) in enumerate(rows.groupby("depth")):
         style = {"color": PALETTE[index], "marker": MARKERS[index], "alpha": 0.6, "linewidth": 0}
         axis.scatter(
             counts["rank"] + 0.12 * (index - 1), counts["ratio"], s=40 + 260 * counts["n"] / counts["n"].sum(), **style

@@ -5,18 +5,16 @@ from matplotlib.ticker import PercentFormatter
 from mpl_toolkits.mplot3d import proj3d
 
 from nclib.plotting import MARKERS, PALETTE, STYLE, THEORY, figure, plt, seed_band
-from nclib.results import indexed
 
 VIEW = {"OF": (24, 38), "ETF": (50, 20), "GOF": (24, 38)}
 
 
-def frames(table):
+def frames(rows):
     """The frames at K = d = 3, classifiers and class means divided by their Frobenius norms.
 
     Black dashed rods: the closed form. Colored: the optimized model of the first seed after one rotation, classifiers
     as rings and class means as small filled markers. The general orthogonal frame has a panel for each of the two.
     """
-    first = table[table["seed"] == table["seed"].min()]
     with plt.rc_context(STYLE):
         made = plt.figure(figsize=(7.0, 7.0))
     panels = [
@@ -28,9 +26,9 @@ def frames(table):
     for place, (frame, kinds, title) in enumerate(panels):
         axis = made.add_subplot(2, 2, place + 1, projection="3d", computed_zorder=False)
         _box(axis, *VIEW[frame], title, zoom=1.4 if frame == "ETF" else 1.45)
-        chosen = first[first["frame"] == frame]
+        chosen = rows[rows["frame"] == frame]
         for kind in kinds:
-            _rods(axis, chosen, kind, counts=chosen["counts"].iloc[0] if frame == "GOF" else None)
+            _rods(axis, chosen[chosen["kind"] == kind], kind, sizes=frame == "GOF")
     handles = [
         plt.Line2D([], [], **THEORY, label="closed form"),
         plt.Line2D([], [], marker="o", ls="", mfc="none", mec="0.3", ms=12, mew=2, label="optimized $w_k$"),
@@ -40,9 +38,10 @@ def frames(table):
     return made
 
 
-def _rods(axis, table, kind, counts):
+def _rods(axis, rows, kind, sizes):
     """Rods from the origin to the tips of one kind of vector, theory over measured."""
-    tips = {source: _matrix(table[table["source"] == source], kind) for source in ("theory", "measured")}
+    tips = {s: part.pivot(index="i", columns="j", values="value").to_numpy() for s, part in rows.groupby("source")}
+    counts = rows.groupby("i")["n"].first()
     for k, (theory, measured) in enumerate(zip(tips["theory"], tips["measured"], strict=True)):
         color = PALETTE[k]
         axis.plot(*np.stack([np.zeros(3), measured]).T, color=color, lw=4, alpha=0.45, solid_capstyle="round", zorder=2)
@@ -50,8 +49,8 @@ def _rods(axis, table, kind, counts):
         ring = {"mfc": "none", "mew": 2.2, "ms": 14} if kind == "w" else {"mfc": color, "ms": 7}
         axis.plot(*measured[:, None], marker="o", ls="", mec=color, zorder=5, **ring)
         axis.plot(*theory[:, None], marker="+", ls="", color="black", ms=8, zorder=6)
-        text = f"class {k + 1}" if counts is None else f"$n_{k + 1}={counts[k]}$\n{np.linalg.norm(theory):.2f}"
-        if kind == "w" or counts is not None:
+        text = f"class {k + 1}" if not sizes else f"$n_{k + 1}={counts[k]}$\n{np.linalg.norm(theory):.2f}"
+        if kind == "w" or sizes:
             _label(axis, theory, text)
 
 
@@ -60,12 +59,6 @@ def _label(axis, tip, text):
     (x, y, _), (x0, y0, _) = (proj3d.proj_transform(*v, axis.get_proj()) for v in (tip, np.zeros(3)))
     away = 30 * np.array([x - x0, y - y0]) / np.hypot(x - x0, y - y0)
     axis.annotate(text, (x, y), away, textcoords="offset points", ha="center", va="center", fontsize=10.5)
-
-
-def _matrix(table, name):
-    """A matrix metric as an array, divided by its Frobenius norm."""
-    A = indexed(table, name).pivot(index="i", columns="j", values="value").to_numpy()
-    return A / np.linalg.norm(A)
 
 
 def _box(axis, elevation, turn, title, zoom):
@@ -80,11 +73,16 @@ def _box(axis, elevation, turn, title, zoom):
     axis.text2D(0.5, 1.22, title, transform=axis.transAxes, ha="center", fontsize=11)
 
 
-def pinv(curve):
-    """The pseudo-inverse's cutoff and CDNV when two classes merge; `curve(metric, source)` gives one curve."""
+def curve(rows, metric, source="measured"):
+    """The rows of one curve of a trap."""
+    return rows[(rows["metric"] == metric) & (rows["source"] == source)]
+
+
+def pinv(rows):
+    """The pseudo-inverse's cutoff and CDNV when two classes merge."""
     made, axes = figure(2, 1, height=6.4, sharex=True)
     top, low = axes[:, 0]
-    exact = curve("nc1", "theory").groupby("x")["value"].mean()
+    exact = curve(rows, "nc1", "theory").groupby("x")["value"].mean()
     for index, (metric, label) in enumerate(
         {
             "float32": "torch, float32, default cutoff",
@@ -92,14 +90,14 @@ def pinv(curve):
             "numpy64": "numpy, float64, default cutoff",
         }.items()
     ):
-        points = curve(metric, "measured")
+        points = curve(rows, metric)
         style = {"ls": "", "marker": MARKERS[index], "color": PALETTE[index], "ms": 7, "mfc": "none", "mew": 1.6}
         top.plot(points["x"], points["value"], label=label, **style)
     top.plot(exact.index, exact, **THEORY, label="exact rank $K-1$")
     top.set(yscale="log", ylabel=r"$|\mathrm{NC1}|$, with $1/K$")
     top.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     for index, (metric, label) in enumerate({"max_cdnv": "largest pair", "mean_cdnv": "mean over pairs"}.items()):
-        seed_band(low, curve(metric, "measured"), "x", label=label, index=index + 3)
+        seed_band(low, curve(rows, metric), "x", label=label, index=index + 3)
     low.set(xscale="log", yscale="log", xlabel="distance of the two merging classes / distance of the others")
     low.set_ylabel(r"CDNV $(v_j+v_k)/2D^2$")
     low.invert_xaxis()
@@ -107,7 +105,7 @@ def pinv(curve):
     return made
 
 
-def one_pass(curve):
+def one_pass(rows):
     """Relative error of the trace of Sigma_W against the collapse ratio."""
     made, axes = figure(height=3.6)
     axis = axes[0, 0]
@@ -117,7 +115,7 @@ def one_pass(curve):
         "nclib": "nclib: merged batches, float64",
     }
     for index, (metric, label) in enumerate(labels.items()):
-        seed_band(axis, curve(metric, "measured"), "x", label=label, index=index)
+        seed_band(axis, curve(rows, metric), "x", label=label, index=index)
     axis.axhline(1, color="0.4", lw=1, ls=":")
     axis.text(1, 1.3, "100 % wrong", ha="left", va="bottom", color="0.3")
     axis.set(xscale="log", xlabel=r"collapse ratio $\mathrm{tr}\,\Sigma_W / |\mu|^2$")
@@ -127,27 +125,27 @@ def one_pass(curve):
     return made
 
 
-def centering(curve):
+def centering(rows):
     """NC3 of perfect frames with the wrong centering against the number of classes."""
     made, axes = figure(height=3.6)
     axis = axes[0, 0]
     for index, (metric, label) in enumerate(
         {"etf": "ETF with an offset, not centered", "of": "orthogonal frame, centered"}.items()
     ):
-        measured = curve(metric, "measured").groupby("x")["value"].mean()
-        theory = curve(metric, "theory").groupby("x")["value"].mean()
+        measured = curve(rows, metric).groupby("x")["value"].mean()
+        theory = curve(rows, metric, "theory").groupby("x")["value"].mean()
         axis.plot(measured.index, measured, MARKERS[index], color=PALETTE[index], ms=6, label=label)
         axis.plot(theory.index, theory, **THEORY)
-    right = curve("of_right", "measured").groupby("x")["value"].mean()
+    right = curve(rows, "of_right").groupby("x")["value"].mean()
     axis.plot(right.index, right, "D", color=PALETTE[2], ms=5, label="either one, rightly centered")
-    ten = curve("of", "measured").query("x == 10")["value"].iloc[0]
+    ten = curve(rows, "of").query("x == 10")["value"].iloc[0]
     axis.annotate(f"$K=10$: {ten:.2f}", (10, ten), (12, 0.5), arrowprops={"arrowstyle": "-", "color": "0.4"})
     axis.set(xscale="log", xlabel="number of classes $K$", ylabel=r"NC3 $=\|\hat W-\hat M\|_F$", ylim=(-0.04, 0.95))
     axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return made
 
 
-def dead(curve):
+def dead(rows):
     """NC1 and the trace of Sigma_B of a living and of a dying network."""
     made, axes = figure(1, 2, height=3.4)
     for axis, metric, label in zip(
@@ -155,13 +153,13 @@ def dead(curve):
     ):
         for index, fate in enumerate(("alive", "dead")):
             lam = {"alive": 0.02, "dead": 0.1}[fate]
-            seed_band(axis, curve(f"{metric}_{fate}", "measured"), "x", label=rf"$\lambda={lam}$: {fate}", index=index)
+            seed_band(axis, curve(rows, f"{metric}_{fate}"), "x", label=rf"$\lambda={lam}$: {fate}", index=index)
         axis.set(xlabel="iteration of gradient descent", ylabel=label)
     axes[0, 1].legend(loc="lower left")
     return made
 
 
-def first_network(table):
+def first_network(rows):
     """NC1, NC2, NC3 and the disagreement of NC4 against the epoch, training and test images."""
     made, axes = figure(2, 2, height=5.8, sharex=True)
     labels = {
@@ -171,12 +169,10 @@ def first_network(table):
         "nc4": "1 $-$ NC4 agreement",
     }
     for axis, (metric, label) in zip(axes.flat, labels.items(), strict=True):
-        chosen = table[table["metric"] == metric]
+        chosen = rows[rows["metric"] == metric]
         for index, split in enumerate(("train", "test")):
-            rows = chosen[chosen["split"] == split]
-            if metric == "nc4":
-                rows = rows.assign(value=1 - rows["value"])
-            seed_band(axis, rows, "step", label=split, index=index, log=metric != "nc4")
+            part = chosen[chosen["split"] == split]
+            seed_band(axis, part, "step", label=split, index=index, log=metric != "nc4")
         axis.set_xscale("symlog", linthresh=1)
         axis.set(ylabel=label)
     axes[1, 1].yaxis.set_major_formatter(PercentFormatter(1))

@@ -1,65 +1,57 @@
 """Imbalanced classes: lengths against class sizes, singular values layer by layer, and the floor of a wrong target."""
 
 from nclib.plotting import MARKERS, PALETTE, THEORY, figure
-from nclib.plotting.linear import SYMBOL, THOUSANDS, scales
-from nclib.results import indexed
+from nclib.plotting.linear import SYMBOL, THOUSANDS
 
 
-def lengths(table, paper=None, *, experiment="direct"):
+def lengths(rows):
     """|w_k| and |class mean k| against n_k, measured (all seeds) and predicted, a color for each depth."""
-    groups = scales(table, paper, experiment, False)
+    groups = list(rows.groupby("panel", sort=False))
     made, axes = figure(len(groups), 2, height=3.2 * len(groups))
     symbols = {"length_w": "length of $w_k$ (row of $P$)", "length_h": r"length of the class mean $\bar h_k$"}
-    for row, (label, rows) in zip(axes, groups.items(), strict=True):
-        rows = rows[rows["scale"] == "paper"] if experiment == "network" and not label else rows
+    for row, (panel, part) in zip(axes, groups, strict=True):
         for axis, (metric, symbol) in zip(row, symbols.items(), strict=True):
-            length_panel(axis, rows, metric)
-            axis.set(xlabel="samples of the class, $n_k$", ylabel=symbol, title=label)
+            length_panel(axis, part[part["metric"] == metric])
+            axis.set(xlabel="samples of the class, $n_k$", ylabel=symbol, title=panel)
     axes[0, 1].legend(frameon=False)
     return made
 
 
-def length_panel(axis, rows, metric):
+def length_panel(axis, rows):
     """One kind of length against n_k."""
-    entries = indexed(rows, metric)
-    entries = entries.assign(n=[counts[i] for counts, i in zip(entries["counts"], entries["i"], strict=True)])
-    for s, (depth, part) in enumerate(entries.groupby("depth")):
+    for s, (depth, part) in enumerate(rows.groupby("depth")):
         ours, law = part[part["source"] == "measured"], part[part["source"] == "theory"]
         style = {"color": PALETTE[s], "marker": MARKERS[s], "linestyle": "none", "alpha": 0.7, "markersize": 6}
         axis.plot(ours["n"], ours["value"], label=f"$M = {depth}$", **style)
         mean = law.groupby("n")["value"].mean()
         axis.plot(mean.index, mean, **THEORY)
     axis.set_xscale("log")
-    ticks = sorted(set(entries["n"]))[:: 3 if entries["n"].nunique() > 5 else 1]
+    ticks = sorted(set(rows["n"]))[:: 3 if rows["n"].nunique() > 5 else 1]
     axis.set_xticks(ticks, labels=ticks)
     axis.minorticks_off()
 
 
-def widths(table, *, counts):
+def widths(rows):
     """|w_k| of each class against the width of the layers, measured (all seeds) and predicted, a panel a depth."""
-    entries = indexed(table[table["counts"] == counts], "length_w")
-    depths = sorted(entries["depth"].unique())
+    depths = sorted(rows["depth"].unique())
     made, axes = figure(1, len(depths), sharey=True, height=3.4)
     for axis, depth in zip(axes.flat, depths, strict=True):
-        for k, part in entries[entries["depth"] == depth].groupby("i"):
+        for (k, n), part in rows[rows["depth"] == depth].groupby(["i", "n"]):
             ours, law = part[part["source"] == "measured"], part[part["source"] == "theory"]
-            label = f"$n_{k + 1} = {counts[k]}$"
+            label = f"$n_{k + 1} = {n}$"
             axis.plot(ours["width"], ours["value"], MARKERS[k], color=PALETTE[k], label=label, clip_on=False)
             axis.hlines(law["value"], law["width"] - 0.3, law["width"] + 0.3, colors="black", linestyles="--")
-        axis.set(xlabel="width $d$ of every layer", title=f"$M = {depth}$", xticks=sorted(entries["width"].unique()))
+        axis.set(xlabel="width $d$ of every layer", title=f"$M = {depth}$", xticks=sorted(rows["width"].unique()))
     axes[0, 0].set_ylabel("length of $w_k$ (row of $P$)")
     axes[0, 0].legend(loc="upper left", ncols=2, frameon=False)
     return made
 
 
-def layers(table, *, depths=(3, 6)):
-    """The K largest singular values of each layer, measured (all seeds) and predicted."""
-    depths = [M for M in depths if M in set(table["depth"])] or [max(table["depth"])]
-    made, axes = figure(1, len(depths), sharey=True, height=3.4)
-    for axis, depth in zip(axes.flat, depths, strict=True):
-        entries = indexed(table[table["depth"] == depth], "singular_value")
-        entries = entries[entries["experiment"] == "dang2023.direct"]
-        entries = entries.assign(m=entries["layer"].str.removeprefix("W").astype(int))
+def layers(rows):
+    """The K largest singular values of each layer, measured (all seeds) and predicted, a panel a depth."""
+    groups = list(rows.groupby("depth"))
+    made, axes = figure(1, len(groups), sharey=True, height=3.4)
+    for axis, (depth, entries) in zip(axes.flat, groups, strict=True):
         for k, part in entries.groupby("i"):
             ours, law = part[part["source"] == "measured"], part[part["source"] == "theory"]
             axis.plot(ours["m"], ours["value"], MARKERS[k % 8], color=PALETTE[k % 10], label=f"$k = {k + 1}$")
@@ -71,18 +63,14 @@ def layers(table, *, depths=(3, 6)):
     return made
 
 
-def floor(table, paper=None):
+def floor(rows):
     """One network against the minimizer of what it minimized and against the authors' target, whose floor is dashed."""
     made, axes = figure(2, 2)
-    groups = scales(table, paper, "network", False)
-    groups = {label: rows[rows["scale"] == "authors-imbalanced"] for label, rows in groups.items()}
-    label, rows = list(groups.items())[-1]
-    rows = rows[rows["depth"] == rows["depth"].min()]
     for axis, metric in zip(axes.flat, ("nc2_W", "nc2_H", "nc3_WH", "nc3"), strict=True):
         for s, (name, what) in enumerate(
             {metric: "what was minimized", f"authors_{metric}": "authors' target"}.items()
         ):
-            measured = rows[(rows["metric"] == name) & (rows["source"] == "measured") & (rows["step"] > 0)]
+            measured = rows[(rows["metric"] == name) & (rows["source"] == "measured")]
             mean = measured.groupby("step")["value"].mean()
             axis.plot(mean.index, mean, color=PALETTE[s], linestyle=("-", "-.")[s], label=what)
         found = rows[(rows["metric"] == f"authors_{metric}") & (rows["source"] == "theory")]["value"]
@@ -90,6 +78,7 @@ def floor(table, paper=None):
             axis.axhline(found.mean(), **THEORY)
             axis.annotate("floor", (0, found.mean()), textcoords="offset points", xytext=(4, 4))
         axis.xaxis.set_major_formatter(THOUSANDS)
-        axis.set(yscale="log", xlabel="optimization steps / 1000", ylabel=SYMBOL[metric], title=label)
+        panel = rows["panel"].iloc[0]
+        axis.set(yscale="log", xlabel="optimization steps / 1000", ylabel=SYMBOL[metric], title=panel)
     axes[0, 0].legend(frameon=False)
     return made

@@ -15,9 +15,8 @@ LAYERS = {
 SHUFFLED = {"color": "0.45", "linestyle": ":", "linewidth": 1.6, "marker": "x", "markersize": 5}
 
 
-def layers(table):
+def layers(rows):
     """Four numbers of a network at each layer: value, range over seeds, interval of the first seed, and both nulls."""
-    rows = table[table["experiment"] == "measure.network"]
     names = list(dict.fromkeys(rows["layer"]))
     first = rows[rows["seed"] == rows["seed"].min()]
     made, axes = figure(2, 2, height=6.4, sharex=True)
@@ -42,48 +41,49 @@ def layers(table):
     return made
 
 
-def report(values):
-    """The figure that `nclib measure --figure` draws; values: {source: {metric: value}} of one layer."""
+def report(rows):
+    """The figure that `nclib measure --figure` draws, of one layer."""
+    values = {source: part.set_index("metric")["value"].to_dict() for source, part in rows.groupby("source")}
     intervals = {key: (low, values["high"][key]) for key, low in values["low"].items()}
     return single.report(values["measured"], values["theory"], intervals)
 
 
-def presets(frame):
-    """What each preset calls by one name, as a multiple of the textbook's; frame: a row a number, a column a preset."""
-    names = [name for name in frame.columns if name != "random directions"]
-    base = frame[names[0]]
-    rows = [key for key in frame.index if np.isfinite(frame.loc[key, names].astype(float)).all()]
-    made, axes = figure(height=0.36 * len(rows) + 1.6)
+def presets(rows):
+    """What each preset calls by one name, as a multiple of the first preset's."""
+    names, keys = (list(dict.fromkeys(rows[column])) for column in ("preset", "metric"))
+    frame = rows.pivot(index="metric", columns="preset", values="value").loc[keys]
+    made, axes = figure(height=0.36 * len(keys) + 1.6)
     axis = axes[0, 0]
     for index, name in enumerate(names):
-        ratio = (frame[name] / base)[rows].astype(float)
+        ratio = frame[name] / frame[names[0]]
         for sign, fill in ((1, PALETTE[index]), (-1, "none")):
             part = [i for i, value in enumerate(ratio) if np.sign(value) == sign]
             style = {"color": PALETTE[index], "markerfacecolor": fill, "markersize": 10 - 2.5 * index}
             label = {"label": name} if sign == 1 else {}
             axis.plot(abs(ratio.iloc[part]), part, MARKERS[index], markeredgewidth=1.6, ls="", **style, **label)
-    axis.set_yticks(range(len(rows)), rows)
-    axis.set_ylim(len(rows) - 0.5, -0.5)
+    axis.set_yticks(range(len(keys)), keys)
+    axis.set_ylim(len(keys) - 0.5, -0.5)
     axis.set(xscale="log", xlabel=f"|value| over that of {names[0]} (hollow: of the other sign)")
     made.legend(loc="outside upper center", ncols=3, frameon=False)
     return made
 
 
-def traps(errors, titles):
-    """Relative errors of the naive ways and of nclib; errors: `measuring.errors`; titles: {trap: its number}."""
+def traps(rows):
+    """Relative errors of the naive ways and of nclib, a line for each number."""
+    titles = list(dict.fromkeys(rows["number"]))
     made, axes = figure(height=0.4 * len(titles) + 1.7)
     axis, floor, ceiling = axes[0, 0], 1e-16, 1e4
     for index, (way, label) in enumerate({"naive": "naive way", "ours": "nclib"}.items()):
         color = PALETTE[3 if way == "naive" else 0]
-        for i, trap in enumerate(titles):
-            found = errors.loc[errors["trap"] == trap, f"{way}_error"]
+        for i, title in enumerate(titles):
+            found = rows.loc[rows["number"] == title, f"{way}_error"]
             style = {"color": color, "ls": "", "markersize": 7, "alpha": 0.8, "label": label if i == 0 else None}
             axis.plot(found.clip(floor, ceiling), [i] * len(found), MARKERS[index], **style)
             if np.isinf(found).any():
                 axis.annotate("infinite", (ceiling, i), (-8, 0), textcoords="offset points", ha="right", va="center")
     for bound in (1e-10, 0.1):
         axis.axvline(bound, color="0.4", linewidth=1, linestyle=":")
-    axis.set_yticks(range(len(titles)), list(titles.values()))
+    axis.set_yticks(range(len(titles)), titles)
     axis.set_ylim(len(titles) - 0.5, -0.5)
     axis.set(xscale="log", xlim=(floor / 3, ceiling * 3), xlabel="relative error against a loop in float64")
     axis.xaxis.set_major_locator(LogLocator(numticks=7))
@@ -92,7 +92,7 @@ def traps(errors, titles):
     return made
 
 
-def growth(points, slopes):
+def growth(points):
     """Seconds against N, K and d, a panel each, with the fitted exponents; says so where nothing was timed."""
     made, axes = figure(2, 2, height=6.6)
     labels = {"N": "samples $N$", "K": "classes $K$", "d": "dimension $d$"}
@@ -103,7 +103,7 @@ def growth(points, slopes):
         ends = []
         for name, own in rows.groupby("name", sort=False):
             x, y = np.log(own["size"].to_numpy()), np.log(own["seconds"].to_numpy())
-            slope = slopes.loc[(slopes["name"] == name) & (slopes["sweep"] == sweep), "slope"].iloc[0]
+            slope = own["slope"].iloc[0]
             style = {"color": PALETTE[names.index(name)]}
             axis.plot(np.exp(x), np.exp(y), MARKERS[names.index(name)], markersize=6, **style)
             axis.plot(np.exp(x), np.exp(y.mean() + slope * (x - x.mean())), linewidth=1.3, **style)

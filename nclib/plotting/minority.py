@@ -1,4 +1,4 @@
-"""Figures of notebook 04: minority collapse. Each draws the tidy view that the study of its name makes of its table."""
+"""Figures of notebook 04: minority collapse. Each draws the view of its name."""
 
 import numpy as np
 import pandas as pd
@@ -48,22 +48,23 @@ def overlap(found):
     return made
 
 
-def landscape(curves, kept):
+def landscape(rows):
     """The scalar loss of a class against q, one panel a depth; then the classes kept against the size of the start."""
     made, axes = figure(2, 2, height=6.4)
+    curves, kept = (rows[rows["panel"] == panel] for panel in ("loss", "kept"))
     dashes = ["-", "--", "-.", ":"]
     for axis, (M, part) in zip(axes.flat, curves.groupby("depth"), strict=False):
         for index, (ratio, line) in enumerate(part.groupby("ratio")):
             label = f"{ratio:g} thr" if ratio != 1 else "thr"
-            axis.plot(line["q"], line["value"], dashes[index], color=PALETTE[index], label=label)
+            axis.plot(line["x"], line["value"], dashes[index], color=PALETTE[index], label=label)
             best = line.loc[line["value"].idxmin()]
-            _points(axis, best["q"], best["value"], index, alpha=1, markersize=8)
+            _points(axis, best["x"], best["value"], index, alpha=1, markersize=8)
         axis.set(title=f"$M = {M}$", xlabel="$q$", ylabel=r"loss of class $k$, over $n_k/N$", ylim=(0, 1.3))
         if M == 2:
             axis.legend(title=r"$\beta_k$", loc="upper center", ncols=2)
     axis = axes[1, 1]
     for index, (M, part) in enumerate(kept.groupby("depth")):
-        share = part.groupby("start")["value"].agg(["mean", "min", "max"])
+        share = part.groupby("x")["value"].agg(["mean", "min", "max"])
         axis.plot(share.index, share["mean"], color=PALETTE[index], marker=MARKERS[index], label=f"$M = {M}$")
         axis.fill_between(share.index, share["min"], share["max"], color=PALETTE[index], alpha=0.2, linewidth=0)
     axis.set(xscale="log", title="Random starts", xlabel="singular values at the start", ylabel="share of classes kept")
@@ -74,7 +75,7 @@ def landscape(curves, kept):
 def hysteresis(found):
     """q on the branches followed upward and downward in lambda, for M = 2 and 3."""
     made, axes = figure(1, 2, height=3.4, sharey=True)
-    for axis, (M, part) in zip(axes.flat, found[found["depth"] > 1].groupby("depth"), strict=True):
+    for axis, (M, part) in zip(axes.flat, found.groupby("depth"), strict=True):
         _theory(axis, part["ratio"], part["q"], label="global minimum")
         local = part[part["local"] > 0].drop_duplicates("ratio")
         axis.plot(local["ratio"], local["local"], ":", color="black", zorder=4, label="stationary point")
@@ -121,26 +122,25 @@ def cross_entropy(found):
     return made
 
 
-def limits(seli, peeled):
+def limits(rows):
     """1 - cos to the limit as lambda -> 0; and the minority's contrast in the layer-peeled model through R0."""
     made, axes = figure(1, 2, height=3.7)
+    seli, peeled = (rows[rows["panel"] == panel] for panel in ("seli", "peeled"))
     axis = axes[0, 0]
     names = {"logits": r"logits $Z$", "gram_W": "$WW^T$", "gram_H": "Gram of features"}
     for index, (name, label) in enumerate(names.items()):
-        part = seli[seli["metric"] == name].groupby("lam")["value"].mean()
+        part = seli[seli["metric"] == name].groupby("x")["value"].mean()
         axis.plot(1 / part.index, part, color=PALETTE[index], marker=MARKERS[index], markersize=5, label=label)
-    line = seli[seli["metric"] == "logits"].groupby("lam")["value"].mean()
+    line = seli[seli["metric"] == "logits"].groupby("x")["value"].mean()
     x = np.log(1 / line.index.to_numpy())
     axis.plot(1 / line.index, line.iloc[0] * (x[0] / x) ** 2, **THEORY, label=r"$\propto 1/\log^2(1/\lambda)$")
     axis.set(xscale="log", yscale="log", xlabel=r"$1/\lambda$", ylabel="1 - cos to the limit", title="SELI")
     axis.legend(loc="upper right")
     axis = axes[0, 1]
     for index, (major, part) in enumerate(peeled.groupby("K_major")):
-        part = part.sort_values("R")
-        mean = part.groupby("R")["value"].mean()
+        mean, length = (part[part["metric"] == name].groupby("x")["value"].mean() for name in ("contrast", "length"))
         label = f"$K_A = {major}$, $R_0 = {part['R0'].iloc[0]:.4g}$"
         axis.plot(mean.index, mean, color=PALETTE[index], marker=MARKERS[index], markersize=5, label=label)
-        length = part.groupby("R")["length"].mean()
         axis.plot(length.index, length, ":", color=PALETTE[index], linewidth=1.3)
     axis.axvline(1, color="0.5", linewidth=1, zorder=0)
     axis.set(

@@ -1,17 +1,9 @@
 """Near collapse: the minimizer, the spectrum of its linear response, and the attenuation of the collapse metrics."""
 
-import numpy as np
-
 from nclib.plotting import MARKERS, PALETTE, THEORY, figure
-from nclib.results import indexed
 
 NAMES = {"nc1": "NC1", "nc1_trace_ratio": r"trace ratio $\widetilde{\mathrm{NC1}}$", "nc2": "NC2"}
 FIRST = r"first order in $1/\beta$ (Eq. 5)"
-
-
-def rows_of(table, name):
-    """The rows of one experiment."""
-    return table[table["experiment"] == f"tirer2023.near_collapse_{name}"]
 
 
 def style(index):
@@ -19,19 +11,12 @@ def style(index):
     return {"color": PALETTE[index], "marker": MARKERS[index], "linestyle": "none", "markersize": 5}
 
 
-def minimizer(table):
+def minimizer(rows):
     """|hbar_k|^2 and the loss of the lowest of random starts against c, with Theorem 2.1."""
     made, axes = figure(1, 2, height=3.2)
-    rows = rows_of(table, "minimizer")
-    rows = rows[rows["beta"] == 0]
     labels = r"mean of $\|\bar h_k\|^2$", "minimum of Eq. 1"
     for axis, metric, label in zip(axes.flat, ("norm", "loss"), labels, strict=True):
-        part = indexed(rows, metric)
-        c = [
-            (lam_W * lam_Hs[i]) ** 0.5
-            for lam_W, lam_Hs, i in zip(part["lam_W"], part["lam_Hs"], part["i"], strict=True)
-        ]
-        part = part.assign(c=c)
+        part = rows[rows["metric"] == metric]
         measured, law = part[part["source"] == "measured"], part[part["source"] == "theory"].sort_values("c")
         axis.plot(measured["c"], measured["value"], label="optimized, all seeds", **style(0))
         axis.plot(law["c"], law["value"], label="Theorem 2.1", **THEORY)
@@ -43,19 +28,10 @@ def minimizer(table):
     return made
 
 
-def responses(table, *, swept):
-    """Rows of the linear response over beta (swept), or over lam_H at fixed beta, with each vector's index `i`."""
-    rows = rows_of(table, "response")
-    return rows[(rows["sizes"].map(len) > 0) == swept]
-
-
-def spectrum(table, *, lam_H):
+def spectrum(rows):
     """The singular values of F_kk in descending order for some lam_H, from Eq. 5's matrices and in closed form."""
     made, axes = figure(1, 1, height=3.8)
-    rows = responses(table, swept=False)
-    rows = indexed(rows[rows["layer"] == "first-order"], "sigma")
-    for s, value in enumerate(lam_H):
-        part = rows[np.isclose(rows["lam_H"], value)].sort_values("i")
+    for s, (value, part) in enumerate(rows.sort_values(["lam_H", "i"], kind="stable").groupby("lam_H")):
         ours, law = part[part["source"] == "measured"], part[part["source"] == "theory"]
         axes[0, 0].plot(
             ours["i"] + 1, ours["value"], label=rf"$\lambda_H = {value:.3g}$", **style(s) | {"markersize": 3.5}
@@ -67,18 +43,15 @@ def spectrum(table, *, lam_H):
     return made
 
 
-def families(table):
+def families(rows):
     """beta (1 - sigma) of every singular value sigma of F_kk, and beta sigma of F_kk', against lam_H."""
     made, axes = figure(1, 2, height=3.5)
-    rows = responses(table, swept=False)
-    first = rows[rows["layer"] == "first-order"]
-    own, cross = indexed(first, "sigma"), indexed(first, "cross")
-    own, cross = own[own["source"] == "measured"], cross[(cross["source"] == "measured") & (cross["i"] == 0)]
-    axes[0, 0].plot(own["lam_H"], own["beta"] * (1 - own["value"]), ".", color=PALETTE[0], markersize=5)
-    axes[0, 1].plot(cross["lam_H"], cross["beta"] * cross["value"], **style(1))
+    own, cross, rates, peak = (rows[rows["family"] == name] for name in ("within", "between", "rate", "peak"))
+    axes[0, 0].plot(own["lam_H"], own["value"], ".", color=PALETTE[0], markersize=5)
+    axes[0, 1].plot(cross["lam_H"], cross["value"], **style(1))
     names = r"$\lambda_H$", r"$s$", r"$\mu$", r"$2\mu$"
     places = (1 / 2, (8, -12)), (1 / 4, (-12, 6)), (3 / 4, (6, 4)), (3 / 4, (6, 4))
-    for i, part in indexed(rows, "rate").sort_values("lam_H").groupby("i"):
+    for i, part in rates.groupby("i"):
         axes[0, 0].plot(part["lam_H"], part["value"], **THEORY)
         where, offset = places[i]
         at = part.iloc[int(where * len(part))]
@@ -86,33 +59,28 @@ def families(table):
         axes[0, 0].annotate(names[i], (at["lam_H"], at["value"]), **look)
         if names[i] == r"$\mu$":
             axes[0, 1].plot(part["lam_H"], part["value"], **THEORY)
-    peak = 4 / 9 / rows["lam_W"].iloc[0]
     for axis in axes.flat:
-        axis.axvline(peak, color="gray", linewidth=0.8)
+        axis.axvline(peak["lam_H"].iloc[0], color="gray", linewidth=0.8)
         axis.set(xlabel=r"$\lambda_H$", ylim=(0, None))
     axes[0, 0].set(ylabel=r"$\beta\,(1-\sigma)$", title="within classes: $F_{kk}$")
     axes[0, 1].set(ylabel=r"$\beta\,\sigma$", title=r"between classes: $F_{k\tilde k}$")
     return made
 
 
-def validity(table):
+def validity(rows):
     """The largest and least singular value of F_kk against beta, exact and first order; and the largest difference."""
     made, axes = figure(1, 2, height=3.4)
-    rows = indexed(responses(table, swept=True), "sigma")
-    s = float(np.sqrt(rows["lam_H"].iloc[0] / rows["lam_W"].iloc[0]))
-    by = rows.groupby(["layer", "source", "beta"])["value"]
     for index, (layer, label) in enumerate({"exact": "exact", "first-order": FIRST}.items()):
-        for values in (by.max(), by.min()):
-            ours = values.loc[layer, "measured"]
-            axes[0, 0].plot(ours.index / s, ours, label=label, **style(index))
-            law = values.loc[layer, "theory"]
-            axes[0, 0].plot(law.index / s, law, **THEORY | {"linewidth": 0.9})
+        for end in ("max", "min"):
+            part = rows[(rows["end"] == end) & (rows["layer"] == layer)]
+            ours, law = part[part["source"] == "measured"], part[part["source"] == "theory"]
+            axes[0, 0].plot(ours["ratio"], ours["value"], label=label, **style(index))
+            axes[0, 0].plot(law["ratio"], law["value"], **THEORY | {"linewidth": 0.9})
             label = None
-    ours = rows[rows["source"] == "measured"].pivot(index=["beta", "i"], columns="layer", values="value")
-    error = (ours["exact"] - ours["first-order"]).abs().groupby("beta").max()
-    axes[0, 1].plot(error.index / s, error, **style(2))
-    guide = error.iloc[-1] * (error.index[-1] / error.index) ** 2
-    axes[0, 1].plot(error.index / s, guide, label="slope $-2$", **THEORY)
+    error = rows[rows["end"] == "difference"]
+    axes[0, 1].plot(error["ratio"], error["value"], **style(2))
+    guide = error["value"].iloc[-1] * (error["ratio"].iloc[-1] / error["ratio"]) ** 2
+    axes[0, 1].plot(error["ratio"], guide, label="slope $-2$", **THEORY)
     axes[0, 0].set(ylabel="largest and least singular value of $F_{kk}$", xscale="log")
     axes[0, 1].set(ylabel="largest difference of a singular value", xscale="log", yscale="log")
     for axis in axes.flat:
@@ -121,18 +89,14 @@ def validity(table):
     return made
 
 
-def residuals(table):
+def residuals(rows):
     """|minimizer - collapsed - F dH0| against |dH0|, F exact (left) and to first order in 1/beta (right)."""
     made, axes = figure(1, 2, height=3.6, sharey=True)
-    rows = responses(table, swept=True)
-    betas = sorted(set(rows["beta"]))[:: 2 if rows["beta"].nunique() > 4 else 1]
-    s = float(np.sqrt(rows["lam_H"].iloc[0] / rows["lam_W"].iloc[0]))
     for axis, (layer, title) in zip(axes.flat, {"exact": "exact $F$", "first-order": FIRST}.items(), strict=True):
-        for index, beta in enumerate(betas):
-            part = rows[(rows["layer"] == layer) & (rows["beta"] == beta)]
-            size, residual = (indexed(part, name).groupby("i")["value"].mean() for name in ("size", "residual"))
+        for index, (ratio, part) in enumerate(rows[rows["layer"] == layer].groupby("ratio")):
+            size, residual = part["size"], part["residual"]
             look = style(index) | {"linestyle": "-"}
-            axis.plot(size, residual, label=rf"$\beta/s = {round(beta / s, 2):g}$", **look)
+            axis.plot(size, residual, label=rf"$\beta/s = {round(ratio, 2):g}$", **look)
         corner = residual.iloc[-1] * 3
         power = 2 if layer == "exact" else 1
         axis.plot(size, corner * (size / size.iloc[-1]) ** power, label=f"slope {power}", **THEORY)
@@ -143,31 +107,22 @@ def residuals(table):
     return made
 
 
-def attenuation(table):
+def attenuation(rows):
     """What the minimizer leaves of the three metrics against lam_H near collapse; and the laws' error with distance."""
     made, axes = figure(2, 2, height=6.4)
-    rows = rows_of(table, "attenuation")
-    many = rows["sizes"].map(len) > 1
+    near, far = (rows[rows["panel"] == panel] for panel in ("near", "far"))
     for axis, (metric, name) in zip(axes.flat, NAMES.items(), strict=False):
-        near = rows[~many]
-        for s, ((lam_W, skew), part) in enumerate(near.groupby(["lam_W", "skew"])):
+        for s, ((lam_W, skew), part) in enumerate(near[near["metric"] == metric].groupby(["lam_W", "skew"])):
             shape = "isotropic" if skew == 1 else "skewed"
-            ours = indexed(part, metric)
+            ours, law = part[part["source"] == "measured"], part[part["source"] == "theory"]
             label = rf"$\lambda_W = {lam_W:.3g}$, {shape} noise"
-            axis.plot(np.sqrt(ours["lam_H"] * lam_W), ours["value"], label=label, **style(s))
-            law = part[(part["metric"] == metric) & (part["source"] == "theory")].groupby("lam_H")["value"].mean()
-            axis.plot(np.sqrt(law.index * lam_W), law, **THEORY)
+            axis.plot(ours["x"], ours["value"], label=label, **style(s))
+            axis.plot(law["x"], law["value"], **THEORY)
         axis.set(xlabel=r"$c = \sqrt{\lambda_W\lambda_H}$", ylabel=f"{name}, minimizer over $H_0$", ylim=(0, 1.02))
-    far = rows[many]
     last = axes[1, 1]
-    beta = sorted(set(far["beta"]))[0]
     for s, (metric, name) in enumerate(NAMES.items()):
-        part = far[far["beta"] == beta]
-        law = part[(part["metric"] == metric) & (part["source"] == "theory")].set_index("seed")["value"]
-        ours = indexed(part, metric)
-        error = (ours["value"] - ours["seed"].map(law)).abs()
-        mean = error.groupby(ours["i"]).mean()
-        last.plot(np.array(far["sizes"].iloc[0])[mean.index], mean, label=name, **style(s + 3) | {"linestyle": "-"})
+        part = far[far["metric"] == metric]
+        last.plot(part["x"], part["value"], label=name, **style(s + 3) | {"linestyle": "-"})
     last.set(xscale="log", yscale="log", xlabel=r"noise in $H_0$ / length of a class mean", ylabel="error of the law")
     last.legend()
     axes[1, 0].legend(loc="lower left")

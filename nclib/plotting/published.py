@@ -1,17 +1,15 @@
 """The 230 published language models: loss against each measure of collapse, trends, and what width alone explains.
 
-Every figure is drawn from the summaries of a run; `points`, one row a model, adds the models where they are at hand.
+Every figure is drawn from the summaries of a run, and shows the models where they are at hand.
 """
 
-import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.lines import Line2D
 
 from nclib.plotting import MARKERS, PALETTE, THEORY, figure
-from nclib.results import indexed
 
 MISSING = "points: authors' files not at hand"
-WIDTHS, DEPTHS = [64, 128, 256, 512, 768, 1024], [1, 2, 4, 8, 12]
+WIDTHS = [64, 128, 256, 512, 768, 1024]
 LABELS = {
     "loss": "validation loss (nats a token)",
     "cdnv_log10": "NC1: log$_{10}$ mean CDNV",
@@ -54,65 +52,65 @@ RANKED = {
 }
 
 
-def pick(table, layer, split):
-    """{metric: value} of one statistic over one subset, means over the runs in the table."""
-    chosen = table[(table["layer"] == layer) & (table["split"] == split)]
-    return chosen.groupby("metric")["value"].mean()
+def draw_line(axis, rows, layer, split, **style):
+    """The line of one statistic over one subset; R^2."""
+    found = rows[(rows["part"] == "line") & (rows["layer"] == layer) & (rows["split"] == split)]
+    axis.plot(found["x"], found["loss"], **style)
+    return found["r2"].iloc[0]
 
 
-def draw_line(axis, table, layer, split, **style):
-    """The least-squares line of the loss over the range of the statistic; R^2."""
-    found = pick(table, layer, split)
-    ends = found[["low", "high"]].to_numpy()
-    axis.plot(ends, found["intercept"] + found["slope"] * ends, **style)
-    return found["r"] ** 2
+def models(rows, layer, split=None):
+    """The models at one statistic (of one subset)."""
+    found = rows[(rows["part"] == "models") & (rows["layer"] == layer)]
+    return found if split is None else found[found["split"] == split]
 
 
-def scatter(axis, points, layer, **style):
+def scatter(axis, points, **style):
     """The models, colored by the number of their parameters on a logarithmic scale."""
-    color = {"c": points["parameters"].astype(float), "cmap": "cividis", "norm": LogNorm(3e6, 2.1e8)}
-    return axis.scatter(points[layer].astype(float), points["loss"].astype(float), s=14, **(color | style))
+    color = {"c": points["parameters"], "cmap": "cividis", "norm": LogNorm(3e6, 2.1e8)}
+    return axis.scatter(points["x"], points["loss"], s=14, **(color | style))
 
 
-def have(points):
-    return points is not None and len(points) > 0
+def have(rows):
+    return bool((rows["part"] == "models").any())
 
 
-def title(text, points):
-    return text if have(points) else f"{text}\n{MISSING}"
+def title(text, rows):
+    return text if have(rows) else f"{text}\n{MISSING}"
 
 
-def loss(table, points=None, *, layers, split="all"):
+def loss(rows):
     """Validation loss against four (or two) statistics, with the least-squares line and R^2. Fig. 1 and 2, Table 1."""
+    layers = list(dict.fromkeys(rows["layer"]))
     made, axes = figure(len(layers) // 2, 2, height=2.9 * (len(layers) // 2) + 0.2, sharey=True)
-    drawn = None
+    shown = have(rows)
     for axis, layer in zip(axes.flat, layers, strict=True):
-        if have(points):
-            drawn = scatter(axis, points, layer)
-        r2 = draw_line(axis, table, layer, split, color="black", linestyle="--")
+        if shown:
+            drawn = scatter(axis, models(rows, layer))
+        (split,) = set(rows.loc[rows["part"] == "line", "split"])
+        r2 = draw_line(axis, rows, layer, split, color="black", linestyle="--")
         axis.set(xlabel=LABELS[layer])
-        axis.set_title(title(f"$R^2$ = {r2:.3f}", points))
+        axis.set_title(title(f"$R^2$ = {r2:.3f}", rows))
     for row in axes:
         row[0].set_ylabel(LABELS["loss"])
-    if drawn is not None and points["parameters"].nunique() > 1:
+    if shown and rows["parameters"].nunique() > 1:
         made.colorbar(drawn, ax=axes, label="parameters", location="right", aspect=35, pad=0.02)
     return made
 
 
-def duality(table, points=None):
+def duality(rows):
     """Validation loss against NC3 and UNC3, the lines of all models and of those of 1 and of 10 epochs. Fig. 3."""
     layers = ["self_duality", "uniform_duality"]
     made, axes = figure(1, 2, height=3.9, sharey=True)
     for axis, layer in zip(axes.flat, layers, strict=True):
-        for e, epochs in enumerate(EPOCHS if have(points) else []):
-            part = points[points["epochs"] == epochs]
+        for e, epochs in enumerate(EPOCHS if have(rows) else []):
             style = {"c": [PALETTE[e]], "norm": None, "cmap": None, "marker": MARKERS[e], "alpha": 0.7}
-            scatter(axis, part, layer, **style)
-        r2 = [draw_line(axis, table, layer, "all", color="black", linestyle="--")]
+            scatter(axis, models(rows, layer, f"epochs {epochs}"), **style)
+        r2 = [draw_line(axis, rows, layer, "all", color="black", linestyle="--")]
         for epochs, index in ((1, 0), (10, 2)):
-            r2.append(draw_line(axis, table, layer, f"epochs {epochs}", color=PALETTE[index]))
+            r2.append(draw_line(axis, rows, layer, f"epochs {epochs}", color=PALETTE[index]))
         axis.set(xlabel=LABELS[layer])
-        axis.set_title(title("$R^2$ = {:.2f}\n1 epoch {:.2f}, 10 epochs {:.2f}".format(*r2), points))
+        axis.set_title(title("$R^2$ = {:.2f}\n1 epoch {:.2f}, 10 epochs {:.2f}".format(*r2), rows))
     axes[0, 0].set_ylabel(LABELS["loss"])
     handles = [Line2D([], [], color="black", linestyle="--", label="all")]
     handles += [
@@ -123,18 +121,18 @@ def duality(table, points=None):
     return made
 
 
-def trends(table, *, by, layers):
+def trends(rows, *, by):
     """Means by width or by depth in four settings of the training, with the null of independent directions."""
-    at = {"width": WIDTHS, "depth": DEPTHS}[by]
-    made, axes = figure(len(layers) // 2, 2, height=2.6 * (len(layers) // 2) + 0.5, sharex=True)
-    for axis, layer in zip(axes.flat, layers, strict=True):
+    groups = list(rows.groupby("layer", sort=False))
+    made, axes = figure(len(groups) // 2, 2, height=2.6 * (len(groups) // 2) + 0.5, sharex=True)
+    for axis, (layer, found) in zip(axes.flat, groups, strict=True):
         for s, (split, label) in enumerate(SETTINGS.items()):
-            rows = table[(table["layer"] == layer) & (table["split"] == split)]
-            means = indexed(rows, f"by_{by}").groupby("i")["value"].mean()
+            part = found[found["split"] == split]
             line = "--" if split.endswith("0.1") else "-"
-            axis.plot(at, means, color=PALETTE[s], marker=MARKERS[s], linestyle=line, markersize=5, label=label)
-        if by == "width" and layer in ("gnc2_std", "interference_std"):
-            null = np.array(at) ** -0.5 / (2 if layer == "gnc2_std" else 1)
+            style = {"color": PALETTE[s], "marker": MARKERS[s], "linestyle": line, "markersize": 5}
+            axis.plot(part["at"], part["value"], label=label, **style)
+        at, null = part["at"].tolist(), part["theory"].tolist()
+        if part["theory"].notna().all():
             axis.plot(at, null, **THEORY)
             axis.annotate("independent", (at[3], null[3]), xytext=(0, 8), textcoords="offset points", ha="center")
             axis.set_ylim(bottom=0)
@@ -150,22 +148,21 @@ def trends(table, *, by, layers):
     return made
 
 
-def null(table, points=None):
+def null(rows):
     """Loss against the spread of cosines, as it is and over that of independent directions; a line for each width."""
     layers = ["interference_std", "interference_excess"]
     made, axes = figure(1, 2, height=3.9, sharey=True)
     for axis, layer in zip(axes.flat, layers, strict=True):
         for d, color, marker in zip(WIDTHS, PALETTE, MARKERS, strict=False):
-            if have(points):
-                part = points[(points["width"] == d) & (points["shuffle"] == "")]
+            if have(rows):
                 style = {"c": [color], "norm": None, "cmap": None, "marker": marker, "alpha": 0.6}
-                scatter(axis, part, layer, **style)
-            ends = {} if have(points) else {"marker": marker, "markersize": 4}
-            draw_line(axis, table, layer, f"width {d}", color=color, **ends)
-        r2 = draw_line(axis, table, layer, "all", **THEORY)
-        within = pick(table, layer, "within width")["r"] ** 2
+                scatter(axis, models(rows, layer, f"width {d}"), **style)
+            ends = {} if have(rows) else {"marker": marker, "markersize": 4}
+            draw_line(axis, rows, layer, f"width {d}", color=color, **ends)
+        r2 = draw_line(axis, rows, layer, "all", **THEORY)
+        inside = rows[(rows["layer"] == layer) & (rows["split"] == "within width")]["r2"].iloc[0]
         axis.set(xlabel=LABELS[layer])
-        axis.set_title(title(f"$R^2$ = {r2:.3f}, within widths {within:.2f}", points))
+        axis.set_title(title(f"$R^2$ = {r2:.3f}, within widths {inside:.2f}", rows))
     axes[0, 0].set_ylabel(LABELS["loss"])
     handles = [
         Line2D([], [], color=color, marker=marker, label=f"$d$ = {d}")
@@ -175,19 +172,19 @@ def null(table, points=None):
     return made
 
 
-def within(table):
+def within(rows):
     """R^2 with the loss: over all models, within each width, and over the 10-epoch runs; the null's own as a line."""
     made, axes = figure(1, 1, height=5.2)
     axis = axes[0, 0]
-    r2 = {name: [pick(table, name, f"width {d}")["r"] ** 2 for d in WIDTHS] for name in RANKED}
+    r2 = rows.set_index(["layer", "split"])["r2"]
     for place, name in enumerate(RANKED):
         shown = {"label": "each width"} if place == 0 else {}
-        axis.plot(r2[name], [place] * 6, "|", color=PALETTE[0], markersize=13, markeredgewidth=1.8, **shown)
+        widths = [r2[name, f"width {d}"] for d in WIDTHS]
+        axis.plot(widths, [place] * 6, "|", color=PALETTE[0], markersize=13, markeredgewidth=1.8, **shown)
         for split, label, marker, index in (("all", "all 230", "o", 3), ("epochs 10", "10-epoch runs", "^", 2)):
             shown = {"label": label} if place == 0 else {}
-            found = pick(table, name, split)["r"] ** 2
-            axis.plot(found, place, marker, color=PALETTE[index], markersize=8, **shown)
-    axis.axvline(pick(table, "null", "all")["r"] ** 2, **THEORY, label=r"$1/\sqrt{d}$ alone, all 230")
+            axis.plot(r2[name, split], place, marker, color=PALETTE[index], markersize=8, **shown)
+    axis.axvline(r2["null", "all"], **THEORY, label=r"$1/\sqrt{d}$ alone, all 230")
     axis.set_yticks(range(len(RANKED)), RANKED.values())
     axis.set(xlabel="$R^2$ with the validation loss", xlim=(-0.02, 1.0))
     axis.invert_yaxis()

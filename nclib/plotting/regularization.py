@@ -12,26 +12,23 @@ LOSSES = {"mse": "MSE", "cross-entropy": "CE"}
 SYMBOL = {"nc1": "NC1", "nc2": "NC2"}
 
 
-def groups(table, paper=None):
-    """{title: rows} for each network, base decay and loss; the archived ones follow."""
-    found = {}
-    for rows in (table, paper):
-        if rows is None or len(rows) == 0:
-            continue
-        for (model, lam, loss), part in rows.groupby(["model", "lam", "loss"], sort=False):
-            found[f"{MODELS[model]}, {LOSSES[loss]}, $\\lambda = {lam:g}$"] = part
-    return found
+def groups(rows):
+    """{title: rows} for each network, base decay and loss, in the order of the rows."""
+    return {
+        f"{MODELS[model]}, {LOSSES[loss]}, $\\lambda = {lam:g}$": part
+        for (model, lam, loss), part in rows.groupby(["model", "lam", "loss"], sort=False)
+    }
 
 
-def curves(table, paper=None):
+def curves(rows):
     """NC1 and NC2 against epochs for the five settings: networks with batch norm, a row for each loss."""
-    normed = {title: rows for title, rows in groups(table, paper).items() if rows["model"].iloc[0] != "mlp"}
-    made, axes = figure(len(normed), 2, height=3.0 * len(normed) + 0.5, sharex="row")
-    for row, (title, rows) in zip(axes, normed.items(), strict=True):
+    found = groups(rows)
+    made, axes = figure(len(found), 2, height=3.0 * len(found) + 0.5, sharex="row")
+    for row, (title, part) in zip(axes, found.items(), strict=True):
         for axis, (metric, symbol) in zip(row, SYMBOL.items(), strict=True):
             for s, setting in enumerate(SETTINGS):
-                part = rows[(rows["metric"] == metric) & (rows["setting"] == setting) & (rows["step"] > 0)]
-                seed_band(axis, part, "step", label=LABELS[setting], index=s, log=metric == "nc1")
+                chosen = part[(part["metric"] == metric) & (part["setting"] == setting)]
+                seed_band(axis, chosen, "step", label=LABELS[setting], index=s, log=metric == "nc1")
             axis.set(xlabel="epoch", ylabel=symbol)
         row[0].set_title(title, loc="left")
     handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -39,19 +36,17 @@ def curves(table, paper=None):
     return made
 
 
-def effects(table, paper=None, *, metric="nc1"):
+def effects(rows, *, metric):
     """The final value over the baseline's of the same seed: markers for seeds, bars for their geometric mean."""
-    found = groups(table, paper)
+    found = groups(rows)
     made, axes = figure(-(-len(found) // 2), 2, height=2.4 * -(-len(found) // 2) + 0.2, sharex=True, sharey=True)
     changed = SETTINGS[1:]
-    for axis, (title, rows) in zip(axes.flat, found.items(), strict=True):
-        last = rows[(rows["metric"] == metric) & (rows["step"] == rows["step"].max())]
-        wide = np.log(last.pivot(index="seed", columns="setting", values="value"))
-        ratio = wide.sub(wide["baseline"], axis=0)
+    for axis, (title, part) in zip(axes.flat, found.items(), strict=True):
         for s, setting in enumerate(changed):
             style = {"color": PALETTE[s + 1], "marker": MARKERS[s + 1], "linestyle": "none", "markersize": 6}
-            axis.barh(s, np.exp(ratio[setting].mean()) - 1, left=1, color=PALETTE[s + 1], alpha=0.35)
-            axis.plot(np.exp(ratio[setting]), [s] * len(ratio), **style)
+            ratio = part.loc[part["setting"] == setting, "value"]
+            axis.barh(s, np.exp(np.log(ratio).mean()) - 1, left=1, color=PALETTE[s + 1], alpha=0.35)
+            axis.plot(ratio, [s] * len(ratio), **style)
         axis.axvline(1, color="black", linewidth=0.8)
         axis.set(xscale="log", title=title)
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 1.2, 1.5, 2, 3, 4, 6, 8)))

@@ -18,26 +18,26 @@ LABELS = {
 }
 
 
-def scatter(frames, table1):
-    """Validation loss against eight statistics, a point for each seed, with the least-squares line, R^2 and p.
-
-    frames: {label: models}, each with panels of its own; table1: R^2 and p as text, columns (label, name).
-    """
+def scatter(rows):
+    """Validation loss against eight statistics, a point for each seed, with the least-squares line, R^2 and p; panels
+    for each group of models."""
+    frames = list(rows.groupby("group", sort=False))
     with plt.rc_context(STYLE):
         made = plt.figure(figsize=(7.0, 9.8 * len(frames)))
         parts = made.subfigures(len(frames), 1, squeeze=False)[:, 0]
         groups = [part.subplots(4, 2, sharey=True) for part in parts]
-    for g, (part, axes, (label, points)) in enumerate(zip(parts, groups, frames.items(), strict=True)):
+    for g, (part, axes, (label, found)) in enumerate(zip(parts, groups, frames, strict=True)):
         part.suptitle(label, fontsize=11, fontweight="bold")
         for axis, (name, words) in zip(axes.flat, LABELS.items(), strict=True):
-            x, loss = points[name], points["validation"]
+            points = found[found["name"] == name]
+            x, loss = points["value"], points["validation"]
             axis.plot(x, loss, MARKERS[g], color=PALETTE[g], markersize=5)
             if np.ptp(x) > 0:
                 slope, intercept = np.polyfit(x, loss, 1)
                 ends = np.array([x.min(), x.max()])
                 axis.plot(ends, intercept + slope * ends, color="gray", linewidth=1.2)
-            row = table1.loc[name, label]
-            axis.set_title(f"$R^2$ = {row['R²']}, $p$ = {row['p']}", fontsize=11)
+            r2, p = points[["r2", "p"]].iloc[0]
+            axis.set_title("$R^2$ = –, $p$ = –" if np.isnan(r2) else f"$R^2$ = {r2:.3f}, $p$ = {p:.4f}", fontsize=11)
             axis.set_xlabel(words)
             axis.locator_params(axis="x", nbins=4)
         for row in axes:
@@ -45,20 +45,22 @@ def scatter(frames, table1):
     return made
 
 
-def permutations(found, n):
-    """Correlations of permuted losses with a property, for {property: (r, r* (draws,))} over n models.
+def permutations(rows):
+    """Correlations of permuted losses with each property, counted in bins.
 
     Bars of the second color are as far from 0 as the true r (solid lines) or farther. Dashed: what Student's t test
-    expects, density (1 - r^2)^(n/2 - 2) / B(1/2, n/2 - 1), exact for normal data.
+    expects of n models, density (1 - r^2)^(n/2 - 2) / B(1/2, n/2 - 1), exact for normal data.
     """
-    made, (axes,) = figure(1, max(len(found), 1), height=3.4, sharey=True)
-    edges = np.linspace(-1, 1, 81)
-    for axis, (name, (r, others)) in zip(axes, found.items(), strict=False):
-        far = np.abs(others) >= abs(r) - 1e-12
+    groups = list(rows.groupby("name", sort=False))
+    made, (axes,) = figure(1, max(len(groups), 1), height=3.4, sharey=True)
+    for axis, (name, found) in zip(axes, groups, strict=False):
+        n, r = found[["models", "r"]].iloc[0]
+        width, draws = found["high"].iloc[0] - found["low"].iloc[0], found["nearer"].sum() + found["farther"].sum()
+        middle = (found["low"] + found["high"]) / 2
         axis.hist(
-            [others[~far], others[far]],
-            bins=edges,
-            weights=[np.full(part.sum(), 40 / len(others)) for part in (~far, far)],
+            [middle, middle],
+            bins=np.append(found["low"], found["high"].iloc[-1]),
+            weights=[found[side] / (draws * width) for side in ("nearer", "farther")],
             stacked=True,
             color=[PALETTE[0], PALETTE[1]],
             label=["nearer to 0", "as far or farther"],
@@ -70,7 +72,7 @@ def permutations(found, n):
             inner = np.linspace(-0.999, 0.999, 400)
             log_beta = gammaln(0.5) + gammaln(n / 2 - 1) - gammaln(n / 2 - 0.5)
             axis.plot(inner, np.exp((n / 2 - 2) * np.log1p(-(inner**2)) - log_beta), **THEORY, label="normal data")
-        p = (1 + far.sum()) / (1 + len(others))
+        p = (1 + found["farther"].sum()) / (1 + draws)
         axis.set_title(f"{name}: $r$ = {r:.3f}, $p$ = {p:.4f}".replace("-", "−"), fontsize=11)
         axis.set(xlabel="$r$ of permuted losses", xlim=(-1, 1))
     axes[0].set_ylabel("density")

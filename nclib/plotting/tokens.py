@@ -8,13 +8,14 @@ from nclib.plotting import MARKERS, PALETTE, THEORY, figure
 
 NAMES_SHOWN = 24
 EXCEPTIONS = ["␣Anna", "␣Tim"]
+KINDS = "word, lower case", "word, capital", "punctuation, digits, spaces", "fragment, special"
 
 
-def frequency(frame):
-    """Count of each token that occurs against its id, colored by type (the first seed: all have the same text)."""
-    rows = _first(frame)
+def frequency(rows):
+    """Count of each token that occurs against its id, colored by type."""
     made, ((axis,),) = figure(height=4.2)
-    for k, (kind, part) in enumerate(rows.groupby("kind", observed=False)):
+    for k, kind in enumerate(KINDS):
+        part = rows[rows["kind"] == kind]
         style = {"color": PALETTE[k], "marker": MARKERS[k], "linestyle": "none", "markersize": 3.5, "alpha": 0.6}
         axis.plot(part["id"], part["count"], label=kind, **style)
     axis.set(yscale="log", xlabel="token id", ylabel="count in the training text")
@@ -22,42 +23,41 @@ def frequency(frame):
     return made
 
 
-def shares(frame):
+def shares(rows):
     """Share of each type among the tokens that occur (left) and in the text (right), percent."""
-    by = _first(frame).groupby("kind", observed=False)["count"]
     made, (axes,) = figure(1, 2, height=2.4, sharey=True)
-    for axis, size, title in zip(axes, (by.size(), by.sum()), ("of the vocabulary", "of the text"), strict=True):
-        percent = 100 * size / size.sum()
-        axis.barh(percent.index, percent, color=PALETTE[: len(percent)])
+    for axis, (of, part) in zip(axes, rows.groupby("of", sort=False), strict=True):
+        percent = part["percent"]
+        axis.barh(part["kind"], percent, color=PALETTE[: len(percent)])
         for y, value in enumerate(percent):
             axis.annotate(f"{value:.1f}", (value, y), (3, 0), textcoords="offset points", va="center")
-        axis.set(title=title, xlabel="share, %", xlim=(0, 1.18 * percent.max()))
+        axis.set(title=f"of the {of}", xlabel="share, %", xlim=(0, 1.18 * percent.max()))
         axis.grid(axis="y", visible=False)
     axes[0].invert_yaxis()
     return made
 
 
-def collapse(frame, paper=None):
+def collapse(rows):
     """CDNV of each class against its count: all samples of a class (left), as many samples of each class (right).
 
     Points: classes of the first seed; lines: running medians of all seeds. Left also under shuffled labels, and
-    dashed what `shuffled` predicts for that.
+    dashed what is predicted for that.
     """
-    tables = [rows for rows in (frame, paper) if rows is not None and len(rows)]
-    made, axes = figure(len(tables), 2, height=3.2 * len(tables) + 0.6, sharex="row", sharey="row")
-    for row, rows, title in zip(axes, tables, ("", "archived, profile paper"), strict=False):
-        floor, first = rows["floor"].iloc[0], _first(rows)
+    groups = list(rows.groupby("panel", sort=False))
+    made, axes = figure(len(groups), 2, height=3.2 * len(groups) + 0.6, sharex="row", sharey="row")
+    for row, (title, found) in zip(axes, groups, strict=True):
+        floor = found["floor"].iloc[0]
+        parts = dict(list(found.groupby(["part", "metric"])))
         for axis, metric in zip(row, ("cdnv", "equal_cdnv"), strict=True):
-            axis.plot(first["count"], first[metric], ".", color=PALETTE[0], alpha=0.25, markersize=4, rasterized=True)
-            for _, part in rows.groupby("seed"):
-                axis.plot(*running_median(part["count"], part[metric]), color=PALETTE[1], linewidth=1.6)
+            dots = parts["class", metric]
+            axis.plot(dots["x"], dots["value"], ".", color=PALETTE[0], alpha=0.25, markersize=4, rasterized=True)
+            for _, part in parts["median", metric].groupby("seed"):
+                axis.plot(part["x"], part["value"], color=PALETTE[1], linewidth=1.6)
             axis.set(xscale="log", yscale="log", xlabel="count of the token")
-        for _, part in rows.groupby("seed"):
-            row[0].plot(
-                *running_median(part["count"], part["permuted_cdnv"]), color=PALETTE[2], marker="^", markersize=4
-            )
-        x = np.geomspace(first["count"].min() + 1, first["count"].max(), 60)
-        row[0].plot(x, shuffled(x, first["count"].to_numpy()), **THEORY)
+        for _, part in parts["median", "permuted_cdnv"].groupby("seed"):
+            row[0].plot(part["x"], part["value"], color=PALETTE[2], marker="^", markersize=4)
+        law = parts["theory", "permuted_cdnv"]
+        row[0].plot(law["x"], law["value"], **THEORY)
         row[0].axvline(floor, color="grey", linewidth=1, linestyle=":")
         row[0].set(ylabel="CDNV, mean over other classes", title="all samples")
         row[1].set(title=f"{floor} samples of each class")
@@ -77,49 +77,24 @@ def collapse(frame, paper=None):
     return made
 
 
-def shuffled(n, counts):
-    """CDNV of a class of n samples that has nothing but noise: mean over others k of 1 / (1/n + 1/n_k) - 1/2.
-
-    A class of n samples of noise with variance v has an expected variance v (1 - 1/n), two of them a squared distance
-    of v (1/n + 1/n_k); this is the ratio of the expectations, exact for many dimensions (derived).
-    """
-    return np.mean(1 / (1 / np.asarray(n)[:, None] + 1 / counts) - 0.5, axis=1)
-
-
-def running_median(x, y, bins=14, least=3):
-    """Medians of y in `bins` equal steps of log x, where at least `least` classes fall: (median of x, of y)."""
-    found = [[], []]
-    keep = y.notna() & (x > 0)
-    x, y = x[keep].to_numpy(), y[keep].to_numpy()
-    edge = np.geomspace(x.min(), x.max() * (1 + 1e-9), bins + 1)
-    where = np.searchsorted(edge, x, side="right")
-    for k in range(1, bins + 1):
-        if (where == k).sum() >= least:
-            found[0].append(np.median(x[where == k]))
-            found[1].append(np.median(y[where == k]))
-    return found
-
-
-def caution(frame, halves):
+def caution(rows):
     """Left: variance of classes of n samples under shuffled labels, and (n-1)/n. Right: frequent and rare halves."""
     made, axes = figure(1, 2, height=3.4)
     left, right = axes[0]
-    rows = frame[frame["count"] > 0]
-    n, v = rows["count"], rows["permuted_variance"]
-    total = (n * v).sum() / (n - 1).sum()
-    few = rows[n <= 60]
-    median = (few["permuted_variance"] / total).groupby(few["count"]).median()
-    left.plot(few["count"], few["permuted_variance"] / total, ".", color=PALETTE[2], alpha=0.25, markersize=4)
-    left.plot(median.index, median, "^", color=PALETTE[2], markersize=4.5, markeredgecolor="black", markeredgewidth=0.5)
-    grid = np.geomspace(1, 60, 100)
-    left.plot(grid, (grid - 1) / grid, **THEORY)
-    left.axvline(frame["floor"].iloc[0], color="grey", linewidth=1, linestyle=":")
+    noise = rows[rows["panel"] == "shuffled"]
+    few, median, law = (noise[noise["part"] == part] for part in ("class", "median", "theory"))
+    left.plot(few["x"], few["value"], ".", color=PALETTE[2], alpha=0.25, markersize=4)
+    edge = {"markeredgecolor": "black", "markeredgewidth": 0.5}
+    left.plot(median["x"], median["value"], "^", color=PALETTE[2], markersize=4.5, **edge)
+    left.plot(law["x"], law["value"], **THEORY)
+    left.axvline(rows["floor"].iloc[0], color="grey", linewidth=1, linestyle=":")
     left.set(xscale="log", xlabel="samples $n$ of the class", ylabel="variance / that of all features", ylim=(0, 1.5))
     left.set_title("labels shuffled; dashed $(n-1)/n$")
     where = {("tokens", "frequent"): 0, ("tokens", "rare"): 1, ("classes", "frequent"): 2.4, ("classes", "rare"): 3.4}
-    for column, index, label in (("median", 0, "all samples"), ("equal", 1, "equal samples")):
+    for part, index, label in (("median", 0, "all samples"), ("equal", 1, "equal samples")):
+        halves = rows[(rows["panel"] == "halves") & (rows["part"] == part)]
         x = [where[by, half] + 0.12 * (2 * index - 1) for by, half in zip(halves["by"], halves["half"], strict=True)]
-        right.plot(x, halves[column], MARKERS[index], color=PALETTE[index], markersize=6, label=label)
+        right.plot(x, halves["value"], MARKERS[index], color=PALETTE[index], markersize=6, label=label)
     right.set_xticks(list(where.values()), ["frequent", "rare"] * 2)
     right.set(yscale="log", ylabel="median CDNV", xlabel="half of tokens     half of classes", xlim=(-0.6, 4))
     right.yaxis.set_minor_formatter(FormatStrFormatter("%g"))
@@ -127,35 +102,34 @@ def caution(frame, halves):
     return made
 
 
-def names(found, paper=None):
+def names(rows):
     """CDNV and interference of first names, relative to the average token and to tokens as frequent.
 
     Markers: mean over seeds (geometric for ratios); lines: their range. The class at the right is the one with which
     the CDNV of the first seed is largest.
     """
-    tables = [rows for rows in (found, paper) if rows is not None and len(rows)]
-    if not tables:
+    if rows.empty:
         made, ((axis,),) = figure(height=1.5)
         axis.text(0.5, 0.5, "no first names among the classes of this text", ha="center", va="center")
         axis.set_axis_off()
         return made
-    orders = [_most_frequent(rows) for rows in tables]
-    made, axes = figure(len(tables), 2, height=1.6 + sum(0.4 + 0.23 * len(order) for order in orders), sharey="row")
-    for row, rows, order in zip(axes, tables, orders, strict=True):
-        for s, (column, label) in enumerate(RATIOS.items()):
-            _dots(row[0], rows, order, column, s, label, log=True)
-        for s, column in enumerate(["interference_z", "matched_z"]):
-            _dots(row[1], rows, order, column, s, "", log=False)
-        row[0].axvline(1, color="black", linewidth=0.8)
-        row[1].axvline(0, color="black", linewidth=0.8)
-        row[0].set(xscale="log", xlabel="CDNV (power 2), ratio")
-        row[1].set(xlabel="interference, difference / std")
-        row[0].set_yticks(range(len(order)), [token.removeprefix("␣") for token in order])
-        row[0].set_ylim(len(order) - 0.4, -0.6)
-        first = rows[rows["seed"] == rows["seed"].min()].set_index("token")["partner"]
-        right = row[1].secondary_yaxis("right")
-        right.set_yticks(range(len(order)), [first.get(token, "") for token in order])
-        right.set_ylabel("class with the largest CDNV")
+    order = list(rows.groupby("place")["token"].first())
+    made, axes = figure(1, 2, height=2 + 0.23 * len(order), sharey="row")
+    ratio, difference = axes[0]
+    for s, (column, label) in enumerate(RATIOS.items()):
+        _dots(ratio, rows, order, column, s, label, log=True)
+    for s, column in enumerate(["interference_z", "matched_z"]):
+        _dots(difference, rows, order, column, s, "", log=False)
+    ratio.axvline(1, color="black", linewidth=0.8)
+    difference.axvline(0, color="black", linewidth=0.8)
+    ratio.set(xscale="log", xlabel="CDNV (power 2), ratio")
+    difference.set(xlabel="interference, difference / std")
+    ratio.set_yticks(range(len(order)), [token.removeprefix("␣") for token in order])
+    ratio.set_ylim(len(order) - 0.4, -0.6)
+    first = rows[rows["seed"] == rows["seed"].min()].set_index("token")["partner"]
+    right = difference.secondary_yaxis("right")
+    right.set_yticks(range(len(order)), [first.get(token, "") for token in order])
+    right.set_ylabel("class with the largest CDNV")
     made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return made
 
@@ -178,30 +152,20 @@ def _dots(axis, rows, order, column, s, label, *, log):
     axis.plot(mean, y, MARKERS[s], markersize=4.5, label=label, **fill)
 
 
-def _most_frequent(rows):
-    order = rows.groupby("token")["count"].first().sort_values(ascending=False, kind="stable").index
-    return [token for i, token in enumerate(order) if i < NAMES_SHOWN or token in EXCEPTIONS]
-
-
-def correlations(found, labels):
-    """Spearman's rho between the measures of a class, mean over seeds; found: {seed: matrix as DataFrame}."""
-    values = np.stack([matrix.to_numpy() for matrix in found.values()])
-    mean, span = values.mean(0), np.ptp(values, axis=0).max()
+def correlations(rows):
+    """Spearman's rho between the measures of a class, mean over seeds."""
+    by = rows.groupby(["first", "second"], sort=False)["value"]
+    mean, span = by.mean(), (by.max() - by.min()).max()
+    below, beside = (list(dict.fromkeys(rows[column])) for column in ("second", "first"))
     made, ((axis,),) = figure(width=6.2, height=5.2)
-    shown = np.where(np.tri(len(mean), k=-1, dtype=bool), mean, np.nan)[1:, :-1]
+    shown = np.array([[mean.get((first, second), np.nan) for first in beside] for second in below])
     image = axis.imshow(shown, vmin=-1, vmax=1, cmap="PuOr")
-    names = list(labels.values())
     for (j, k), value in np.ndenumerate(shown):
         if not np.isnan(value):
             axis.text(k, j, f"{value:.2f}", ha="center", va="center", color="white" if abs(value) > 0.65 else "black")
-    axis.set_xticks(range(len(names) - 1), names[:-1], rotation=35, ha="right")
-    axis.set_yticks(range(len(names) - 1), names[1:])
+    axis.set_xticks(range(len(beside)), beside, rotation=35, ha="right")
+    axis.set_yticks(range(len(below)), below)
     axis.grid(visible=False)
     axis.set_title(f"largest range over seeds: {span:.2f}", fontsize=10.5)
     made.colorbar(image, ax=axis, label="Spearman's $\\rho$", shrink=0.8)
     return made
-
-
-def _first(frame):
-    """The tokens of the first seed that occur."""
-    return frame[(frame["seed"] == frame["seed"].min()) & (frame["count"] > 0)]

@@ -11,7 +11,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-PACKAGES = ("numpy", "scipy", "pandas", "torch", "matplotlib", "seaborn", "scikit-learn", "nclib")
+PACKAGES = ("numpy", "scipy", "pandas", "torch", "matplotlib", "seaborn", "scikit-learn", "neural-collapse")
 
 _checkout = Path(__file__).resolve().parents[2]
 ROOT = _checkout if (_checkout / "pyproject.toml").exists() else Path.cwd()

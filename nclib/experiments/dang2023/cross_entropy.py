@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 
-from nclib.claims import Claim, judge
+from nclib.claims import Claim, by_seed, counted, judge
 from nclib.results import choose, indexed, rows
 from nclib.theory.deep_linear import ce_cross_polytope_candidate, ce_etf_candidate, cross_polytope_wins
 
@@ -177,9 +177,10 @@ ABSTRACT = "Abstract (read): global solutions exhibit neural collapse, also for 
 DERIVED = "Derived; not a statement of the paper"
 
 
-def _claim(name, statement, relation, reference, tolerance, source=DERIVED, paper_value=None):
-    identity = f"dang2023.cross-entropy.{name}"
-    return Claim(identity, "Dang et al. 2023", statement, source, relation, reference, tolerance, paper_value)
+def _claim(name, statement, relation, reference, tolerance, source=DERIVED, paper_value=None, every=True):
+    parts = f"dang2023.cross-entropy.{name}", "Dang et al. 2023", statement, source, relation, reference, tolerance
+    kind, seen = ("extension", "derived") if source == DERIVED else ("paper", "read")
+    return Claim(*parts, paper_value, kind=kind, seen=seen, every=every)
 
 
 GLOBAL = {
@@ -206,7 +207,10 @@ LOWEST = {
 }
 SHARE = {
     (M, K): _claim(
-        f"share-M{M}-K{K}", f"M = {M}, K = {K}: share of random starts that end below the ETF", ">=", 0.5, 0.0
+        f"share-M{M}-K{K}",
+        f"M = {M}, K = {K}: share of random starts that end below the ETF",
+        *(">=", 0.5, 0.0),
+        every=False,
     )
     for M, K in ((2, 6), (3, 4), (3, 6))
 }
@@ -228,36 +232,39 @@ CURVATURE = _claim(
 
 def claims(table):
     """Verdicts for the (M, K) that the table has; one value a seed."""
-    judged = []
+    judged, seeds = [], table["seed"].unique()
     for (M, K), claim in GLOBAL.items():
         ratio = census(table, M, K)
-        judged += [judge(claim, ratio.groupby("seed")["value"].min())] if len(ratio) else []
+        judged += [judge(claim, by_seed(ratio["value"], seeds, "min"))] if len(ratio) else []
     for (M, K), claim in LOWEST.items():
-        best = census(table, M, K, lam=1e-3).groupby("seed")["value"].min()
+        ratio = census(table, M, K, lam=1e-3)
         etf = _theory(table, M, K, "lam=0.001", "etf")
-        judged += [judge(claim, best * etf.iloc[0])] if len(best) else []
+        judged += [judge(claim, by_seed(ratio["value"] * etf.iloc[0], seeds, "min"))] if len(ratio) else []
     for (M, K), claim in SHARE.items():
-        ratio = census(table, M, K)
-        below = (ratio["value"] < 1 - BELOW).groupby(ratio["seed"]).mean()
-        judged += [judge(claim, below)] if len(ratio) else []
+        ratio = census(table, M, K)["value"]
+        judged += [judge(claim, by_seed(counted(ratio < 1 - BELOW, ratio), seeds, "mean"))] if len(ratio) else []
     for M, claim in RANK.items():
         ratio = census(table, M, 6, lam=1e-3)
-        best = ratio.loc[ratio.groupby("seed")["value"].idxmin()] if len(ratio) else ratio
-        judged += [judge(claim, best["rank"])] if len(ratio) else []
+        judged += [judge(claim, [_best_rank(ratio.query("seed == @seed")) for seed in seeds])] if len(ratio) else []
     deep = table[table["depth"] >= 2]
-    back = indexed(deep, "return_ratio")
-    judged.append(judge(RETURN, (back["value"] - 1).abs().groupby(back["seed"]).max()))
-    return [*judged, judge(CURVATURE, deep[deep["metric"] == "curvature"]["value"].min())]
+    back = indexed(deep, "return_ratio").set_index("seed")["value"]
+    judged.append(judge(RETURN, by_seed((back - 1).abs(), seeds)))
+    return [*judged, judge(CURVATURE, deep[deep["metric"] == "curvature"]["value"].min(skipna=False))]
+
+
+def _best_rank(rows):
+    """The rank of the start with the lowest loss; NaN where a start has none."""
+    return float("nan") if rows.empty or rows["value"].isna().any() else rows["rank"].iloc[rows["value"].argmin()]
 
 
 def census(table, depth, num_classes, lam=None):
-    """One row a start: seed, layer (its lambda), `value` (loss over the ETF's) and `rank`."""
+    """One row a start, indexed by seed: layer (its lambda), `value` (loss over the ETF's) and `rank`."""
     chosen = table[(table["depth"] == depth) & (table["num_classes"] == num_classes)]
     if lam is not None:
         chosen = chosen[chosen["layer"] == f"lam={lam:g}"]
     columns = ["seed", "layer", "i"]
     rank = indexed(chosen, "rank").set_index(columns)["value"].rename("rank")
-    return indexed(chosen, "ratio").set_index(columns)[["value"]].join(rank).reset_index()
+    return indexed(chosen, "ratio").set_index(columns)[["value"]].join(rank).reset_index().set_index("seed")
 
 
 def _theory(table, M, K, layer, metric):

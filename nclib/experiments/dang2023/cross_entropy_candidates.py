@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from nclib.claims import Claim, judge
+from nclib.claims import Claim, counted, judge
 from nclib.results import choose, rows
 from nclib.theory.deep_linear import ce_cross_polytope_candidate, ce_etf_candidate, cross_polytope_wins
 
@@ -62,10 +62,14 @@ RULE = Claim(
     "==",
     0.0,
     0.0,
+    kind="extension",
+    seen="derived",
+    every=True,
 )
 
 
 def claims(table):
     """The small-lambda rule against the losses at the smallest decay of the grid."""
     smallest = pairs(table).query("lam == lam.min()")
-    return [judge(RULE, ((smallest["ratio"] < 1) != (smallest["wins"] > 0)).sum())]
+    wrong = counted((smallest["ratio"] < 1) != (smallest["wins"] > 0), smallest["ratio"])
+    return [judge(RULE, wrong.sum(skipna=False))]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from nclib import results
-from nclib.claims import Claim, judge
+from nclib.claims import Claim, counted, judge
 from nclib.lbfgs import minimize
 from nclib.theory import imbalance
 
@@ -21,6 +21,10 @@ HOW = {
     False: "the reduction to four scalars of the convex problem",
     True: "the closed form for nonnegative features",
 }
+SETTLED = {
+    False: "before",
+    True: "after: 16 starts for 8, which from another set of seeds missed one of 33 minima; the rule stood",
+}
 CONTRAST = {
     relu: Claim(
         f"{key}.minority.contrast",
@@ -28,6 +32,10 @@ CONTRAST = {
         f"Contrast inside the minority against {HOW[relu]}; largest error over sizes and seeds",
         "formula derived",
         *("<=", 1e-4, 0),
+        kind="paper",
+        seen="derived",
+        every=True,
+        settled=SETTLED[relu],
     )
     for relu, (key, paper) in PAPERS.items()
 }
@@ -38,6 +46,10 @@ THRESHOLD = {
         f"The minority has no contrast iff n_B <= {SIZE[relu]}; share of sizes and seeds where that is so",
         "threshold derived" if relu else "threshold derived: the paper's own form was not read",
         *("==", 1, 0),
+        kind="paper",
+        seen="derived",
+        every=True,
+        settled=SETTLED[relu],
     )
     for relu, (key, paper) in PAPERS.items()
 }
@@ -69,7 +81,7 @@ def runs(profile, *, seed=0, dim=None):
     seeds = tuple(range(seed, seed + (1 if profile == "smoke" else 3)))
     return [
         Config(sizes=sizes, nonnegative=nonnegative, starts=starts, seeds=seeds, dim=dim or Config.dim)
-        for nonnegative, starts in ((False, 1), (True, 4 if profile == "smoke" else 8))
+        for nonnegative, starts in ((False, 1), (True, 4 if profile == "smoke" else 16))
     ]
 
 
@@ -143,10 +155,13 @@ def claims(table):
     found = contrasts(table)
     found = found.assign(
         error=(found["value"] - found["theory"]).abs(),
-        right=(found["value"] > MERGED) == (found["size"] > found["threshold"]),
+        right=counted((found["value"] > MERGED) == (found["size"] > found["threshold"]), found["value"]),
     )
     return [
         judged
         for relu, part in found.groupby("nonnegative")
-        for judged in (judge(CONTRAST[relu], part["error"].max()), judge(THRESHOLD[relu], part["right"].mean()))
+        for judged in (
+            judge(CONTRAST[relu], part["error"].max(skipna=False)),
+            judge(THRESHOLD[relu], part["right"].mean(skipna=False)),
+        )
     ]

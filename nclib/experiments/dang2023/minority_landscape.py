@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from nclib import results
-from nclib.claims import Claim, judge
-from nclib.experiments.dang2023.minority import ALIVE, lambda_at, objective, overlaps, start, targets
+from nclib.claims import Claim, by_seed, judge
+from nclib.experiments.dang2023.minority import ALIVE, DERIVED, lambda_at, objective, overlaps, start, targets
 from nclib.lbfgs import minimize
 from nclib.theory import deep_linear
 
@@ -24,6 +24,7 @@ BRANCH = Claim(
     "Followed upward, q is the largest stationary point of the scalar loss, also above the threshold; largest error",
     SOURCE,
     *("<=", 1e-4, 0),
+    **DERIVED,
 )
 SPINODAL = {
     M: Claim(
@@ -32,6 +33,7 @@ SPINODAL = {
         f"M = {M}: survivors disappear at the spinodal; middle of the step of beta/thr in which q falls to 0",
         SOURCE,
         *("==", deep_linear.spinodal(M) / deep_linear.collapse_threshold(M), STEP / 2),
+        **DERIVED,
     )
     for M in (2, 3)
 }
@@ -41,6 +43,7 @@ HYSTERESIS = Claim(
     "M = 2, 3: followed downward, collapsed classes stay so below the threshold; largest q on that branch",
     SOURCE,
     *("<=", ALIVE, 0),
+    **DERIVED,
 )
 REVERSIBLE = Claim(
     "dang2023.minority.reversible-M1",
@@ -48,6 +51,7 @@ REVERSIBLE = Claim(
     "M = 1: no hysteresis; largest difference between the two branches",
     SOURCE,
     *("<=", 1e-4, 0),
+    **DERIVED,
 )
 GRID = torch.linspace(0, 1, 101, dtype=torch.float64)
 
@@ -152,10 +156,16 @@ def claims(table):
     """The judged claims, from the runs of all three depths."""
     found = branches(table)
     deep, flat = found[found["depth"] > 1], found[found["depth"] == 1]
-    last = deep[deep["up"] > ALIVE].groupby(["depth", "seed"])["ratio"].max() + STEP / 2
     return [
-        judge(BRANCH, (found["up"] - found["local"]).abs().max()),
-        *(judge(SPINODAL[M], last.loc[M]) for M in SPINODAL),
-        judge(HYSTERESIS, deep["down"].max()),
-        judge(REVERSIBLE, (flat["up"] - flat["down"]).abs().max()),
+        judge(BRANCH, (found["up"] - found["local"]).abs().max(skipna=False)),
+        *(judge(claim, _last(found[found["depth"] == M])) for M, claim in SPINODAL.items()),
+        judge(HYSTERESIS, deep["down"].max(skipna=False)),
+        judge(REVERSIBLE, (flat["up"] - flat["down"]).abs().max(skipna=False)),
     ]
+
+
+def _last(rows):
+    """For each seed the middle of the step after the last ratio with survivors."""
+    rows = rows.set_index("seed")
+    alive = rows[~(rows["up"] <= ALIVE)]
+    return by_seed((alive["ratio"] + STEP / 2).where(alive["up"].notna()), rows.index.unique())

@@ -1,6 +1,6 @@
 """The phase diagram of minority collapse: two classes, the smaller one's size and lambda varied at a fixed total N."""
 
-from nclib.claims import Claim, judge
+from nclib.claims import Claim, counted, judge
 from nclib.experiments.dang2023 import minority
 from nclib.results import choose
 from nclib.theory import deep_linear
@@ -13,6 +13,8 @@ AGREES = Claim(
     "The smaller of two classes collapses iff beta >= thr(M); share of (n, lambda, M) that agree, M = 1, 2",
     "Theorems 4.1, 4.4 (numbers recalled, thresholds derived)",
     *("==", 1, 0),
+    **minority.RECALLED,
+    settled=minority.STARTS_CHOSEN,
 )
 
 
@@ -53,4 +55,5 @@ def minority_table(table):
 def claims(table):
     """The judged claim."""
     found = minority_table(table)
-    return [judge(AGREES, ((found["q"] > minority.ALIVE) == (found["beta"] < 1)).mean())]
+    right = counted((found["q"] > minority.ALIVE) == (found["beta"] < 1), found["q"])
+    return [judge(AGREES, right.mean(skipna=False))]

@@ -24,6 +24,9 @@ LIMIT = Claim(
     "The logits tend to the simplex-encoded labels: 1 - cos at the smallest lambda over that at the largest",
     "limit as lambda -> 0 (recalled); the rule derived",
     *("<=", 0.4, 0),
+    kind="paper",
+    seen="recalled",
+    every=True,
 )
 RATE = Claim(
     "thrampoulidis2022.seli.rate",
@@ -31,6 +34,9 @@ RATE = Claim(
     "But only as 1/log^2(1/lambda): slope of log(1 - cos) against log log(1/lambda) for lambda <= 1e-4",
     "not a claim of the paper; observed, exponent from an earlier run of ours",
     *("==", -2, 0.3),
+    kind="extension",
+    seen="derived",
+    settled="after: exponent and tolerance were set after trial runs",
     precondition="lambda down to 1e-7",
 )
 GRAMS = Claim(
@@ -39,6 +45,9 @@ GRAMS = Claim(
     "W W^T and the features' Gram matrix tend to V S V^T and U S U^T: larger 1 - cos at the smallest lambda",
     "limit as lambda -> 0 (recalled); formula derived",
     *("<=", 2e-3, 0),
+    kind="paper",
+    seen="recalled",
+    every=True,
     precondition="lambda down to 1e-7",
 )
 CERTIFICATE = Claim(
@@ -47,6 +56,9 @@ CERTIFICATE = Claim(
     "Random starts end at the global minimum: largest |singular value of the dual variable / lambda - 1|",
     "convex problem in the logits (recalled); certificate derived",
     *("<=", 1e-4, 0),
+    kind="paper",
+    seen="recalled",
+    every=True,
 )
 COST = {"paper": "about a minute on one CPU core"}
 

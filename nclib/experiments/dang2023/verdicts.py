@@ -6,7 +6,10 @@ distances between matrices of unit norm. For scale: the orthogonal frame and the
 apart, and features that ignore the labels 1 or more.
 """
 
-from nclib.claims import Claim, judge
+import numpy as np
+
+from nclib.claims import Claim, by_seed, judge
+from nclib.claims import farthest as farthest_from
 from nclib.results import indexed
 
 PAPER = "Dang et al. 2023"
@@ -42,8 +45,18 @@ NETWORK = {
 }
 
 
-def declare(prefix, theorem, rules, precondition):
-    """{name: Claim} of rules {name: (statement, relation, reference, tolerance)}."""
+SEEN_FIRST = "after: the rates had been seen in trials when this tolerance was written"
+SETTLED = dict.fromkeys(("rate-nc1", "rate-nc2", "rate-nc3"), SEEN_FIRST) | {
+    "singular-values": "after: restricted to those that do not vanish, since the others only decay, as e^(-lambda t)",
+}
+
+
+def declare(prefix, theorem, rules, precondition, *, every=True, settled=SETTLED):
+    """{name: Claim} of rules {name: (statement, relation, reference, tolerance)}.
+
+    every: the theorems are about every minimizer, so about every seed. A rate is fitted over a finite time and is
+    judged on average, as are networks, whose nc1 varies by factors.
+    """
     return {
         name: Claim(
             id=f"dang2023.{prefix}.{name}",
@@ -54,6 +67,11 @@ def declare(prefix, theorem, rules, precondition):
             reference=reference,
             tolerance=tolerance,
             precondition=precondition,
+            kind="extension" if "rate" in name else "paper",
+            seen="derived" if "rate" in name else "recalled",
+            every=every and "rate" not in name,
+            log=name == "nc1" and not every,
+            settled=settled.get(name, "before"),
         )
         for name, (statement, relation, reference, tolerance) in rules.items()
     }
@@ -77,7 +95,7 @@ def worst(table, *metrics, inner=False):
     """For each seed the largest final value of some metrics, of the whole head or of its inner layers."""
     end = last(table)
     end = end[end["metric"].isin(metrics) & ((end["layer"] != "") == inner)]
-    return end.groupby("seed")["value"].max().tolist()
+    return by_seed(end.set_index("seed")["value"], table["seed"].unique())
 
 
 def paired(table, metric):
@@ -90,22 +108,20 @@ def paired(table, metric):
 
 def error(table, *metrics, relative=True, reduce="max"):
     """For each seed the largest (or mean) error of some metrics against theory."""
-    found = {}
+    found = []
     for metric in metrics:
-        pairs = paired(table, metric)
+        pairs = paired(table, metric).set_index("seed")
         wrong = (pairs["measured"] - pairs["theory"]).abs() / (pairs["theory"].abs() if relative else 1)
-        for seed, value in wrong.groupby(pairs["seed"]).agg(reduce).items():
-            found[seed] = max(value, found.get(seed, 0.0))
-    return list(found.values())
+        found.append(by_seed(wrong, table["seed"].unique(), reduce))
+    return np.max(found, axis=0)
 
 
 def farthest(table, reference, *metrics):
     """For each seed the fitted rate / lambda of some metrics that is farthest from a reference; NaN without any."""
     rates = last(table)
     rates = rates[rates["metric"].isin([f"rate_{metric}" for metric in metrics])]
-    ratio = rates["value"] / rates["lam"]
-    chosen = (ratio - reference).abs().groupby(rates["seed"]).idxmax()
-    return ratio[chosen].tolist() or [float("nan")]
+    rates = rates.set_index("seed")
+    return by_seed(rates["value"] / rates["lam"], table["seed"].unique(), farthest_from(reference))
 
 
 def done(table):
@@ -140,8 +156,8 @@ def direct(claims, table):
 def singular_values(table):
     """For each seed the largest relative error of those that do not vanish (the others do so slowly: e^(-lam t))."""
     pairs = paired(table, "singular_value")
-    pairs = pairs[pairs["theory"] > 0]
-    return (pairs["measured"] / pairs["theory"] - 1).abs().groupby(pairs["seed"]).max().tolist()
+    pairs = pairs[pairs["theory"] > 0].set_index("seed")
+    return by_seed((pairs["measured"] / pairs["theory"] - 1).abs(), table["seed"].unique())
 
 
 def relative_gap(table):
@@ -149,7 +165,7 @@ def relative_gap(table):
     minimum = table[(table["source"] == "theory") & (table["metric"] == "loss")].set_index(["config", "seed"])["value"]
     gaps = last(table)
     gaps = gaps[gaps["metric"] == "loss_gap"].set_index(["config", "seed"])["value"]
-    return (gaps / minimum.groupby(level=[0, 1]).first()).groupby("seed").max().tolist()
+    return by_seed(gaps / minimum.groupby(level=[0, 1]).first(), table["seed"].unique())
 
 
 def network(claims, table):
@@ -165,12 +181,13 @@ def network(claims, table):
 
 def order(table, metric, sign):
     """For each seed the smallest (v_j / v_k)^sign over classes with n_j > n_k and over runs: above 1 if ordered so."""
-    smallest = {}
     rows = indexed(last(table), metric)
-    for (_, seed), run in rows.groupby(["config", "seed"]):
-        counts = run["counts"].iloc[0]
-        value = run.set_index("i")["value"]
-        ratios = [value[j] / value[k] for j in value.index for k in value.index if counts[j] > counts[k]]
-        low = min(ratio**sign for ratio in ratios)
-        smallest[seed] = min(low, smallest.get(seed, low))
-    return list(smallest.values())
+    pairs = rows.merge(rows, on=["config", "seed"], suffixes=("_j", "_k"))
+    sizes = zip(pairs["counts_j"], pairs["i_j"], pairs["i_k"], strict=True)
+    pairs = pairs[[counts[j] > counts[k] for counts, j, k in sizes]].set_index("seed")
+    return by_seed((pairs["value_j"] / pairs["value_k"]) ** sign, table["seed"].unique(), "min")
+
+
+def uneven(table):
+    """Whether every run has classes of different sizes, so that there is an order to be judged."""
+    return all(len(set(counts)) > 1 for counts in table["counts"].unique())

@@ -149,11 +149,21 @@ def trap_table(table):
     return pd.DataFrame(lines).set_index("number")
 
 
-def _claim(name, statement, relation, reference, tolerance=0.0, source="a property of this library; our rule"):
-    return Claim(f"wu2024.measure.{name}", CHECK, statement, source, relation, reference, tolerance)
+PROPERTY = "a property of this library; our rule"
 
 
-NAIVE = _claim("traps.naive", "Nine traps: relative error of the naive way, the smallest of the nine", ">=", 0.1)
+def _claim(name, statement, relation, reference, tolerance=0.0, source=PROPERTY, settled="before"):
+    parts = f"wu2024.measure.{name}", CHECK, statement, source, relation, reference, tolerance
+    return Claim(*parts, kind="check", seen="derived" if source == PROPERTY else "read", every=True, settled=settled)
+
+
+NAIVE = _claim(
+    "traps.naive",
+    "Nine traps: relative error of the naive way, the smallest of the nine",
+    ">=",
+    0.1,
+    settled="after: the data of two traps were made harder when a first trial had shown errors of 2% and less",
+)
 OURS = _claim("traps.ours", "Nine traps: relative error of nclib against a float64 loop, the largest", "<=", 1e-10)
 STREAMING = _claim(
     "streaming",
@@ -195,8 +205,8 @@ def claims(table):
     textbook, may, october = (values[name] for name in (TEXTBOOK, MAY, OCTOBER))
     inner = october["interference_mean"] * (may["classes"] - 1) / may["norm_mean"]
     return [
-        judge(NAIVE, worst["naive_error"].min()),
-        judge(OURS, worst["ours_error"].max()),
+        judge(NAIVE, worst["naive_error"].agg(lambda errors: errors.min(skipna=False))),
+        judge(OURS, worst["ours_error"].agg(lambda errors: errors.max(skipna=False))),
         judge(STREAMING, streamed),
         judge(AGREE, max(_differences(values))),
         judge(GNC2, abs(abs(may["gnc2_cv"] / textbook["gnc2_cv"]) - 1)),

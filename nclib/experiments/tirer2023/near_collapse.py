@@ -6,7 +6,7 @@ the metrics are derived.
 
 import numpy as np
 
-from nclib.claims import Claim, judge
+from nclib.claims import Claim, by_seed, farthest, judge
 from nclib.experiments.tirer2023.near_collapse_attenuation import Config as Attenuation
 from nclib.experiments.tirer2023.near_collapse_certificate import Config as Certificate
 from nclib.experiments.tirer2023.near_collapse_minimizer import Config as Minimizer
@@ -62,10 +62,11 @@ PAPER = "Tirer et al. 2023"
 READ = "text read, numbering of the first version"
 
 
-def _claim(name, statement, source, relation, reference, tolerance=0.0, paper_value=None):
-    return Claim(
-        f"tirer2023.near-collapse.{name}", PAPER, statement, source, relation, reference, tolerance, paper_value
-    )
+def _claim(name, statement, source, relation, reference, tolerance=0.0, paper_value=None, kind=None):
+    parts = f"tirer2023.near-collapse.{name}", PAPER, statement, source, relation, reference, tolerance, paper_value
+    derived = source.startswith("derived")
+    kind = kind or ("extension" if derived else "paper")
+    return Claim(*parts, kind=kind, seen="derived" if derived else "read", every=True)
 
 
 GEOMETRY = _claim(
@@ -124,6 +125,7 @@ NONE_RISES = _claim(
     "the stricter reading of the same remark",
     "<=",
     0,
+    kind="extension",
 )
 PEAK = _claim(
     "peak",
@@ -211,11 +213,11 @@ def entries(table, metric, layer, source="measured"):
 def spectrum_error(table):
     """Largest difference of a singular value, measured minus theory, both orders."""
     found = [
-        (entries(table, metric, layer) - entries(table, metric, layer, "theory")).abs().max(axis=None)
+        (entries(table, metric, layer) - entries(table, metric, layer, "theory")).abs().to_numpy().max()
         for metric in ("sigma", "cross")
         for layer in ("exact", "first-order")
     ]
-    return max(found)
+    return np.max(found)
 
 
 def theorem_error(table):
@@ -224,8 +226,8 @@ def theorem_error(table):
     lam_W, lam_H, beta = (sigma.index.get_level_values(name).to_numpy() for name in sigma.index.names)
     low = 1 - (lam_H / lam_W) ** 0.5 / beta
     mu = 2 * lam_H * (1 - (lam_H * lam_W) ** 0.5)
-    errors = [sigma.max(axis=1) - 1, sigma.min(axis=1) - low, cross[0] - mu / beta, cross[1]]
-    return max(np.abs(error).max() for error in errors)
+    extremes = sigma.to_numpy().max(1) - 1, sigma.to_numpy().min(1) - low
+    return np.abs([*extremes, cross[0] - mu / beta, cross[1]]).max()
 
 
 def falls(table):
@@ -237,8 +239,9 @@ def falls(table):
 
 def peak(table):
     """lam_W lam_H at which the first-order sigma(F_kk') is largest."""
-    lam_W, lam_H, _ = entries(table, "cross", "first-order")[0].idxmax()
-    return lam_W * lam_H
+    cross = entries(table, "cross", "first-order")[0]
+    lam_W, lam_H, _ = cross.index[cross.to_numpy().argmax()]
+    return lam_W * lam_H if cross.notna().all() else float("nan")
 
 
 def truncation(table):
@@ -258,7 +261,7 @@ def slopes(table):
         for metric in ("size", "residual")
     )
     slope = (y.iloc[:, -1] - y.iloc[:, 0]) / (x.iloc[:, -1] - x.iloc[:, 0])
-    return slope[(slope - 2).abs().groupby("seed").idxmax()].tolist()
+    return by_seed(slope, rows["seed"].unique(), farthest(2))
 
 
 def factors(table):
@@ -273,7 +276,8 @@ def factors(table):
 def attenuation_errors(rows):
     """For each seed the largest |factor - law| at noise of 1e-3."""
     near = rows[rows["size"] == 1e-3]
-    return (near["value"] - near["law"]).abs().groupby(near["seed"]).max().tolist()
+    near = near.set_index("seed")
+    return by_seed((near["value"] - near["law"]).abs(), rows["seed"].unique())
 
 
 def gaps(table):
@@ -281,26 +285,27 @@ def gaps(table):
     margin, gap = (
         indexed(part(table, "certificate"), name).set_index(["seed", "i"])["value"] for name in ("margin", "gap")
     )
-    return gap[margin >= 0].groupby("seed").min().tolist() or [float("nan")]
+    return by_seed(gap[~(margin < 0)], gap.index.unique("seed"), "min")
 
 
 def claims(table):
     """The verdicts on a table of `runs`."""
     free, tied = (part(table, "minimizer", beta=beta) for beta in (0.0, 1.0))
-    far = free[free["metric"].str.match(r"(within|gram|duality)\[")].groupby("seed")["value"].max()
+    seeds = table["seed"].unique()
+    far = free[free["metric"].str.match(r"(within|gram|duality)\[")].set_index("seed")["value"]
     losses = indexed(free, "loss")
     exact = losses[losses["source"] == "theory"].set_index("i")["value"]
     lowest = losses[losses["source"] == "measured"]
-    error = (lowest["value"] - lowest["i"].map(exact)).abs().groupby(lowest["seed"]).max()
+    error = (lowest["value"] - lowest["i"].map(exact)).abs().set_axis(lowest["seed"])
     grid, swept = responses(table, swept=False), responses(table, swept=True)
     share, rising = falls(grid)
     slope, largest = truncation(swept)
     return [
-        judge(GEOMETRY, far),
-        judge(LOSS, error),
-        judge(TIED, indexed(tied, "distance").groupby("seed")["value"].max()),
+        judge(GEOMETRY, by_seed(far, seeds)),
+        judge(LOSS, by_seed(error, seeds)),
+        judge(TIED, by_seed(indexed(tied, "distance").set_index("seed")["value"], seeds)),
         judge(THEOREM, theorem_error(grid)),
-        judge(SPECTRUM, max(spectrum_error(grid), spectrum_error(swept))),
+        judge(SPECTRUM, np.maximum(spectrum_error(grid), spectrum_error(swept))),
         judge(ALMOST, share),
         judge(NONE_RISES, rising),
         judge(PEAK, peak(grid)),

@@ -108,6 +108,8 @@ def declare(regime, loss):
             tolerance=0.0,
             paper_value=paper_value,
             precondition=FITTED,
+            kind="paper",
+            seen="read",
         )
         for metric, name, (statement, relation, reference, paper_value) in rules
     }

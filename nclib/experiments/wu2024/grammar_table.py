@@ -31,6 +31,11 @@ def summary(table):
     """Means over seeds for every width, of the longer run, of the untrained widest, and of the perfect model: losses in
     nats, and what predictions and features vary by. Variances of predictions are over that of P, of features over
     their own."""
+    return means(table).round(3)
+
+
+def means(table):
+    """`summary`, not rounded."""
     bayes, total = (pick(table, name, layer="predictions", source="theory") for name in ("bayes", "total"))
     exact = {"loss": bayes, "excess": 0 * bayes, "KL": 0 * bayes, "predictions: |p - P|²": 0 * bayes}
     exact |= {f"predictions: {name}": part / total for name, part in parts(table, "predictions", "theory").items()}
@@ -46,7 +51,7 @@ def summary(table):
         frame = pd.DataFrame({metric: value.mean() for metric, value in values.items()})
         found.append(frame.set_axis([f"{width}{name}" for width in frame.index]))
     perfect = pd.DataFrame({name: value.mean().iloc[:1].to_numpy() for name, value in exact.items()}, ["perfect"])
-    return pd.concat([*found, perfect]).rename_axis("width").round(3)
+    return pd.concat([*found, perfect]).rename_axis("width")
 
 
 def _trained(table, longer=False):
@@ -70,12 +75,17 @@ def _features(table, **which):
 
 def merging(table):
     """Metrics of the perfect model's predictions on growing parts of the text."""
+    return growth(table).round(3)
+
+
+def growth(table):
+    """`merging`, not rounded."""
     names = {"samples": "positions", "nc1": "NC1", "nc1_trace_ratio": "trace ratio", "cdnv_mean": "CDNV, mean"}
     names |= {"cdnv_median": "CDNV, median", "merged": "merged pairs, log CDNV", "others": "other pairs, log CDNV"}
     first = table[(table["source"] == "theory") & (table["config"] == table["config"].iloc[0])]
     rows = first[first["split"].str.startswith("first")]
     wide = rows.pivot(index="split", columns="metric", values="value")[list(names)].sort_values("samples")
-    return wide.rename(columns=names).astype({"positions": int}).reset_index(drop=True).round(3)
+    return wide.rename(columns=names).astype({"positions": int}).reset_index(drop=True)
 
 
 def chain(table):

@@ -5,13 +5,15 @@ correlation across models stands beside what its null gives and beside the same 
 """
 
 import math
+from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from nclib.claims import Claim, judge
 from nclib.experiments.wu2024.language_model import Config
+from nclib.experiments.wu2024.over_models import interval
 from nclib.results import choose
 
 COST = {"paper": "150 runs, 210 measured models, about 5e17 FLOP: hours of one H200 (estimated)"}
@@ -119,8 +121,8 @@ def signed_r2(x, y):
 
 def within_width(frame, metric, by="width"):
     """The median over widths of `signed_r2` with the validation loss among models of one width (of one `by`)."""
-    groups = frame.groupby(by)[[metric, "validation"]]
-    found = [signed_r2(rows[metric], rows["validation"]) for _, rows in groups if len(rows) > 2]
+    x, loss = frame[metric].to_numpy(), frame["validation"].to_numpy()
+    found = [signed_r2(x[rows], loss[rows]) for rows in frame.groupby(by).indices.values() if len(rows) > 2]
     return float(np.median(found)) if found else math.nan
 
 
@@ -128,8 +130,9 @@ PAPER = "Wu & Papyan 2024"
 SCALE = "at least 600 updates in every run, and nine measured models or more whose validation loss has not risen"
 
 
-def _claim(name, statement, source, relation, reference, paper_value=None):
-    return Claim(f"wu2024.grid.{name}", PAPER, statement, source, relation, reference, 0.0, paper_value, SCALE)
+def _claim(name, statement, source, relation, reference, paper_value=None, kind="paper", seen="authors' data"):
+    parts = f"wu2024.grid.{name}", PAPER, statement, source, relation, reference, 0.0, paper_value, SCALE
+    return Claim(*parts, kind=kind, seen=seen)
 
 
 FROM_FILES = "Fig. 1; value recomputed from the authors' published measurements"
@@ -152,6 +155,8 @@ WITHIN = {
         "our question: a width changes the null of an angle and the loss together",
         ">=",
         0.5,
+        kind="extension",
+        seen="derived",
     )
     for metric, name in NAMES.items()
 }
@@ -163,6 +168,7 @@ BEYOND = {
         "our question; the authors' 230 models give R^2 below 0.1",
         ">=",
         0.5,
+        kind="extension",
     )
     for metric, what in {"interference_std": "cosines", "gnc2_std": "log-distances"}.items()
 }
@@ -178,6 +184,7 @@ ORDERED = {
         "<=",
         0.0,
         "negative",
+        seen="read",
     )
     for pair, statement in ORDER.items()
 }
@@ -205,19 +212,37 @@ TREND = {
 
 
 def claims(table):
-    """The verdicts on a table of `runs`; models whose validation loss rose are left out."""
+    """The verdicts on a table of `runs`, each with its interval over models; those whose loss rose are left out."""
     every = models(table)
     frame = every[~every["rose"]].rename(columns={"epochs": "planned", "step": "epochs"})
     met = len(frame) >= 9 and bool(every["updates"].min() >= 600)
-    loss = frame["validation"]
-    judged = [judge(claim, signed_r2(frame[metric], loss), met=met) for metric, claim in RELATED.items()]
-    judged += [judge(claim, within_width(frame, metric), met=met) for metric, claim in WITHIN.items()]
-    for metric, claim in BEYOND.items():
-        judged.append(judge(claim, signed_r2(frame[metric] / frame[f"null_{metric}"], loss), met=met))
-    for (weak, strong), claim in ORDERED.items():
-        judged.append(judge(claim, abs(signed_r2(frame[weak], loss)) - abs(signed_r2(frame[strong], loss)), met=met))
-    for (metric, factor), claim in TREND.items():
-        varies = met and frame[factor].nunique() > 1
-        rho = spearmanr(frame[factor], frame[metric]).statistic if varies else 0.0
-        judged.append(judge(claim, rho, met=varies))
+    statistics = [(claim, partial(with_loss, metric)) for metric, claim in RELATED.items()]
+    statistics += [(claim, partial(within_width, metric=metric)) for metric, claim in WITHIN.items()]
+    statistics += [(claim, partial(over_null, metric)) for metric, claim in BEYOND.items()]
+    statistics += [(claim, partial(weaker, *pair)) for pair, claim in ORDERED.items()]
+    judged = [judge(claim, interval(frame, of) if met else math.nan, met=met) for claim, of in statistics]
+    for pair, claim in TREND.items():
+        varies = met and frame[pair[1]].nunique() > 1
+        judged.append(judge(claim, interval(frame, partial(trend, *pair)) if varies else math.nan, met=varies))
     return judged
+
+
+def with_loss(metric, frame):
+    """`signed_r2` of a column with the validation loss."""
+    return signed_r2(frame[metric], frame["validation"])
+
+
+def over_null(metric, frame):
+    """The same of a column over that of independent directions."""
+    return signed_r2(frame[metric] / frame[f"null_{metric}"], frame["validation"])
+
+
+def weaker(first, second, frame):
+    """R^2 of the first column minus that of the second."""
+    return abs(with_loss(first, frame)) - abs(with_loss(second, frame))
+
+
+def trend(metric, factor, frame):
+    """Spearman's rho of a column with a factor; NaN where one of them does not vary."""
+    ranks = [rankdata(frame[name]) for name in (factor, metric)]
+    return math.nan if min(map(np.ptp, ranks)) == 0 else float(np.corrcoef(*ranks)[0, 1])

@@ -24,10 +24,14 @@ class Config(tokens_model.Config):
 def run(config, device):
     """Rows of `tokens.names` at the end of training, and the number of updates."""
     table = tokens_model.run(config, device)
-    found = tokens.names(tokens.classes(table.assign(experiment="", config="", seed=config.seed)))
+    return of_classes(table.assign(experiment="", config="", seed=config.seed))
+
+
+def of_classes(table):
+    """The table of a run from that of `tokens_model`."""
     updates = table.loc[table["metric"] == "updates", "value"].item()
     rows = [
         results.rows(name[MEASURED].to_dict(), layer=name["token"], split=name["partner"])
-        for _, name in found.iterrows()
+        for _, name in tokens.names(tokens.classes(table)).iterrows()
     ]
     return pd.concat([results.rows({"updates": updates}), *rows], ignore_index=True)

@@ -15,6 +15,7 @@ def interval(frame, statistic, *, seed=0):
     the value itself. Models of a grid are no random sample of models: the interval says how much the value owes to a
     few of them, and nothing of another seed.
     """
+    frame = frame.select_dtypes("number")
     value, rng = float(statistic(frame)), np.random.default_rng(seed)
     drawn = [statistic(frame.iloc[rng.integers(len(frame), size=len(frame))]) for _ in range(DRAWS)]
     kept = [found for found in drawn if np.isfinite(found)] or [value]

@@ -16,8 +16,11 @@ LAST = "10 epochs, 0.0005"
 TRIALS = 10_000
 
 
-def declare(name, statement, relation, reference, source, *, paper_value=None, tolerance=0.0):
-    return Claim(f"wu2024.published.{name}", PAPER, statement, source, relation, reference, tolerance, paper_value)
+def declare(
+    name, statement, relation, reference, source, *, paper_value=None, tolerance=0.0, kind="paper", seen="read"
+):
+    parts = f"wu2024.published.{name}", PAPER, statement, source, relation, reference, tolerance, paper_value
+    return Claim(*parts, kind=kind, seen=seen)
 
 
 def printed_error(p):
@@ -36,11 +39,12 @@ def seed_claims(table):
     """Table 1: the printed digits, and which properties remain after correction for seven tests."""
     for name, (statistic, layer, r2, p) in TABLE1.items():
         what = f"{name} ({statistic}) against validation loss over 21 runs of 2 x 768"
-        claim = declare(f"table1.{slug(name)}.r2", f"R², {what}", "==", r2, PRINTED, paper_value=r2, tolerance=5e-7)
+        printed = {"source": PRINTED, "seen": "recalled"}
+        claim = declare(f"table1.{slug(name)}.r2", f"R², {what}", "==", r2, **printed, paper_value=r2, tolerance=5e-7)
         yield judge(claim, value(table, layer, "seeds") ** 2)
         error = round(printed_error(p), 5)
         claim = declare(
-            f"table1.{slug(name)}.p", f"permutation p, {what}", "==", p, PRINTED, paper_value=p, tolerance=error
+            f"table1.{slug(name)}.p", f"permutation p, {what}", "==", p, **printed, paper_value=p, tolerance=error
         )
         yield judge(claim, value(table, layer, "seeds", "p"))
     related = {"nc1": "cdnv", "nc2-equiangular": "interference_cv", "gnc2": "gnc2_uncentered_cv"}
@@ -101,11 +105,12 @@ def scale_claims(table):
     beyond = "derived: the rule of the claim above, for a statistic that the scale does not move by itself"
     statement = "NC1 made dimensionless develops with width beyond 128: log of the gain after 10 epochs"
     yield judge(
-        declare("width.nc1-dimensionless", statement, ">=", 0.1, beyond),
+        declare("width.nc1-dimensionless", statement, ">=", 0.1, beyond, kind="extension", seen="derived"),
         gain(table, "cdnv_scaled_log10", "width", start=1),
     )
     statement = "GNC2's spread over that of independent directions falls with width: log of the gain after 10 epochs"
-    yield judge(declare("width.gnc2-over-null", statement, ">=", 0.1, beyond), gain(table, "gnc2_excess", "width"))
+    claim = declare("width.gnc2-over-null", statement, ">=", 0.1, beyond, kind="extension", seen="derived")
+    yield judge(claim, gain(table, "gnc2_excess", "width"))
     for name, (layer, _) in measured.items():
         statement = (
             f"{name.upper()} ({layer}) develops with weight decay: share of 30 shapes that 0.1 improves over 5e-4"

@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from nclib.data import corpora
 from nclib.experiments.wu2024.grid import models
-from nclib.experiments.wu2024.seeds import CONVENTION, DRAWS, PROPERTIES, relation
+from nclib.experiments.wu2024.seeds import CONVENTION, DRAWS, PROPERTIES, authors_r, claims, relation
 from nclib.permutation import bonferroni, correlation
 
 STATISTICS = {
@@ -30,8 +30,6 @@ MORE = {
 }
 COLUMNS = {name: (CONVENTION, metric) for name, (metric, _, _) in PROPERTIES.items()} | MORE
 PAPER = "Wu & Papyan, 21 seeds of 2 × 768"
-# The sign of r in the authors' files.
-NEGATIVE = ("NC2 equiangularity", "GNC2", "NC3", "NC4")
 SHOWN = ("NC4", "NC2 equiangularity")
 
 
@@ -65,8 +63,7 @@ def table1(frames):
     found = {("", "statistic"): STATISTICS}
     shown = {"R²": {}, "r": {}, "p": {}, "7 p": {}}
     for name, (_, r2, p) in PROPERTIES.items():
-        r = math.sqrt(r2) * (-1 if name in NEGATIVE else 1)
-        for column, text in _cells(r, r2, p, 6).items():
+        for column, text in _cells(authors_r(name), r2, p, 6).items():
             shown[column][name] = text
     found |= {(PAPER, column): values for column, values in shown.items()}
     for label, points in frames.items():
@@ -123,3 +120,19 @@ def chances(n=21):
 
 
 LEVELS = {"0.05": 0.05, "0.05 / 7": 0.05 / len(PROPERTIES)}
+
+
+def judged(table):
+    """The claims' r and verdicts on a table of `seeds.runs`, for a reader; empty for an empty table."""
+    rows = claims(table) if len(table) else []
+    return pd.DataFrame(
+        {
+            row["statement"].split(" is ")[0]: {
+                "r": f"{row['ours']:+.2f}".replace("-", "−"),
+                "interval": " to ".join(f"{end:+.2f}".replace("-", "−") for end in row["interval"] or []),
+                "paper's r": f"{row['paper_value']:+.2f}".replace("-", "−"),
+                "verdict": row["verdict"],
+            }
+            for row in rows
+        }
+    ).T.rename_axis("property")

@@ -1,0 +1,58 @@
+"""What the prose of a page quotes from its runs: numbers and short words under keys, as text.
+
+A study turns its table into {key: text}, one cell of the page keeps it by `glue`, and a sentence says
+{glue:text}`key`: so it cannot contradict the figure above it. The text is made here and not by a format in the
+sentence, for a value that a small run lacks has no digits to format.
+"""
+
+import math
+import re
+from numbers import Real
+
+MISSING = "–"
+
+
+def number(value, spec=".2f"):
+    """A number as text by a format such as ".3f", ".0%" or ",.0f"; `MISSING` where it is None, NaN or infinite."""
+    return format(float(value), spec) if known(value) else MISSING
+
+
+def word(change, below, above, otherwise):
+    """`below` where a change is negative, `above` where it is positive, else (0, None, NaN) `otherwise`.
+
+    `otherwise` takes their place in the sentence, as "goes" does for "falls" and "rises".
+    """
+    return otherwise if not known(change) or not change else above if change > 0 else below
+
+
+def known(value):
+    """Whether a value is a finite number."""
+    return value is not None and math.isfinite(value)
+
+
+def glue(values):
+    """Keep {key: text or number} in the output of the cell that calls it, where the prose of its page finds them.
+
+    Nothing is shown. A number is kept as `number` gives it in six digits. Raises ValueError for a key that a sentence
+    cannot name and for text that would leave a hole in it; TypeError for other values than text and numbers.
+    """
+    from IPython.display import display
+
+    kept = {key: _text(key, value) for key, value in values.items()}
+    for key, text in kept.items():
+        # The form that MyST-NB reads: a type of its own, so that no reader shows it, and the key in the metadata.
+        prefix = "application/papermill.record/"
+        scrapbook = {"scrapbook": {"name": key, "mime_prefix": prefix}}
+        display({f"{prefix}text/plain": repr(text)}, raw=True, metadata=scrapbook)
+
+
+def _text(key, value):
+    if not re.fullmatch(r"[a-z0-9-]+", key):
+        raise ValueError(f"key = {key!r}: must be lower-case letters, digits and hyphens")
+    if value is None or (isinstance(value, Real) and not isinstance(value, bool)):
+        return number(value, ".6g")
+    if not isinstance(value, str):
+        raise TypeError(f"{key} = {value!r}: must be text or a number, made by glued.number or glued.word")
+    if not value.strip():
+        raise ValueError(f"{key} is empty: must be text that a sentence can hold")
+    return value
