@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from nclib import manifest, results
+from nclib import results
+from nclib.runs import manifest
 
 FIRST = ["test", "group", "name", "against", "sweep", "device", "threads", "rounds"]
 LAST = ["ratio", "ratio_low", "ratio_high", "goal", "seconds", "reference_seconds"]

@@ -207,8 +207,9 @@ def doctor():
     import os
     import platform
 
-    from nclib import manifest, results
+    from nclib import results
     from nclib.data import files
+    from nclib.runs import manifest
 
     for name, version in manifest.versions().items():
         typer.echo(f"{name:14s} {version}")

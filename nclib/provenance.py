@@ -7,7 +7,7 @@ import json
 import pandas as pd
 
 from nclib import results
-from nclib.manifest import commit, versions
+from nclib.runs.manifest import commit, versions
 
 # The kinds of columns that a CSV gives back as they were, and how each is read from its text.
 KINDS = {

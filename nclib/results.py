@@ -25,42 +25,19 @@ import shutil
 import sys
 import warnings
 from numbers import Real
-from pathlib import Path
 
 import pandas as pd
 
 from nclib._progress import bar
-from nclib.manifest import ROOT, measure
+from nclib.runs import store, work
+from nclib.runs.experiment import Experiment, MissingRun
+from nclib.runs.manifest import ROOT, measure  # noqa: F401
+from nclib.runs.store import PROFILES, archive_folder, build_folder, cache_folder, root_for, write_atomic  # noqa: F401
 
 SCHEMA = ["experiment", "config", "seed", "step", "layer", "split", "source", "metric", "value"]
 MEASURED = SCHEMA[2:]
-PROFILES = ("smoke", "laptop", "paper")
 LISTS = ("counts", "depths", "network_counts", "widths")  # overrides that are lists
 TEXTS = ("corpus", "data")
-
-
-class MissingRun(ValueError):
-    """A run that is neither archived nor cached, and that this machine is not meant to do."""
-
-
-def build_folder():
-    """Where everything that can be made again goes: `NCLIB_BUILD`, default `build/` of the project."""
-    return Path(os.environ.get("NCLIB_BUILD") or ROOT / "build")
-
-
-def cache_folder():
-    """The cache of runs: `NCLIB_CACHE`, default `build/cache` of the project, whatever `NCLIB_BUILD` is."""
-    return Path(os.environ.get("NCLIB_CACHE") or ROOT / "build" / "cache")
-
-
-def archive_folder():
-    """The committed tables of expensive runs: `NCLIB_RESULTS`, default `results/` of the project."""
-    return Path(os.environ.get("NCLIB_RESULTS") or ROOT / "results")
-
-
-def root_for(profile):
-    """Where new runs of a profile are stored: the archive for `paper`, else the cache."""
-    return archive_folder() if profile == "paper" else cache_folder()
 
 
 def choose(profile, options):
@@ -83,26 +60,18 @@ def study(name):
 def experiment(config):
     """The module that defines a config, and its short name."""
     module = sys.modules[type(config).__module__]
+    if isinstance(config, Experiment):
+        return module, config.NAME
     return module, module.__name__.removeprefix("nclib.experiments.")
 
 
 def key(config):
     """sha256 of the canonical JSON of (experiment, version, config): the first 16 hexadecimal digits."""
     module, name = experiment(config)
+    if isinstance(config, Experiment):
+        return config.key()
     text = json.dumps([name, module.VERSION, dataclasses.asdict(config)], sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def write_atomic(path, data):
-    """Write bytes to a path: temporary name, fsync, rename."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with open(partial, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def csv_bytes(table):
@@ -165,6 +134,9 @@ def folder(config):
 
 def find(config):
     """The stored table of a run, or None."""
+    if isinstance(config, Experiment):
+        found = store.find(config)
+        return None if found is None else found[0]
     found = folder(config)
     return None if found is None else _load(found)
 
@@ -182,6 +154,8 @@ def device_for(config, device="auto"):
         raise ValueError("device = 'cuda': no CUDA device is available here; use cpu")
     if device != "auto":
         return device
+    if isinstance(config, Experiment):
+        return work.device_for(config, device)
     needs_gpu = getattr(experiment(config)[0], "needs_gpu", lambda config: False)
     if not needs_gpu(config):
         return "cpu"
@@ -202,6 +176,9 @@ def get(config, device="auto", root=None):
 def run(configs, device, root):
     """Do runs of one experiment, several together, and store each; each is said to have taken its share of the time."""
     module, name = experiment(configs[0])
+    if isinstance(configs[0], Experiment):
+        work.do(configs, device, root)
+        return
     with contextlib.ExitStack() as stack:
         manifests = [
             stack.enter_context(measure(config, device, name=name, key=key(config), version=module.VERSION))

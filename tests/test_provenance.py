@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import toy
 
-from nclib import manifest, plotting, provenance, results
+from nclib import plotting, provenance, results
+from nclib.runs import manifest
 
 matplotlib = pytest.importorskip("matplotlib")
 DRAW = """

@@ -13,7 +13,7 @@ from pathlib import Path
 
 PACKAGES = ("numpy", "scipy", "pandas", "torch", "matplotlib", "seaborn", "scikit-learn", "neural-collapse")
 
-_checkout = Path(__file__).resolve().parents[1]
+_checkout = Path(__file__).resolve().parents[2]
 ROOT = _checkout if (_checkout / "pyproject.toml").exists() else Path.cwd()
 
 

@@ -1,0 +1,226 @@
+"""What a paper says, what we measured, and the verdict: computed by a rule in the code.
+
+A `Headline` is a theorem, figure or table of a paper, a question of our own, or a check of our code; it holds the
+claims that it stands or falls with. The rule of a claim gives a region A of values, our values, one a seed, an
+interval I:
+
+    every run   I = [min, max]                     holds: I in A    fails: otherwise (one counterexample is enough)
+    the mean    I = m -+ t_{0.95, n-1} s/sqrt(n)    holds: I in A    fails: I and A are disjoint    else undecided
+
+m and s are mean and standard deviation (ddof 1); with `log` I is that of log v, exponentiated. Either error, "holds"
+of what does not and "fails" of what does, then has at most 5 %, for normal values, for each claim by itself. A single
+value is an interval of one point; an `Interval` is its own. A spread excuses nothing.
+
+What is not a finite number (for `log`: a positive one) fails, an infinity that would lie in A included: it is no
+measurement. A claim is "not at this scale" only where the need that it declares is not met, or no run is there.
+"""
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pandas as pd
+from scipy.special import stdtrit
+
+VERDICTS = ("holds", "fails", "undecided", "not at this scale")
+ORDER = ("fails", "undecided", "holds")  # a headline is the worst of its judged claims
+KINDS = ("paper", "extension", "check")
+SEEN = ("read", "recalled", "derived", "authors' data")
+LEVEL = 0.95
+COLUMNS = [
+    *("id", "headline", "kind", "of", "seen", "settled", "statement", "note", "need", "paper_value", "ours", "values"),
+    *("interval", "rule", "every", "log", "verdict", "beside"),
+]
+
+
+class Rule(NamedTuple):
+    """A region of values: those that are `relation` ("<=", ">=", "==") reference, within tolerance."""
+
+    relation: str
+    reference: float
+    tolerance: float = 0.0
+
+    @property
+    def region(self):
+        """(low, high)."""
+        low, high = self.reference - self.tolerance, self.reference + self.tolerance
+        return {"==": (low, high), "<=": (-math.inf, high), ">=": (low, math.inf)}[self.relation]
+
+    def __str__(self):
+        within = f" (tolerance {number(self.tolerance, 2)})" if self.tolerance else ""
+        return f"{self.relation} {number(self.reference)}{within}"
+
+
+def at_most(reference, tolerance=0.0):
+    """Values up to reference + tolerance."""
+    return Rule("<=", reference, tolerance)
+
+
+def at_least(reference, tolerance=0.0):
+    """Values from reference - tolerance on."""
+    return Rule(">=", reference, tolerance)
+
+
+def near(reference, tolerance):
+    """Values within tolerance of reference."""
+    return Rule("==", reference, tolerance)
+
+
+class Need(NamedTuple):
+    """What must be true of a table before a claim can be judged on it: in words, and as a function of the table."""
+
+    words: str
+    met: Callable
+
+
+class Interval(NamedTuple):
+    """A value with an interval that comes from elsewhere than seeds, such as a bootstrap over models."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One rule. id: "dang2023..." and the like, for good. ours(table): one value a seed, a number, or an `Interval`.
+
+    settled: "before" the first run that it judged, or "after: " and why it was changed then. log: its values are
+    positive and vary by factors. paper_value: the number or few words that the paper gives, None where it gives none.
+    needs, seen, every: None where they are the headline's.
+    """
+
+    id: str
+    statement: str
+    rule: Rule
+    ours: Callable
+    settled: str = "before"
+    log: bool = False
+    paper_value: float | str | None = None
+    needs: Need | None = None
+    seen: str | None = None
+    every: bool | None = None
+
+    def __post_init__(self):
+        if self.settled != "before" and not self.settled.startswith("after: "):
+            raise ValueError(f"{self.id}: settled = {self.settled!r}: must be 'before', or 'after: ' and why")
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What claims stand or fall with. of: "Dang et al. 2023, Theorem 4.1" and the like. every: its claims are about
+    every run, not about the mean over seeds. needs, seen, every hold for each claim that says nothing else."""
+
+    id: str
+    statement: str
+    claims: list
+    kind: str
+    of: str
+    seen: str
+    note: str = ""
+    every: bool = False
+    needs: Need | None = None
+
+    def __post_init__(self):
+        for name, value, allowed in (
+            ("kind", self.kind, KINDS),
+            *(("seen", claim.seen or self.seen, SEEN) for claim in self.claims),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{self.id}: {name} = {value!r}: must be one of {', '.join(allowed)}")
+        if not self.claims:
+            raise ValueError(f"{self.id}: a headline needs at least one claim")
+
+
+def family(prefix, where, query, claims):
+    """The same claims on the rows of a DataFrame.query: ids get the prefix, statements "where: "."""
+    return [
+        dataclasses.replace(
+            claim,
+            id=f"{prefix}.{claim.id}",
+            statement=f"{where}: {claim.statement}",
+            ours=lambda table, claim=claim: claim.ours(table.query(query)),
+        )
+        for claim in claims
+    ]
+
+
+def judge(claim, ours, *, every=False, met=True):
+    """{"ours": mean, "values", "interval": [low, high] or None, "verdict"} of a claim; ours: what its function gave."""
+    given = ours if isinstance(ours, Interval) else None
+    if given and given.low > given.high:
+        raise ValueError(f"{claim.id}: interval = [{given.low}, {given.high}], must have low <= high")
+    values = [float(value) for value in ([given.value] if given else ours if hasattr(ours, "__iter__") else [ours])]
+    if not values:
+        raise ValueError(f"{claim.id}: ours = [], must be at least one value")
+    finite = all(math.isfinite(v) and (v > 0 or not claim.log) for v in (*values, *(given or ())))
+    interval = None
+    if finite:
+        interval = [float(given.low), float(given.high)] if given else _interval(values, every, claim.log)
+    verdict = _verdict(claim.rule.region, interval, every and not given) if met else "not at this scale"
+    return {"ours": sum(values) / len(values), "values": values, "interval": interval, "verdict": verdict}
+
+
+def _interval(values, every, log):
+    """[low, high] of one value a seed."""
+    if every or len(values) == 1:
+        return [min(values), max(values)]
+    scaled = [math.log(value) for value in values] if log else values
+    half = float(stdtrit(len(values) - 1, LEVEL)) * statistics.stdev(scaled) / math.sqrt(len(values))
+    ends = [statistics.fmean(scaled) - half, statistics.fmean(scaled) + half]
+    return [math.exp(end) if end < 709 else math.inf for end in ends] if log else ends
+
+
+def _verdict(region, interval, every):
+    if interval is None:
+        return "fails"
+    (low, high), (first, last) = interval, region
+    if first <= low and high <= last:
+        return "holds"
+    return "fails" if every or high < first or last < low else "undecided"
+
+
+def judge_all(headlines, table):
+    """The verdicts of all claims of headlines on a table of runs, a row each with `COLUMNS`, once for the runs of the
+    table's own profile (`beside` "") and once for each scale that is shown beside it."""
+    ids = [claim.id for headline in headlines for claim in headline.claims]
+    if duplicates := sorted({name for name in ids if ids.count(name) > 1}):
+        raise ValueError(f"ids must be unique, these are not: {', '.join(duplicates)}")
+    scales = {beside: part.drop(columns="beside") for beside, part in table.groupby("beside")} if len(table) else {}
+    return pd.DataFrame(
+        [
+            _row(headline, claim, part, beside)
+            for headline in headlines
+            for claim in headline.claims
+            for beside, part in ({"": table.iloc[:0]} | scales).items()
+        ],
+        columns=COLUMNS,
+    )
+
+
+def _row(headline, claim, table, beside):
+    need = claim.needs or headline.needs
+    every = headline.every if claim.every is None else claim.every
+    met = bool(len(table)) and (need is None or bool(need.met(table)))
+    judged = judge(claim, claim.ours(table) if met else math.nan, every=every, met=met)
+    return judged | {
+        **{name: getattr(claim, name) for name in ("id", "settled", "statement", "paper_value", "log")},
+        **{"headline": headline.id, "kind": headline.kind, "of": headline.of, "seen": claim.seen or headline.seen},
+        **{"note": headline.note, "need": need.words if need else "", "rule": str(claim.rule), "every": every},
+        "beside": beside,
+    }
+
+
+def worst(verdicts):
+    """The verdict of a headline: the worst of its judged claims; "not at this scale" where none is judged."""
+    return next((verdict for verdict in ORDER if verdict in set(verdicts)), "not at this scale")
+
+
+def number(value, digits=4):
+    """A value for a reader: text as it is, a number with a few significant digits, a dash for none."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    return value if isinstance(value, str) else f"{value:.{digits}g}"

@@ -1,0 +1,191 @@
+"""The content-addressed store of runs: `<experiment>/<key>/` with `table.csv` (17 digits) and a sealed `manifest.json`.
+
+A run is looked for in the archive (`results/`, committed), then in the cache (`NCLIB_CACHE`, default `build/cache`). An
+entry is written under a temporary name, synced and renamed, so that what is found under its own name is whole. What is
+read back is what was written: the manifest carries a digest of itself, of the table, and the name of its place. What
+does not fit is damaged: removed from the cache with a warning and run again, an error in the archive.
+"""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import uuid
+import warnings
+from pathlib import Path
+
+import pandas as pd
+
+from nclib.runs import source
+from nclib.runs.experiment import KINDS, typed
+from nclib.runs.manifest import ROOT
+
+FORMAT = 2
+PROFILES = ("smoke", "laptop", "paper")
+
+
+class Damaged(ValueError):
+    """What was read back is not what was written; the message says why."""
+
+
+def build_folder():
+    """Where everything that can be made again goes: `NCLIB_BUILD`, default `build/` of the project."""
+    return Path(os.environ.get("NCLIB_BUILD") or ROOT / "build")
+
+
+def cache_folder():
+    """The cache of runs: `NCLIB_CACHE`, default `build/cache` of the project, whatever `NCLIB_BUILD` is."""
+    return Path(os.environ.get("NCLIB_CACHE") or ROOT / "build" / "cache")
+
+
+def archive_folder():
+    """The committed tables of expensive runs: `NCLIB_RESULTS`, default `results/` of the project."""
+    return Path(os.environ.get("NCLIB_RESULTS") or ROOT / "results")
+
+
+def root_for(profile):
+    """Where new runs of a profile are stored: the archive for `paper`, else the cache."""
+    return archive_folder() if profile == "paper" else cache_folder()
+
+
+def write_atomic(path, data):
+    """Write bytes to a path: a temporary name beside it, fsync, rename; an exception leaves nothing behind."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        with open(partial, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def to_csv(table):
+    """(bytes, kinds) of a table: CSV with 17 significant digits, {column: one of `KINDS`}."""
+    table = typed(table)
+    for name in table.select_dtypes("str"):
+        if table[name].str.contains("\r").any():
+            raise ValueError(f"column {name!r} holds a carriage return, which a reader of CSV takes for a line's end")
+    text = table.to_csv(index=False, float_format="%.17g", na_rep="nan", lineterminator="\n")
+    return text.encode(), {name: str(dtype) for name, dtype in table.dtypes.items()}
+
+
+def from_csv(data, kinds):
+    """The table that `to_csv` gave, bit for bit. Damaged where the bytes are no such table."""
+    try:
+        found = pd.read_csv(io.BytesIO(data), dtype="str", keep_default_na=False)
+        if sorted(found) != sorted(kinds) or not set(kinds.values()) <= set(KINDS):
+            raise ValueError(f"columns {list(found)} are not those of its manifest")
+        return found.assign(**{name: READ[kind](found[name]) for name, kind in kinds.items() if kind != "str"})
+    except (ValueError, TypeError, KeyError) as error:
+        raise Damaged(f"not a table: {error}") from error
+
+
+def _float64(column):
+    return pd.Series([float(value) for value in column], column.index, "float64")
+
+
+def _int64(column):
+    return pd.Series([pd.NA if value == "nan" else int(value) for value in column], column.index, "Int64")
+
+
+def _boolean(column):
+    named = {"True": True, "False": False, "nan": pd.NA}
+    return pd.Series([named[value] for value in column], column.index, "boolean")
+
+
+READ = {"float64": _float64, "Int64": _int64, "boolean": _boolean}
+
+
+def sealed(content):
+    """JSON bytes of a dict with a digest of itself under "seal"."""
+    return json.dumps(content | {"seal": _seal(content)}, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
+
+
+def unsealed(data):
+    """The dict that `sealed` was given. Damaged where the bytes are anything else."""
+    try:
+        content = json.loads(data)
+        if content.pop("seal") != _seal(content):
+            raise ValueError("its seal does not fit")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise Damaged(f"{type(error).__name__}: {error}") from error
+    return content
+
+
+def _seal(content):
+    return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def place(run, root):
+    """The folder of a run below a root."""
+    return Path(root) / run.NAME / run.key()
+
+
+def save(run, table, manifest, root):
+    """Store one run: its files under a temporary folder name, then one rename. The first to finish a run wins."""
+    folder = place(run, root)
+    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
+    data, kinds = to_csv(table)
+    outputs = {"table.csv": hashlib.sha256(data).hexdigest()}
+    try:
+        write_atomic(partial / "table.csv", data)
+        manifest = manifest | {"format": FORMAT, "kinds": kinds, "outputs": outputs}
+        write_atomic(partial / "manifest.json", sealed(manifest))
+        partial.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def read(folder):
+    """(table, manifest) of an entry by its folder. Damaged where it is not whole, or lies under another's name."""
+    try:
+        data, about = (Path(folder, name).read_bytes() for name in ("table.csv", "manifest.json"))
+    except OSError as error:
+        raise Damaged(f"{type(error).__name__}") from error
+    manifest = unsealed(about)
+    if [manifest.get("format"), manifest.get("experiment"), manifest.get("key")] != [FORMAT, *folder.parts[-2:]]:
+        raise Damaged(f"it is of {manifest.get('experiment')} {manifest.get('key')}, format {manifest.get('format')}")
+    if hashlib.sha256(data).hexdigest() != manifest["outputs"]["table.csv"]:
+        raise Damaged("its table does not fit its manifest")
+    return from_csv(data, manifest["kinds"]), manifest
+
+
+def find(run, *, archived_only=False):
+    """(table, manifest) of a stored run, archive first; None where there is none. A damaged entry of the cache is
+    removed with a warning, one of the archive raises ValueError; an entry of the cache that other code has made is
+    removed in silence, one of the archive is kept."""
+    for root in (archive_folder(),) if archived_only else (archive_folder(), cache_folder()):
+        folder = place(run, root)
+        if not folder.exists():
+            continue
+        archived = root == archive_folder()
+        try:
+            table, manifest = read(folder)
+        except Damaged as reason:
+            if archived:
+                raise ValueError(f"{folder}: damaged ({reason}); restore it with git") from None
+            warnings.warn(f"{folder}: damaged ({reason}), removed; it is run again", stacklevel=2)
+            remove(folder)
+            continue
+        if archived or manifest.get("code") == source.digest(run):
+            return table, manifest
+        remove(folder)
+    return None
+
+
+def remove(folder):
+    """Remove an entry: out of the way by one rename first, so that racing removals are no error."""
+    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
+    try:
+        folder.rename(aside)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(aside, ignore_errors=True) if aside.is_dir() else aside.unlink(missing_ok=True)

@@ -1,0 +1,83 @@
+"""Which runs a page stands on, and their rows as one table."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from nclib._progress import bar
+from nclib.runs import store
+from nclib.runs.experiment import MissingRun, typed
+
+ADDED = ("experiment", "run", "part", "beside", "profile")
+
+
+@dataclass(frozen=True)
+class Study:
+    """The runs of a page, in named parts, and those of a larger scale that are shown beside them.
+
+    name: as on the command line. parts(profile, *, seed=0, ...): {part: [runs]}, and ValueError for bad arguments.
+    beside: {label: (profile, overrides)}: shown where the archive has them, never done. cost: {profile: in words}.
+    """
+
+    name: str
+    parts: Callable
+    beside: dict = field(default_factory=dict)
+    cost: dict = field(default_factory=dict)
+
+    def runs(self, profile="laptop", **overrides):
+        """Every run of a profile once, in the order of the parts. None for an override leaves it to the profile."""
+        parts = self.parts(profile, **{name: value for name, value in overrides.items() if value is not None})
+        return list(dict.fromkeys(run for runs in parts.values() for run in runs))
+
+    def table(self, profile="laptop", device="auto", **overrides):
+        """The rows of all runs with further columns: `ADDED`, and the fields of each run that are a number or text.
+
+        `run` is the key; `beside` is "" for the runs of this profile, else a label. Runs of profile `paper` are stored
+        in the archive. Raises MissingRun, with the command and its cost, where a run is neither stored nor possible.
+        """
+        from nclib.workers import each  # which does runs, and knows this module's store
+
+        overrides = {name: value for name, value in overrides.items() if value is not None}
+        runs = self.runs(profile, **overrides)
+        found, tables = each(runs, device, store.root_for(profile)), {}
+        for run in bar(runs, desc=self.name):
+            try:
+                tables[run] = next(found)
+            except MissingRun as reason:
+                raise MissingRun(
+                    f"{run.NAME} {run.key()} is not archived, and {reason}; {self.advice(profile)}"
+                ) from None
+        frames = _parts(self.parts(profile, **overrides), tables, "", profile)
+        for label, (other, more) in self.beside.items():
+            parts = self.parts(other, **more)
+            others = [run for runs in parts.values() for run in runs if run not in tables]
+            stored = {run: found[0] for run in others if (found := store.find(run, archived_only=True))}
+            frames += _parts(parts, stored, label, other)
+        return typed(pd.concat(frames, ignore_index=True))
+
+    def advice(self, profile):
+        """The command that makes the runs, and what they cost."""
+        return f"run: nclib run {self.name} --profile {profile}  ({self.cost.get(profile, 'cost not stated')})"
+
+
+def _parts(parts, tables, beside, profile):
+    return [
+        _with_fields(tables[run], run).assign(part=part, beside=beside, profile=profile)
+        for part, runs in parts.items()
+        for run in runs
+        if run in tables
+    ]
+
+
+def _with_fields(table, run):
+    fields = {
+        name: value for name, value in dataclasses.asdict(run).items() if isinstance(value, (bool, int, float, str))
+    }
+    taken = [name for name in fields if name in table or name in ADDED]
+    if taken:
+        raise ValueError(f"{run.NAME}: its fields {taken} are columns of its table already")
+    return table.assign(experiment=run.NAME, run=run.key(), **fields)

@@ -1,0 +1,60 @@
+"""Doing runs: on which device, alone or several as one, and stored when they are done."""
+
+import contextlib
+
+from nclib.runs import source, store
+from nclib.runs.experiment import MissingRun
+from nclib.runs.manifest import measure
+
+
+def device_for(run, device="auto"):
+    """The torch device of a run. "auto": the CPU, or a GPU where the experiment needs one (`run.needs_gpu()`).
+
+    Raises MissingRun where it needs one and there is none, and ValueError for "cuda" without one.
+    """
+    import torch
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device = {device!r}: must be auto, cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device = 'cuda': no CUDA device is available here; use cpu")
+    if device != "auto":
+        return device
+    if not run.needs_gpu():
+        return "cpu"
+    if not torch.cuda.is_available():
+        raise MissingRun("it needs a CUDA GPU, and there is none here (--device cpu does it all the same, slowly)")
+    return "cuda"
+
+
+def get(run, device="auto", root=None):
+    """The table of one run: stored, or done now and stored below `root` (default: the cache)."""
+    found = store.find(run)
+    if found is None:
+        do([run], device_for(run, device), root)
+        found = store.find(run)
+    return found[0]
+
+
+def do(runs, device, root=None):
+    """Do runs of one experiment, several together, and store each; each is said to have taken its share of the time.
+
+    The place is tried before the work, and what a run keeps to go on from after a kill is forgotten only when its table
+    is stored.
+    """
+    root = root or store.cache_folder()
+    for run in runs:
+        store.place(run, root).parent.mkdir(parents=True, exist_ok=True)
+        store.write_atomic(store.place(run, root).with_suffix(".tried"), b"")
+        store.place(run, root).with_suffix(".tried").unlink(missing_ok=True)
+    with contextlib.ExitStack() as stack:
+        manifests = [
+            stack.enter_context(measure(run, device, name=run.NAME, key=run.key(), version=run.VERSION)) for run in runs
+        ]
+        tables = type(runs[0]).run_together(runs, device) if len(runs) > 1 else [runs[0].run(device)]
+    for run, manifest, table in zip(runs, manifests, tables, strict=True):
+        seconds = round(manifest["wall_seconds"] / len(runs), 3)
+        store.save(
+            run, table, manifest | {"data": run.reads(), "code": source.digest(run), "wall_seconds": seconds}, root
+        )
+        run.forget()

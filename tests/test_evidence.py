@@ -1,0 +1,177 @@
+"""Headlines, rules and verdicts: hand-computed intervals, laws over any values, what a ledger gives back."""
+
+import dataclasses
+import itertools
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import t
+
+from nclib.evidence import ledger
+from nclib.evidence.claims import (
+    COLUMNS,
+    Claim,
+    Headline,
+    Interval,
+    Need,
+    at_least,
+    at_most,
+    family,
+    judge,
+    judge_all,
+    near,
+    worst,
+)
+
+LONG = Need("two steps", lambda table: table["step"].max() >= 2)
+
+
+def values(table):
+    """One value a seed: that of the last step."""
+    return table.sort_values("step").groupby("seed")["value"].last()
+
+
+def claim(rule=near(1.0, 0.1), ours=values, **more):  # noqa: B008
+    return Claim("dang2023.test", "a = b", rule, ours, **more)
+
+
+def headline(*claims, **more):
+    fields = {"kind": "paper", "of": "Dang et al. 2023, Theorem 3.1", "seen": "read"}
+    return Headline("dang2023.tests", "all is one", list(claims or [claim()]), **(fields | more))
+
+
+def verdict(rule, ours, **more):
+    every = more.pop("every", False)
+    return judge(claim(rule, **more), ours, every=every)["verdict"]
+
+
+@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize(
+    ("rule", "ours", "expected"),
+    [
+        (near(1, 0.1), 1.099, "holds"), (near(1, 0.1), 1.11, "fails"), (near(1, 0.1), 0.89, "fails"),
+        (at_most(1, 0.1), 1.09, "holds"), (at_most(1), 1.01, "fails"), (at_most(1), -5.0, "holds"),
+        (at_least(1, 0.1), 0.91, "holds"), (at_least(1), 0.99, "fails"), (at_least(1), 7.0, "holds"),
+    ],
+)  # fmt: skip
+def test_value_one_value_is_a_point(rule, ours, expected, every):
+    for given in (ours, [ours], np.float64(ours), [ours] * 3):
+        assert verdict(rule, given, every=every) == expected
+
+
+def test_value_the_interval_of_the_mean():
+    """Seeds 1.3, 1.5, 1.7: mean 1.5, standard deviation 0.2; t_{0.95, 2} = 2.92 gives 1.5 -+ 0.33717."""
+    half = 2.9199855803 * 0.2 / math.sqrt(3)
+    judged = judge(claim(), [1.3, 1.5, 1.7])
+    assert judged["interval"] == pytest.approx([1.5 - half, 1.5 + half], abs=1e-9)
+    assert judged["ours"] == pytest.approx(1.5) and judged["verdict"] == "fails"
+    found = [verdict(near(1, tolerance), [1.3, 1.5, 1.7]) for tolerance in (0.163, 0.837, 0.838)]
+    assert found == ["undecided", "undecided", "holds"]
+
+
+def test_value_every_run_and_logarithms():
+    assert verdict(at_most(1), [0.1, 0.2, 1.01], every=True) == "fails"
+    assert verdict(at_most(1), [0.1, 0.2, 1.01]) == "undecided"
+    rates = [1.6e6, 1.3e7, 4.6e7]
+    assert (verdict(at_least(1e3), rates), verdict(at_least(1e3), rates, log=True)) == ("undecided", "holds")
+    low, high = judge(claim(log=True), rates)["interval"]
+    logs = np.log(rates)
+    half = float(t.ppf(0.95, 2)) * logs.std(ddof=1) / math.sqrt(3)
+    assert [low, high] == pytest.approx(np.exp([logs.mean() - half, logs.mean() + half]))
+
+
+BAD = [math.nan, math.inf, -math.inf, [math.nan], [1.0, math.nan], [math.inf, -math.inf, 1.0], [1.0, -math.inf]]
+
+
+@pytest.mark.parametrize("ours", BAD, ids=str)
+@pytest.mark.parametrize("rule", [near(1, 0.1), at_most(1), at_least(1)], ids=str)
+def test_law_what_is_not_finite_fails(ours, rule):
+    for every, log in itertools.product((False, True), repeat=2):
+        judged = judge(claim(rule, log=log), ours, every=every)
+        assert judged["verdict"] == "fails" and judged["interval"] is None
+        assert judge(claim(rule, log=log), ours, every=every, met=False)["verdict"] == "not at this scale"
+
+
+def test_value_an_interval_is_its_own():
+    assert [verdict(at_least(0), Interval(0.5, low, 0.9), every=True) for low in (0.1, -0.1)] == ["holds", "undecided"]
+    assert verdict(at_least(1), Interval(0.5, 0.1, 0.9)) == "fails"
+    with pytest.raises(ValueError, match="must have low <= high"):
+        verdict(at_least(0), Interval(0.5, 0.9, 0.1))
+
+
+def test_oracle_either_error_has_five_percent():
+    """Normal values whose mean lies on the edge of the region: 5 % hold and 5 % fail."""
+    draws = 1 + np.random.default_rng(0).normal(size=(4000, 4))
+    found = [verdict(at_most(1), row) for row in draws]
+    error = 4 * math.sqrt(0.05 * 0.95 / len(draws))
+    assert found.count("holds") / len(draws) == pytest.approx(0.05, abs=error)
+    assert found.count("fails") / len(draws) == pytest.approx(0.05, abs=error)
+
+
+def table(*ours, beside="", steps=2):
+    rows = [(seed, step, value) for seed, value in enumerate(ours) for step in (0, steps)]
+    return pd.DataFrame(rows, columns=["seed", "step", "value"]).assign(beside=beside)
+
+
+def test_value_a_headline_says_once_what_its_claims_share():
+    own = claim(at_most(2, 0.5), seen="derived", every=False, settled="after: 2 for 1", paper_value=2.0)
+    two = dataclasses.replace(own, id="dang2023.other", seen=None, every=None)
+    judged = judge_all([headline(own, two, every=True, needs=LONG)], table(1.0, 1.0, 9.0))
+    assert list(judged) == COLUMNS and judged["headline"].tolist() == ["dang2023.tests"] * 2
+    assert judged["seen"].tolist() == ["derived", "read"] and judged["every"].tolist() == [False, True]
+    assert judged["verdict"].tolist() == ["undecided", "fails"] and judged["rule"].iloc[0] == "<= 2 (tolerance 0.5)"
+    assert worst(judged["verdict"]) == "fails" and worst(["holds", "undecided", "holds"]) == "undecided"
+    assert worst(["not at this scale"]) == "not at this scale" and worst(["holds", "not at this scale"]) == "holds"
+
+
+def test_law_needs_and_scales():
+    one = headline(claim(needs=LONG))
+    both = pd.concat([table(1.0, 1.0, steps=1), table(1.0, 1.0, 5.0, beside="paper scale")])
+    judged = judge_all([one], both).set_index("beside")["verdict"]
+    assert judged.to_dict() == {"": "not at this scale", "paper scale": "undecided"}
+    assert judge_all([one], table(1.0)[:0])["verdict"].tolist() == ["not at this scale"]
+
+
+def test_law_a_family_is_judged_on_its_rows():
+    rows = table(1.0, 1.0).assign(mode="a")
+    rows = pd.concat([rows, rows.assign(mode="b", value=3.0)])
+    two = [part for mode in "ab" for part in family(f"x.{mode}", mode.upper(), f"mode == '{mode}'", [claim()])]
+    found = judge_all([headline(*two)], rows)
+    assert found["id"].tolist() == ["x.a.dang2023.test", "x.b.dang2023.test"]
+    assert found["verdict"].tolist() == ["holds", "fails"] and found["statement"].tolist() == ["A: a = b", "B: a = b"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: claim(settled="later"), "settled = 'later': must be 'before', or 'after: ' and why"),
+        (lambda: headline(kind="own"), "kind = 'own': must be one of paper, extension, check"),
+        (lambda: headline(claim(seen="heard")), "seen = 'heard': must be one of read, recalled, derived"),
+        (lambda: Headline("x", "y", [], "paper", "z", "read"), "a headline needs at least one claim"),
+        (lambda: judge_all([headline(), headline()], table(1.0)), "ids must be unique, these are not: dang2023.test"),
+        (lambda: judge(claim(), []), r"ours = \[\], must be at least one value"),
+    ],
+)
+def test_bad_input_is_one_line(make, message):
+    with pytest.raises(ValueError, match=message) as error:
+        make()
+    assert "\n" not in str(error.value)
+
+
+def test_law_the_ledger_gives_back_what_was_recorded(store):
+    judged = judge_all([headline(claim(at_least(0)))], table(1.0, math.nan))
+    ledger.record(judged, "01-x", "smoke")
+    found = ledger.load(ledger.folder("smoke"))
+    assert found[["id", "notebook", "profile", "verdict"]].iloc[0].tolist() == [
+        "dang2023.test",
+        "01-x",
+        "smoke",
+        "fails",
+    ]
+    assert json.loads((store / "build/claims/smoke/01-x.json").read_text())[0]["values"] == [1.0, None]
+    (store / "build/claims/smoke/01-x.json").write_text("[[")
+    with pytest.raises(ValueError, match=r"damaged .JSONDecodeError.; run its notebook again"):
+        ledger.load(ledger.folder("smoke"))

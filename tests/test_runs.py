@@ -1,0 +1,206 @@
+"""What a run is and how it is kept: keys, tables, seals, code."""
+
+import dataclasses
+import json
+import shutil
+import warnings
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nclib.runs import source, store, work
+from nclib.runs.experiment import Experiment, rows
+from nclib.runs.study import Study
+
+calls = []
+
+
+@dataclass(frozen=True)
+class Toy(Experiment):
+    """Powers of a number over seven."""
+
+    NAME: ClassVar[str] = "toy"
+    base: float = 3.0
+    powers: tuple = (1, 2)
+    seed: int = 0
+
+    def run(self, device="cpu"):
+        calls.append(self)
+        found = rows({"power": [self.base**p / 7 for p in self.powers]}, "i", theory={"power": [3 / 7, 9 / 7]}, step=2)
+        return pd.concat([found, rows({"base": self.base}, "i", step=0)], ignore_index=True)
+
+
+@pytest.fixture(autouse=True)
+def clean(store_folders):
+    calls.clear()
+
+
+@pytest.fixture
+def store_folders(store):
+    return store
+
+
+def folder(run=Toy()):
+    return store.place(run, store.cache_folder())
+
+
+def test_value_rows():
+    found = rows({"gram": [[1.0, 2.0], [3.0, 4.0]], "n": 5}, "class", "other", theory={"gram": 0.5}, part="a")
+    assert found["class"].tolist() == [0, 0, 1, 1, pd.NA] and found["other"].tolist()[:4] == [0, 1, 0, 1]
+    assert found["value"].tolist() == [1, 2, 3, 4, 5] and found["theory"].tolist()[:4] == [0.5] * 4
+    assert np.isnan(found["theory"].iloc[4]) and set(found["part"]) == {"a"}
+    with pytest.raises(ValueError, match=r"gram: has 2 indices, rows names the axes \('class',\)"):
+        rows({"gram": [[1.0]]}, "class")
+
+
+def test_value_the_key_is_stable():
+    """Archived runs are found by this hash: whoever changes how it is made orphans them."""
+    assert Toy().key() == "b45a1a7e24333e3a"
+    keys = {dataclasses.replace(Toy(), **change).key() for change in ({}, {"base": 3.5}, {"powers": (1,)}, {"seed": 1})}
+    assert len(keys) == 4
+
+
+def test_law_a_run_comes_back_from_its_manifest():
+    work.get(Toy(powers=(1, 2)))
+    parameters = json.loads((folder() / "manifest.json").read_text())["parameters"]
+    assert Toy.again(parameters) == Toy() and Toy.again(parameters).key() == folder().name
+
+
+def test_law_a_field_must_not_hide_a_method():
+    with pytest.raises(TypeError, match="Wrong: a field must not be called reads"):
+
+        @dataclass(frozen=True)
+        class Wrong(Experiment):
+            reads: str = "x"
+
+
+TYPES = pd.DataFrame(
+    {
+        "text": ["", "nan", 'a"b,\n', "\t", " x"],
+        "number": [0.1, -np.inf, np.nan, 5e-324, 1 / 3],
+        "whole": pd.array([1, None, -(2**53) - 1, 0, 7], "Int64"),
+        "flag": pd.array([True, None, False, True, True], "boolean"),
+    }
+)
+
+
+def test_law_a_table_is_read_back_exactly():
+    data, kinds = store.to_csv(TYPES)
+    assert kinds == {"text": "str", "number": "float64", "whole": "Int64", "flag": "boolean"}
+    pd.testing.assert_frame_equal(store.from_csv(data, kinds), TYPES.astype({"text": "str"}), check_exact=True)
+    with pytest.raises(TypeError, match="column 'x' holds a list: must be str, float64, Int64, boolean"):
+        store.to_csv(pd.DataFrame({"x": [[1]]}))
+    with pytest.raises(ValueError, match="column 'x' holds a carriage return"):
+        store.to_csv(pd.DataFrame({"x": ["a\rb"]}))
+
+
+def test_law_a_stored_run_is_not_run_again_and_is_read_back():
+    first = work.get(Toy())
+    pd.testing.assert_frame_equal(work.get(Toy()), first, check_exact=True)
+    assert len(calls) == 1 and first["value"].tolist() == [3 / 7, 9 / 7, 3.0]
+
+
+def flip(path, bit):
+    data = bytearray(path.read_bytes())
+    data[bit // 8 % len(data)] ^= 1 << (bit % 8)
+    path.write_bytes(bytes(data))
+
+
+def other(path):
+    work.get(Toy(base=4.0))
+    shutil.copy(folder(Toy(base=4.0)) / path.name, path)
+
+
+DAMAGE = {
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-9]),
+    "empty": lambda path: path.write_bytes(b""),
+    "list": lambda path: path.write_bytes(b"[]"),
+    "deep": lambda path: path.write_bytes(b"[" * 100_000),
+    "gone": lambda path: path.unlink(),
+    "folder": lambda path: (path.unlink(), path.mkdir()),
+    "foreign": other,
+}
+
+
+@pytest.mark.parametrize("name", ["table.csv", "manifest.json"])
+@pytest.mark.parametrize("damage", [*DAMAGE, *range(0, 4000, 111)])
+def test_law_damage_is_noticed_and_the_run_done_again(name, damage):
+    first = work.get(Toy())
+    path = folder() / name
+    before = path.read_bytes()
+    DAMAGE[damage](path) if damage in DAMAGE else flip(path, damage)
+    assert not path.is_file() or path.read_bytes() != before
+    calls.clear()
+    with pytest.warns(UserWarning, match=r"damaged \(.*\), removed; it is run again"):
+        pd.testing.assert_frame_equal(work.get(Toy()), first, check_exact=True)
+    assert calls == [Toy()] and [p.name for p in folder().parent.iterdir() if p.name.startswith(".")] == []
+
+
+def test_law_an_entry_under_another_name_is_refused_and_in_the_archive_an_error(store_folders):
+    work.get(Toy(), root=store.archive_folder())
+    mine = store.place(Toy(), store.archive_folder())
+    mine.rename(store.place(Toy(seed=3), store.archive_folder()))
+    with pytest.raises(ValueError, match=r"damaged \(it is of toy .*\); restore it with git"):
+        store.find(Toy(seed=3))
+
+
+def test_law_a_cached_entry_of_other_code_is_run_again_an_archived_one_is_kept(monkeypatch):
+    work.get(Toy())
+    work.get(Toy(seed=1), root=store.archive_folder())
+    calls.clear()
+    monkeypatch.setattr(source, "digest", lambda run: "other")
+    work.get(Toy()), work.get(Toy(seed=1))
+    assert calls == [Toy()] and store.find(Toy())[1]["code"] == "other"
+    assert store.find(Toy(seed=1))[1]["code"] != "other"
+
+
+def test_law_the_place_is_tried_before_the_run(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError):
+        work.get(Toy(), root=tmp_path / "file")
+    assert calls == []
+
+
+def test_law_what_resumes_a_run_is_forgotten_only_when_its_table_is_stored(monkeypatch):
+    done = []
+    monkeypatch.setattr(Toy, "forget", lambda run: done.append(run))
+    monkeypatch.setattr(store, "save", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        work.get(Toy())
+    assert calls and not done
+
+
+def test_value_code_without_comments_formatting_and_docstrings(tmp_path):
+    texts = ['"""a"""\nx = 1\ndef f():\n    "b"\n    return x', "x   = 1  # c\n\n\ndef f():\n    return (x)", "x = 2"]
+    found = []
+    for i, text in enumerate(texts):
+        (tmp_path / f"{i}.py").write_text(text)
+        found.append(source.statements(tmp_path / f"{i}.py"))
+    assert found[0] == found[1] != found[2]
+
+
+def test_law_the_closure_holds_what_is_imported_anywhere():
+    names = {path.name for path in source.closure(source.PACKAGE / "runs" / "work.py")}
+    assert {"work.py", "store.py", "source.py", "experiment.py", "manifest.py"} <= names
+
+
+def test_law_a_study_names_parts_and_shows_the_archive_beside():
+    def parts(profile, *, seed=0):
+        return {"small": [Toy(seed=seed)], "large": [Toy(base=5.0, seed=seed), Toy(seed=seed)]}
+
+    study = Study("toy", parts, beside={"paper scale": ("paper", {"seed": 7}), "none": ("paper", {"seed": 8})})
+    work.get(Toy(seed=7), root=store.archive_folder())
+    table = study.table("laptop", seed=2)
+    assert table.groupby(["beside", "part"])["run"].nunique().to_dict() == {
+        ("", "small"): 1, ("", "large"): 2, ("paper scale", "small"): 1, ("paper scale", "large"): 1,
+    }  # fmt: skip
+    assert set(table["experiment"]) == {"toy"} and set(table[table["beside"] == ""]["seed"]) == {2}
+    assert list(table[table["beside"] != ""]["profile"].unique()) == ["paper"] and "powers" not in table
+
+
+def test_law_no_warning_in_a_clean_store():
+    with warnings.catch_warnings(action="error"):
+        work.get(Toy()), work.get(Toy())
