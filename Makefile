@@ -23,43 +23,43 @@ help:  ## list the targets
 venv: $(STAMP)  ## create .venv from requirements.lock (done again only when the lock changes)
 
 $(STAMP): requirements.lock pyproject.toml
-	@test -x $(RUN) || "$(PYTHON)" -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@test -x "$(RUN)" || "$(PYTHON)" -m venv $(VENV)
+	"$(RUN)" -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	"$(RUN)" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@cp requirements.lock $@
 
 lock: ## write requirements.lock from what .venv holds
-	$(RUN) workflow/lock.py > requirements.lock.part
+	"$(RUN)" workflow/lock.py > requirements.lock.part
 	mv requirements.lock.part requirements.lock
 
 book: $(STAMP)  ## run the notebooks that changed, build the site, print the path to open
-	@$(RUN) workflow/book.py --build "$(BUILD)" --profile $(PROFILE) --jobs $(JOBS)
+	@"$(RUN)" workflow/book.py --build "$(BUILD)" --profile $(PROFILE) --jobs $(JOBS)
 
 serve: book  ## the same, then serve the site on http://localhost:8000
-	$(RUN) -m http.server --bind localhost --directory "$(BUILD)/site/_build/html" 8000
+	"$(RUN)" -m http.server --bind localhost --directory "$(BUILD)/site/_build/html" 8000
 
 runs: $(STAMP)  ## do the runs of a study that are not stored: make runs STUDY=wu2024.grid
-	$(RUN) -m snakemake --snakefile workflow/runs.smk --workflow-profile workflow/profiles/local \
+	"$(RUN)" -m snakemake --snakefile workflow/runs.smk --workflow-profile workflow/profiles/local \
 		--directory "$(BUILD)" --cores $(JOBS) --config study=$(STUDY) profile=$(PROFILE)
 
 test: $(STAMP)  ## the test suite: library, notebooks at smoke, book, site in a browser
-	$(RUN) -m pytest -n $(JOBS) --dist loadfile $(TESTS)
+	"$(RUN)" -m pytest -n $(JOBS) --dist loadfile $(TESTS)
 
 test-data: $(STAMP)  ## the tests that read real data files, in the folder that NCLIB_DATA names
-	$(RUN) -m pytest -m data $(TESTS)
+	"$(RUN)" -m pytest -m data $(TESTS)
 
 bench: $(STAMP)  ## time the library on one thread into results/benchmarks (minutes, best on a quiet machine)
 	@mkdir -p "$(BUILD)"
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -o addopts="" benchmarks/bench_*.py --benchmark-json="$(BUILD)/bench.json"; \
-	status=$$?; $(RUN) benchmarks/table.py "$(BUILD)/bench.json" && exit $$status
+	OMP_NUM_THREADS=1 "$(RUN)" -m pytest -o addopts="" benchmarks/bench_*.py --benchmark-json="$(BUILD)/bench.json"; \
+	status=$$?; "$(RUN)" benchmarks/table.py "$(BUILD)/bench.json" && exit $$status
 
 lint: $(STAMP)  ## ruff, and that the notebooks are committed stripped
-	$(RUN) -m ruff check .
-	$(RUN) -m ruff format --check .
-	$(RUN) -m nbstripout --verify --keep-id notebooks/*.ipynb
+	"$(RUN)" -m ruff check .
+	"$(RUN)" -m ruff format --check .
+	"$(RUN)" -m nbstripout --verify --keep-id notebooks/*.ipynb
 
 readme: book  ## renew the table of claims and the figure of README.md from the last build
-	$(RUN) workflow/pages.py readme --build "$(BUILD)" --profile $(PROFILE)
+	"$(RUN)" workflow/pages.py readme --build "$(BUILD)" --profile $(PROFILE)
 
 clean:  ## remove what was built, keep the cache of runs and the data
 	rm -rf "$(BUILD)/site" "$(BUILD)/executed" "$(BUILD)/claims" "$(BUILD)/.snakemake"

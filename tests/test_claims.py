@@ -157,7 +157,7 @@ def test_what_is_not_finite_fails(store, relation, how, ours):
     assert claims.judge(needs, ours, met=False)["verdict"] == "not at this scale"
     html = claims.table(claims.record([row], "01-x", "smoke")).data
     assert "[" not in html and "nc-fails" in html
-    json.loads((store / "build/claims/01-x.json").read_text(), parse_constant=pytest.fail)
+    json.loads((store / "build/claims/smoke/01-x.json").read_text(), parse_constant=pytest.fail)
 
 
 def test_not_at_this_scale_needs_a_declared_precondition():
@@ -185,12 +185,12 @@ def test_recorded_claims_are_loaded_with_every_column(store):
         claims.judge(claim(id="b", settled="after: x < y", every=True), math.nan),
     ]
     frame = claims.record(made, "01-x", "smoke")
-    loaded = claims.load()
+    loaded = claims.load(claims.folder_of("smoke"))
     assert list(loaded.columns) == claims.COLUMNS and loaded["verdict"].tolist() == ["undecided", "fails"]
     assert loaded["ours"].iloc[0] == pytest.approx(1.1) and set(loaded["profile"]) == {"smoke"}
     assert loaded["values"].tolist() == [[1.0, 1.2], [None]] and loaded["interval"].iloc[1] is None
     assert loaded["interval"].iloc[0] == pytest.approx([1.1 - 6.3137515 * 0.1, 1.1 + 6.3137515 * 0.1])
-    json.loads((store / "build/claims/01-x.json").read_text(), parse_constant=pytest.fail)
+    json.loads((store / "build/claims/smoke/01-x.json").read_text(), parse_constant=pytest.fail)
     html = claims.table(frame).data
     assert "a &lt; b" in html and "nc-undecided" in html and "1.1 ± 0.14<br><small>[0.469, 1.73]</small>" in html
     assert "Rule settled after: x &lt; y" in html and "== 1 (tolerance 0.1), every run" in html
@@ -198,7 +198,16 @@ def test_recorded_claims_are_loaded_with_every_column(store):
 
 
 def test_no_claims_is_an_empty_frame_with_the_columns(store):
-    assert list(claims.load().columns) == claims.COLUMNS and claims.load().empty
+    found = claims.load(claims.folder_of("laptop"))
+    assert list(found.columns) == claims.COLUMNS and found.empty
+
+
+def test_a_run_at_another_profile_leaves_the_claims_alone(store):
+    for profile, value in (("laptop", 1.0), ("smoke", 5.0)):
+        claims.record([claims.judge(claim(), value)], "01-x", profile)
+    assert claims.load(claims.folder_of("laptop"))["verdict"].tolist() == ["holds"]
+    with pytest.raises(ValueError, match="profile = 'huge': must be one of smoke, laptop, paper"):
+        claims.folder_of("huge")
 
 
 @pytest.mark.parametrize(

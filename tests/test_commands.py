@@ -118,7 +118,7 @@ def test_law_command_would_run(command):
     target = command.removeprefix("make ")
     done = subprocess.run([*MAKE, "-n", target], cwd=ROOT, env=clean_environment(), capture_output=True, text=True)
     assert done.returncode == 0 and (done.stdout.strip() or target == "venv"), done.stderr
-    for module in re.findall(r"python -m ([\w.]+)(?= )", done.stdout):
+    for module in re.findall(r"python\S* -m ([\w.]+)(?= )", done.stdout):
         assert module == "pip" or subprocess.run([sys.executable, "-c", f"import {module}"]).returncode == 0
     for file in re.findall(r"(?<= )(\w+/[\w./-]+\.(?:py|smk))", done.stdout):
         assert (ROOT / file).exists(), file
