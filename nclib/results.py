@@ -146,22 +146,10 @@ def device_for(config, device="auto"):
 
     Raises MissingRun where it needs one and there is none, and ValueError for "cuda" without one.
     """
-    import torch
-
-    if device not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"device = {device!r}: must be auto, cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device = 'cuda': no CUDA device is available here; use cpu")
-    if device != "auto":
-        return device
     if isinstance(config, Experiment):
         return work.device_for(config, device)
     needs_gpu = getattr(experiment(config)[0], "needs_gpu", lambda config: False)
-    if not needs_gpu(config):
-        return "cpu"
-    if not torch.cuda.is_available():
-        raise MissingRun("it needs a CUDA GPU, and there is none here (--device cpu does it all the same, slowly)")
-    return "cuda"
+    return work.chosen(device, lambda: needs_gpu(config))
 
 
 def get(config, device="auto", root=None):
