@@ -13,7 +13,7 @@ import torch
 from nclib import ClassStatistics
 from nclib.conventions import PRESETS, measure
 
-torchmetrics = pytest.importorskip("torchmetrics", reason="needs the extra: pip install nclib[torchmetrics]")
+torchmetrics = pytest.importorskip("torchmetrics", reason="needs the extra: pip install -e .[torchmetrics]")
 from nclib.adapters.torchmetrics import NeuralCollapse  # noqa: E402
 
 K, D, N = 5, 6, 200
@@ -178,8 +178,8 @@ V, T = 30, 12
 
 @pytest.fixture(scope="module")
 def hugging():
-    pytest.importorskip("accelerate", reason="transformers.Trainer needs it: pip install nclib[huggingface]")
-    return pytest.importorskip("transformers", reason="needs the extra: pip install nclib[huggingface]")
+    pytest.importorskip("accelerate", reason="transformers.Trainer needs it: pip install -e .[huggingface]")
+    return pytest.importorskip("transformers", reason="needs the extra: pip install -e .[huggingface]")
 
 
 def language_model(transformers):

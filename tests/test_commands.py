@@ -16,10 +16,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", *(f"book/{name}.md" for name in ("index", "rerun", "reading", "cluster"))]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 MAKE = ["make", "--no-print-directory", f"RUN={sys.executable}", "STAMP="]  # with the Python of this test
-CONDA, CLUSTER = (
+CONDA, INDEX, CLUSTER = (
     "needs conda and its channels",
+    "needs a package index",
     "needs a cluster or several GPUs; a dry run is in test_workflow_runs.py",
 )
+
+PROGRAMS = "make|nclib|papermill|snakemake|torchrun|nbstripout|conda|%?pip|source|git clone"
 
 # What is run here, each in a folder of its own; "BUILD" is that folder.
 RUN = {
@@ -27,7 +30,12 @@ RUN = {
     "make lint": [*MAKE, "lint"],
     "make clean": [*MAKE, "clean", "BUILD=BUILD"],
     "make distclean": [*MAKE, "distclean", "BUILD=BUILD", "VENV=BUILD/venv"],
-    "make runs": [*MAKE, "runs", "STUDY=tirer2023.near_collapse", "PROFILE=smoke", "BUILD=BUILD"],
+    "make runs": [*MAKE, "runs", "STUDY=dang2023.seli", "PROFILE=smoke", "BUILD=BUILD"],
+    "make test TESTS=tests/test_readme.py": [*MAKE, "test", "TESTS=tests/test_readme.py", "JOBS=0"],
+    "nclib claims": [sys.executable, "-m", "nclib", "claims"],
+    "nbstripout --keep-id": [
+        *(sys.executable, "-m", "nbstripout", "--keep-id", "--dry-run", "notebooks/01-geometry.ipynb")
+    ],
     "papermill --help-notebook notebooks/03-imbalanced-geometry.ipynb": [
         *(sys.executable, "-m", "papermill", "--help-notebook", "notebooks/03-imbalanced-geometry.ipynb")
     ],
@@ -53,6 +61,8 @@ ELSEWHERE = {
     ),
     "nclib merge a.safetensors b.safetensors --output all.safetensors": "test_measure_cli.py",
     "nclib measure all.safetensors": "test_measure_cli.py",
+    "nclib run": "test_cli.py",
+    "nclib run <paper>.<study> --profile smoke": "test_cli.py",
     "nclib run dang2023.imbalanced --profile paper": "test_cli.py",
     "nclib run wu2024.grid --profile laptop": "test_workflow_runs.py",
     "nclib run wu2024.grid --profile laptop --index 3": "test_workflow_runs.py",
@@ -62,6 +72,10 @@ ELSEWHERE = {
 }
 NOT_HERE = {
     "git clone <its address>": "needs the address of the repository",
+    "pip install": INDEX,
+    'pip install -e ".[huggingface]"': INDEX,
+    "%pip install git+": INDEX,
+    "source .venv/bin/activate": "needs what make venv makes",
     "conda env create -f environment.yml": CONDA,
     "conda activate nclib": CONDA,
     '"$CONDA/bin/conda" env create -f environment.yml': CONDA,
@@ -76,12 +90,15 @@ NOT_HERE = {
 
 
 def in_pages():
-    """The commands in the console blocks of the pages, without comments, continued lines joined."""
+    """The commands in the pages: console blocks without comments, continued lines joined, and in sentences."""
     for page in PAGES:
-        for block in re.findall(r"^```console\n(.*?)^```$", (ROOT / page).read_text(), re.M | re.S):
+        text = (ROOT / page).read_text()
+        for block in re.findall(r"^```console\n(.*?)^```$", text, re.M | re.S):
             for line in block.replace("\\\n", " ").splitlines():
                 if line.startswith("$ "):
                     yield " ".join(re.split(r"\s+#\s", line[2:])[0].split())
+        prose = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+        yield from (" ".join(found.split()) for found in re.findall(rf"`((?:{PROGRAMS}) [^`]+)`", prose))
 
 
 def in_workflows():
@@ -140,7 +157,7 @@ def test_law_runs_work_in_a_path_with_a_space_an_apostrophe_and_an_umlaut(tmp_pa
         checkout.mkdir(exist_ok=True)
         copy(ROOT / name, checkout / name)
     environment = clean_environment(PYTHONPATH=str(checkout), TQDM_DISABLE="1", OMP_NUM_THREADS="1")
-    command = [*MAKE, "runs", "STUDY=tirer2023.near_collapse", "PROFILE=smoke", f"BUILD={checkout / 'build'}"]
+    command = [*MAKE, "runs", "STUDY=dang2023.seli", "PROFILE=smoke", f"BUILD={checkout / 'build'}"]
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert list((checkout / "build" / "cache").glob("*/*/manifest.json")), os.listdir(checkout)

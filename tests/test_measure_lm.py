@@ -13,7 +13,7 @@ from nclib import ClassStatistics
 from nclib.conventions import measure
 from nclib.measuring import causal_lm
 
-transformers = pytest.importorskip("transformers", reason="needs the extra: pip install nclib[huggingface]")
+transformers = pytest.importorskip("transformers", reason="needs the extra: pip install -e .[huggingface]")
 
 V, T = 300, 32
 FAMILIES = {

@@ -4,10 +4,13 @@ python workflow/book.py --build build --profile laptop --jobs 2
 """
 
 import argparse
+import contextlib
 import fcntl
 import os
+import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,6 +26,7 @@ def environment(build):
 
 def snakemake(build, profile, jobs):
     """The command. `--nolock`: the lock is ours, and the system drops it when its holder is killed."""
+    first = [f"executed/{name}" for name in LONGEST if (ROOT / "notebooks" / f"{name}.ipynb").exists()]
     return [
         *(sys.executable, "-m", "snakemake", "--nolock", "--cores", str(jobs), "--directory", str(build)),
         *(
@@ -32,17 +36,41 @@ def snakemake(build, profile, jobs):
             str(ROOT / "workflow" / "profiles" / "book"),
         ),
         *("--config", f"profile={profile}"),
-        *("--prioritize", *(f"executed/{name}" for name in LONGEST if (ROOT / "notebooks" / f"{name}.ipynb").exists())),
+        *(["--prioritize", *first] if first else []),
     ]
+
+
+@contextlib.contextmanager
+def lock(build):
+    """One build at a time in a folder: waits for another, and says for whose. It is held until its file is closed."""
+    with open(build / ".lock", "a+") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held.seek(0)
+            print(f"Waiting for process {held.read() or '?'}, which builds in {build}", file=sys.stderr, flush=True)
+            fcntl.flock(held, fcntl.LOCK_EX)
+        held.truncate(0)
+        print(os.getpid(), end="", file=held, flush=True)
+        yield held
+
+
+def run(command, **options):
+    """Exit code of a command. It and all that it started end with this process, also where that is killed."""
+    with subprocess.Popen(command, start_new_session=True, **options) as process:
+        watch = [sys.executable, str(ROOT / "workflow" / "watch.py"), str(process.pid)]
+        with subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True):
+            return process.wait()
 
 
 def build_book(build, profile, jobs):
     """Run Snakemake to its end; 0, or its exit code after a few lines on standard error."""
     build.mkdir(parents=True, exist_ok=True)
-    with open(build / ".lock", "w") as lock, open(build / "snakemake.log", "w") as log:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with lock(build) as held, open(build / "snakemake.log", "w") as log:
+        for note in notes(build):
+            note.unlink()
         command = snakemake(build, profile, jobs)
-        code = subprocess.run(command, stderr=log, env=environment(build), pass_fds=[lock.fileno()]).returncode
+        code = run(command, stderr=log, env=environment(build), pass_fds=[held.fileno()])
     if code:
         report(build)
     else:
@@ -50,17 +78,26 @@ def build_book(build, profile, jobs):
     return code
 
 
+def notes(build):
+    """The notes that refused steps left: why, in a few lines."""
+    return sorted([*build.glob("executed/*.failed"), *build.glob("site/*.failed")])
+
+
 def report(build):
-    """The notes that refused steps left, or the end of Snakemake's log where there is none."""
-    notes = [note.read_text() for note in sorted([*build.glob("executed/*.failed"), *build.glob("site/*.failed")])]
-    log = (build / "snakemake.log").read_text().splitlines()[-15:]
-    print(
-        "\nThe book was not built.",
-        *(notes or log),
-        f"Logs: {build}/executed/*.log, {build}/snakemake.log",
-        sep="\n",
-        file=sys.stderr,
-    )
+    """Why: the notes, the ends of the logs of failed steps that left none, or else the end of Snakemake's log."""
+    log = (build / "snakemake.log").read_text()
+    found = [note.read_text() for note in notes(build)]
+    for path in dict.fromkeys(re.findall(r"^    log: (.+) \(check log file", log, re.M)):
+        text = (build / path).read_text()
+        if not any(note.strip() in text for note in found):
+            found.append("\n".join([f"{path}: a step left no word of why; its log ends with", *end(text, 6)]) + "\n")
+    print("\nThe book was not built.", *(found or end(log, 15)), sep="\n", file=sys.stderr)
+    print(f"Logs: {build}/executed/*.log, {build}/snakemake.log", file=sys.stderr)
+
+
+def end(text, lines):
+    """The last lines of a text, each cut where it is long."""
+    return [textwrap.shorten(line, 300, placeholder=" …") for line in text.strip().splitlines()[-lines:]]
 
 
 def main():
@@ -70,7 +107,11 @@ def main():
     parser.add_argument("--profile", default="laptop", choices=PROFILES)
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
-    return build_book(given.build.resolve(), given.profile, given.jobs)
+    try:
+        return build_book(given.build.resolve(), given.profile, given.jobs)
+    except KeyboardInterrupt:
+        print("Interrupted; what is finished is kept, and the same command goes on from there.", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -222,6 +222,7 @@ def build_site(build, profile):
     if done.returncode:
         wrong = [line for line in said.splitlines() if "WARNING" in line or "ERROR" in line]
         note.write_text("\n".join(["jupyter-book:", *(wrong or said.splitlines()[-15:])]) + "\n")
+        print(note.read_text(), file=sys.stderr)
         return done.returncode
     html = site / "_build" / "html"
     html.parent.mkdir(exist_ok=True)
