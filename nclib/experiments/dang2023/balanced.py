@@ -29,7 +29,14 @@ NETWORK = {
     "laptop": DIGITS | {"counts": (30,) * 10, "epochs": 1000, "drop": 800, "lam": 1e-3},
     "paper": CIFAR10 | {"width": 512, "lr": 1e-4, "batch_norm": True, "scale": "authors-balanced"},
 }
-RESNET = CIFAR10 | {"width": 512, "lr": 1e-3, "model": "resnet18", "scale": "authors-balanced", "init": "normal"}
+RESNET = CIFAR10 | {
+    "width": 512,
+    "lr": 1e-3,
+    "model": "resnet18",
+    "scale": "authors-balanced",
+    "init": "normal",
+    "precision": "bfloat16",
+}
 
 
 def runs(profile, *, seed=0, depths=None, samples=None, num_classes=4, lam=5e-4, network_lam=None):

@@ -34,6 +34,7 @@ NETWORK = {
         "lam": 1e-5,
         "scale": "authors-imbalanced",
         "init": "normal",
+        "precision": "tf32",
     },
 }
 

@@ -34,7 +34,8 @@ class Config:
     parameters and none on features, as the authors train it). batch_norm: after each hidden layer; without it there is
     one more linear layer before the features, whose start is multiplied by `feature_scale`: features that start much
     longer than they end are driven to 0, and ReLUs die with them. init: of the linear layers. batch_size None: the full
-    batch. The learning rate is divided by 10 every `drop` epochs.
+    batch. The learning rate is divided by 10 every `drop` epochs. precision: of the training, see
+    nclib.training.train.
     """
 
     data: str
@@ -53,6 +54,7 @@ class Config:
     model: str = "mlp"
     init: str = "orthogonal"
     feature_scale: float = 1.0
+    precision: str = "float32"
 
 
 def needs_gpu(config):
@@ -147,7 +149,8 @@ def fit(config, model, x, y, generator, record, record_at):
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
     if config.model == "resnet18":
         terms |= {"lam_W": 0.0, "lam_H": 0.0}
-        optimizer = torch.optim.SGD(model.parameters(), lr=config.lr, momentum=0.9, weight_decay=config.lam)
+        decay = {"momentum": 0.9, "weight_decay": config.lam}
+        optimizer = torch.optim.SGD(model.parameters(), lr=config.lr, fused=True, **decay)
     return train(
         model,
         x,
@@ -159,6 +162,7 @@ def fit(config, model, x, y, generator, record, record_at):
         generator=generator,
         evaluate=record,
         evaluate_at=record_at,
+        precision=config.precision,
         **terms,
     )
 

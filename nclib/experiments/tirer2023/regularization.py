@@ -26,7 +26,14 @@ PAPER_GROUPS = [("resnet18", "mse"), ("resnet18", "cross-entropy")]
 SIZES = {
     "smoke": {"data": "digits", "samples": 5, "epochs": 12, "drop": 10},
     "laptop": {"data": "digits", "samples": 25, "epochs": 700, "drop": 560},
-    "paper": {"data": "cifar10", "samples": 5000, "epochs": 120, "drop": 40, "batch_size": 128},
+    "paper": {
+        "data": "cifar10",
+        "samples": 5000,
+        "epochs": 120,
+        "drop": 40,
+        "batch_size": 128,
+        "precision": "bfloat16",
+    },
 }
 
 
