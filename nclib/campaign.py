@@ -17,7 +17,7 @@ QUEUE = (
     ("tirer2023.regularization", lambda run: run.seed == 0),
     ("wu2024.grid", lambda run: run.depth <= 8 and run.epochs <= 3),
     ("wu2024.names", lambda run: True),
-    ("dang2023.balanced", lambda run: run.model == "mlp"),
+    ("dang2023.balanced", lambda run: getattr(run, "model", "") == "mlp"),
     ("tirer2023.regularization", lambda run: True),
     ("dang2023.balanced", lambda run: True),
     ("wu2024.tokens", lambda run: True),
