@@ -151,6 +151,7 @@ def train(
     with contextlib.ExitStack() as stack:
         if device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = False  # or else what is measured would not be in float32
+            torch.backends.cudnn.benchmark = precision == "bfloat16"
             capturable(optimizer, device)
             update = Captured(update)
             stack.enter_context(torch.cuda.stream(update.stream))

@@ -18,7 +18,7 @@ REGIMES = {
     "bn": {"model": "mlp-bn", "lam": 2e-3, "lr": 0.05},
     "plain": {"model": "mlp", "lam": 2e-3, "lr": 0.02},
     "strong": {"model": "mlp", "lam": 1e-2, "lr": 0.02},
-    "resnet18": {"model": "resnet18", "lam": 5e-4, "lr": 0.05},
+    "resnet18": {"model": "resnet18", "lam": 5e-4, "lr": 0.01},
 }
 # Without batch normalization and with cross-entropy the MLP fits the digits but hardly collapses in a thousand steps.
 GROUPS = [("bn", "mse"), ("bn", "cross-entropy"), ("plain", "mse"), ("strong", "mse")]
