@@ -21,10 +21,16 @@ def series(table, query):
     return rows.pivot(index="epoch", columns="seed", values="value")
 
 
+def begins(table):
+    """The first epoch without training error, by seed."""
+    return series(table, "metric == 'terminal_epoch'").max()
+
+
 def ends(table, query):
-    """(where the terminal phase begins, at the last epoch): each one value a seed."""
-    values, begin = series(table, query), series(table, "metric == 'terminal_epoch'").max()
-    return np.array([values.at[begin[seed], seed] for seed in values]), values.iloc[-1].to_numpy()
+    """(where the terminal phase begins, at the last epoch): each one value a seed; NaN where it does not begin."""
+    values, begin = series(table, query), begins(table)
+    first = [values[seed].get(begin.get(seed), np.nan) for seed in values]
+    return np.array(first), values.iloc[-1].to_numpy()
 
 
 def ratio(query):

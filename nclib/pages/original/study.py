@@ -5,7 +5,7 @@ from nclib.runs.store import PROFILES
 from nclib.runs.study import Study
 
 SEEDS = {"smoke": 1, "laptop": 3, "paper": 3}
-# A small network makes a hundredth of the paper's updates: its weight decay, which moves it by rate x decay an update,
+# A small network makes a sixtieth of the paper's updates: its weight decay, which moves it by rate x decay an update,
 # is ten times the paper's. The rate is that of the authors' notebook for ResNet-18 on MNIST with cross-entropy.
 SMALL = {"model": "convnet", "epochs": 100, "weight_decay": 5e-3, "batch_size": 64, "precision": "float32"}
 LARGE = {"model": "resnet18", "epochs": 350, "weight_decay": 5e-4, "batch_size": 128, "precision": "bfloat16"}
