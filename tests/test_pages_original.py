@@ -2,13 +2,20 @@
 
 import dataclasses
 
+import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 import torch
+from published import drawn
 
 from nclib import data
+from nclib.evidence.claims import judge_all
 from nclib.models import ConvNet
-from nclib.pages.original import network
+from nclib.pages.original import figures, network, views
+from nclib.pages.original.claims import HEADLINES
 from nclib.pages.original.network import Network
+from nclib.pages.original.quoted import quoted
+from nclib.pages.original.study import STUDY
 from nclib.runs import work
 
 NET = Network("digits", 12, "convnet", 30, (20,), 0.05, 5e-4, 16, "float32", 0)
@@ -129,3 +136,111 @@ def test_value_small_convolutional_network():
     assert model.features(torch.randn(3, 1, 8, 8)).min() >= 0
     with pytest.raises(ValueError, match="width = 0: must be a positive integer"):
         ConvNet(10, 0)
+
+
+def toy():
+    """A table of two networks that fit after epochs 2 and 4 of 8: every metric is 8 at first, 4 at that epoch and 1 at
+    the end; a little more for the second network."""
+    kinds = [("nc1", "", ""), ("nc3", "", "")]
+    kinds += [
+        (metric, of, "")
+        for metric in ("equinorm_cv", "cosine_std", "equiangularity")
+        for of in ("means", "classifiers")
+    ]
+    kinds += [(metric, "", split) for metric in ("error", "loss", "ncc_disagreement") for split in ("train", "test")]
+    found = []
+    for seed, begin in enumerate((2, 4)):
+        at = {"seed": seed, "part": "digits", "beside": "", "run": f"run{seed}", "experiment": Network.NAME}
+        epochs = {0: 8, begin: 4, 8: 1}
+        found += [
+            {"metric": metric, "vectors": of, "split": split, "epoch": epoch, "value": value * (1 + seed / 64)} | at
+            for metric, of, split in kinds
+            for epoch, value in epochs.items()
+        ]
+        found.append(
+            {"metric": "terminal_epoch", "vectors": "", "split": "", "epoch": begin, "value": float(begin)} | at
+        )
+    return pd.DataFrame(found)
+
+
+def test_value_claims_of_a_toy_table():
+    judged = judge_all(HEADLINES, toy()).set_index("id")
+    ratios = [name for name in judged.index if judged["log"][name]]
+    assert len(ratios) == 9 and all(judged["values"][name] == pytest.approx([0.25, 0.25]) for name in ratios)
+    assert judged["values"]["papyan2020.terminal.error"] == [1, 65 / 64] == judged["values"]["papyan2020.ncc.train"]
+    assert judged["values"]["papyan2020.ncc.test"] == [-3, -195 / 64] == judged["values"]["papyan2020.test-error"]
+    assert judged["values"]["papyan2020.share"] == pytest.approx([2 / 3, 2 / 3])
+    failed = {"papyan2020.terminal.error", "papyan2020.ncc.train"}
+    assert set(judged.index[judged["verdict"] != "holds"]) == failed
+
+
+def test_claims_need_networks_that_fit():
+    """One that does not makes all claims "not at this scale", and of another part none is judged."""
+    table = toy()
+    unfitted = table[(table["metric"] != "terminal_epoch") | (table["seed"] == 0)]
+    assert set(judge_all(HEADLINES, unfitted)["verdict"]) == {"not at this scale"}
+    other = table.assign(part="other", value=99.0, seed=table["seed"])
+    both = pd.concat([table, other], ignore_index=True)
+    assert judge_all(HEADLINES, both)["values"].tolist() == judge_all(HEADLINES, table)["values"].tolist()
+
+
+def test_value_quoted():
+    said = quoted(toy())
+    assert (said["begin-least"], said["begin-most"], said["epochs"]) == ("2", "4", "8")
+    assert (said["nc3-first"], said["nc3-last"], said["share"], said["test-change"]) == ("4.03", "1.01", "67%", "falls")
+    table = toy()
+    unfitted = quoted(table[table["metric"] != "terminal_epoch"])
+    assert (unfitted["begin-least"], unfitted["nc3-first"], unfitted["nc3-last"]) == ("–", "–", "1.01")
+    assert set(unfitted) == set(said) and all(unfitted.values())
+
+
+def test_value_curves_at_common_epochs():
+    rows = views.curves(toy(), "nc1", "error")
+    assert sorted(rows["epoch"].unique()) == [0, 8] and set(rows["begin"]) == {2.0, 4.0}
+    assert set(rows["line"]) == {"", "training images", "test images"}
+
+
+@pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
+def test_law_runs_are_distinct_and_seeds_consecutive(profile):
+    runs = STUDY.runs(profile, seed=5)
+    assert len({run.key() for run in runs}) == len(runs) == {"smoke": 1, "laptop": 3, "paper": 6}[profile]
+    assert {run.seed for run in runs} == set(range(5, 5 + min(len(runs), 3)))
+    assert {run.needs_gpu() for run in runs} == {profile == "paper"}
+    assert {run.drops for run in runs} == {{"smoke": (10, 20), "laptop": (33, 66), "paper": (116, 233)}[profile]}
+
+
+def test_value_overrides():
+    (run, *_) = STUDY.runs("laptop", data="fashion-mnist", epochs=9, weight_decay=0.0)
+    assert (run.data, run.epochs, run.drops, run.weight_decay) == ("fashion-mnist", 9, (3, 6), 0.0)
+    assert {run.data for run in STUDY.runs("paper", data="cifar10")} == {"cifar10"}
+    with pytest.raises(ValueError, match=r"^data = 'cifar10': must be one of digits, fashion-mnist at profile laptop$"):
+        STUDY.runs("laptop", data="cifar10")
+    with pytest.raises(ValueError, match="profile = 'huge': must be one of smoke, laptop, paper"):
+        STUDY.runs("huge")
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["cifar10", "fashion-mnist"])
+def test_the_paper_profile_runs(name, monkeypatch):
+    """The first run of the paper's setting on real images, with few of them and one epoch."""
+    try:
+        images = data.subset(data.load(name, "test"), [3] * 10)
+    except data.DataError as error:
+        pytest.skip(f"no {name}: {error}")
+    monkeypatch.setattr(network, "load", lambda *_: images)
+    network.images.cache_clear()
+    run = dataclasses.replace(STUDY.runs("paper", data=name)[0], samples=2, epochs=1, batch_size=10, drops=())
+    found = run.run("cpu")
+    network.images.cache_clear()
+    assert found["value"].notna().all() and {"nc1", "nc3", "ncc_disagreement"} <= set(found["metric"])
+
+
+def test_figures_and_claims_of_the_smoke_profile(store):
+    table = STUDY.table("smoke")
+    judged = judge_all(HEADLINES, table)
+    assert len(judged) == 14 and "not at this scale" not in set(judged["verdict"])
+    beside = pd.concat([table, table.assign(part="more", run="more")], ignore_index=True)
+    made = drawn(figures.curves, views.curves(beside, *figures.AXES))
+    assert [axis.get_title() for axis in made.axes[:2]] == ["digits", "more"] and len(made.axes) == 16
+    assert all(axis.lines for axis in made.axes)
+    plt.close(made)
