@@ -47,7 +47,6 @@ STUDY = Study(
     "original",
     parts,
     beside={
-        "Fashion-MNIST": ("laptop", {"data": "fashion-mnist"}),
         "CIFAR-10 at paper scale": ("paper", {"data": "cifar10"}),
         "Fashion-MNIST at paper scale": ("paper", {"data": "fashion-mnist"}),
     },
