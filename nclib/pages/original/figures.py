@@ -33,10 +33,10 @@ def curves(rows):
                 axis.axvspan(part["begin"].max(), part["epoch"].max(), color="gray", alpha=0.12, linewidth=0)
             axis.set_xscale("symlog", linthresh=1)
         axes[i, 0].set_ylabel(label)
-        if part["line"].nunique() > 1:
-            axes[i, 0].legend()
+    if part["line"].nunique() > 1:
+        made.legend(*axes[-1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     for axis, panel in zip(axes[0], panels, strict=True):
-        axis.set_title(panel)
+        axis.set_title(panel.replace(", ", "\n"))
     for axis in axes[-1]:
         axis.set_xlabel("epoch")
     return made

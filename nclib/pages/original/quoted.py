@@ -12,6 +12,8 @@ DIGITS = {
     "angles-classifiers": ("metric == 'equiangularity' and vectors == 'classifiers'", ".3f"),
     "nc3": ("metric == 'nc3'", ".2f"),
     "ncc-test": ("metric == 'ncc_disagreement' and split == 'test'", ".2%"),
+    "ncc-train": ("metric == 'ncc_disagreement' and split == 'train'", ".2%"),
+    "train-error": (TRAIN, ".1%"),
     "test-error": (TEST, ".2%"),
     "loss": ("metric == 'loss' and split == 'train'", ".2g"),
 }
@@ -33,4 +35,5 @@ def quoted(table):
     for key, (query, spec) in DIGITS.items():
         first, last = ends(table, query)
         found |= {f"{key}-first": number(first.mean(), spec), f"{key}-last": number(last.mean(), spec)}
+    del found["train-error-first"]  # zero by definition
     return found
