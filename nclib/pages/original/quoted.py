@@ -13,7 +13,6 @@ DIGITS = {
     "nc3": ("metric == 'nc3'", ".2f"),
     "ncc-test": ("metric == 'ncc_disagreement' and split == 'test'", ".2%"),
     "ncc-train": ("metric == 'ncc_disagreement' and split == 'train'", ".2%"),
-    "train-error": (TRAIN, ".1%"),
     "test-error": (TEST, ".2%"),
     "loss": ("metric == 'loss' and split == 'train'", ".2g"),
 }
@@ -29,11 +28,11 @@ def quoted(table):
         "begin-least": number(begin.min(), ".0f"),
         "begin-most": number(begin.max(), ".0f"),
         "test-change": word((last - first).mean(), "falls", "rises", "stays what it is"),
+        "train-error-last": number(error.iloc[-1].mean(), ".1%"),
         "relapse": number(error[error.index >= begin.max()].max(axis=None), ".1%"),
         "share": number(share(table).mean(), ".0%"),
     }
     for key, (query, spec) in DIGITS.items():
         first, last = ends(table, query)
         found |= {f"{key}-first": number(first.mean(), spec), f"{key}-last": number(last.mean(), spec)}
-    del found["train-error-first"]  # zero by definition
     return found
