@@ -5,7 +5,7 @@ from nclib.pages.original.claims import begins, ends, series, share
 
 TRAIN, TEST = "metric == 'error' and split == 'train'", "metric == 'error' and split == 'test'"
 DIGITS = {
-    "nc1": ("metric == 'nc1'", ".2g"),
+    "nc1": ("metric == 'nc1'", "#.2g"),
     "lengths-means": ("metric == 'equinorm_cv' and vectors == 'means'", ".1%"),
     "lengths-classifiers": ("metric == 'equinorm_cv' and vectors == 'classifiers'", ".1%"),
     "angles-means": ("metric == 'equiangularity' and vectors == 'means'", ".3f"),
@@ -14,7 +14,7 @@ DIGITS = {
     "ncc-test": ("metric == 'ncc_disagreement' and split == 'test'", ".2%"),
     "ncc-train": ("metric == 'ncc_disagreement' and split == 'train'", ".2%"),
     "test-error": (TEST, ".2%"),
-    "loss": ("metric == 'loss' and split == 'train'", ".2g"),
+    "loss": ("metric == 'loss' and split == 'train'", "#.2g"),
 }
 
 
