@@ -182,6 +182,7 @@ def run(configs, device, root):
         seeds = {"seed": config.seed} if hasattr(config, "seed") else {}
         table = table.assign(experiment=name, config=key(config), **seeds)[SCHEMA]
         _save((root or cache_folder()) / name / key(config), table, manifest)
+        store.unfinished(key(config)).unlink(missing_ok=True)
 
 
 def configs(study, profile, **overrides):

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import warnings
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch.nn import functional as F
 
 from nclib._captured import Captured, capturable
 from nclib._progress import bar
+from nclib.checkpoint import restore, state
 
 SCALES = ("paper", "authors-imbalanced", "authors-balanced")
 LOSSES = ("mse", "cross-entropy")
@@ -105,6 +107,7 @@ def train(
     evaluate=None,
     evaluate_at=(),
     precision="float32",
+    checkpoint=None,
     **terms,
 ):
     """Minimize `objective(..., num_samples=N, **terms)` over batches; `terms` are its other keyword arguments.
@@ -119,6 +122,10 @@ def train(
     precision: "float32"; "tf32", products of float32 numbers rounded to 10 bits, on a GPU alone; or "bfloat16", the
     features under autocast (on a GPU also compiled), head, objective and update in float32. What `evaluate` does is in
     float32 in any case. On a GPU a step is captured as a CUDA graph, with the same result as without.
+
+    checkpoint: a nclib.checkpoint.Checkpoint or None. The state is saved at the end of an epoch where a minute has
+    passed since the last time, and where the file exists the run goes on from there, with the same result as one that
+    was never stopped; `evaluate` is to add what it finds to the checkpoint's `rows`.
 
     Returns the objective's value at each step, (steps,) float64, before that step's update. Raises ValueError for
     epochs, batch_size, precision or labels out of range and lengths that differ; FloatingPointError if the objective is
@@ -155,10 +162,22 @@ def train(
             capturable(optimizer, device)
             update = Captured(update)
             stack.enter_context(torch.cuda.stream(update.stream))
+        kept = checkpoint.load() if checkpoint is not None else {}
+        if kept:
+            values = list(kept.pop("values").to(device))
+            restore(model, optimizer, kept)
+        done, steps = len(values), 1 if batch_size is None else -(-N // B)
         model.train()
-        visit()
+        if not done:
+            visit()
         for epoch in bar(range(epochs), desc="training", leave=False):
             batches = [None] if batch_size is None else torch.randperm(N, generator=generator).to(device).split(B)
+            if step < done:  # what was done before: its order and rates are drawn again, its steps are not done
+                step = looked = step + steps
+                with warnings.catch_warnings(action="ignore"):  # of a rate that falls without an update
+                    if schedule is not None:
+                        schedule.step()
+                continue
             for batch in batches:
                 values.append(update(batch))
                 step += 1
@@ -166,8 +185,10 @@ def train(
             if schedule is not None:
                 schedule.step()
             if epoch + 1 == epochs or step - looked >= LOOK:
-                _check_finite(values[looked:], looked, len(batches))
+                _check_finite(values[looked:], looked, steps)
                 looked = step
+                if checkpoint is not None and checkpoint.due:
+                    checkpoint.save(state(model, optimizer) | {"values": torch.stack(values)})
         return torch.stack(values).double().cpu()
 
 

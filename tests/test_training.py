@@ -264,3 +264,38 @@ def test_law_twenty_steps_on_a_gpu_are_those_of_the_cpu():
         return train(model, x, y, optimizer=sgd, epochs=5, generator=generator, **options)
 
     torch.testing.assert_close(trained("cuda"), trained("cpu"), rtol=1e-5, atol=0)
+
+
+def test_law_bfloat16_keeps_head_objective_and_parameters_in_float32():
+    """On a CPU too: values near those of float32, not equal to them."""
+
+    def trained(precision):
+        generator = seed_everything(3)
+        model = MLP(20, 64, 2, 5, 2, batch_norm=True)
+        seen = []
+        model.head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].dtype))
+        adam = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+        options = {"batch_size": 16, "precision": precision, "lam_W": 1e-3, "lam_H": 1e-4}
+        x, y = torch.randn(50, 20), torch.arange(50) % 5
+        values = train(model, x, y, optimizer=adam, epochs=3, generator=generator, **options)
+        assert set(seen) == {torch.float32} == {p.dtype for p in model.parameters()}
+        return values
+
+    exact, rounded = trained("float32"), trained("bfloat16")
+    torch.testing.assert_close(rounded, exact, rtol=0.2, atol=0)
+    assert not torch.equal(rounded, exact)
+    with pytest.raises(ValueError, match="precision = 'half': must be one of float32, tf32, bfloat16"):
+        trained("half")
+
+
+def test_value_the_error_names_the_first_bad_epoch():
+    """Epochs of one step each are looked at every `LOOK` steps, and the epoch named is still the right one."""
+    model = MLP(6, 8, 1, 5)
+    sgd = torch.optim.SGD(model.parameters(), lr=1e-3)
+
+    def spoil(epoch, model):
+        model.head.weights[0].data.fill_(float("nan"))
+
+    with pytest.raises(FloatingPointError, match="in epoch 8: the objective is nan"):
+        options = {"evaluate": spoil, "evaluate_at": [7]}
+        train(model, torch.randn(5, 6), torch.zeros(5, dtype=torch.long), optimizer=sgd, epochs=100, **options)

@@ -49,6 +49,11 @@ def root_for(profile):
     return archive_folder() if profile == "paper" else cache_folder()
 
 
+def unfinished(name, suffix="safetensors"):
+    """Where a run keeps what it has done so far."""
+    return cache_folder() / "checkpoints" / f"{name}.{suffix}"
+
+
 def write_atomic(path, data):
     """Write bytes to a path: a temporary name beside it, fsync, rename; an exception leaves nothing behind."""
     path = Path(path)

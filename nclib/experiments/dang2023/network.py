@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from nclib import checkpoint
 from nclib.data import load, subset
 from nclib.experiments.dang2023 import prediction
 from nclib.models import MLP, ResNet18
-from nclib.results import rows
+from nclib.results import key, rows
 from nclib.statistics import StatisticsAccumulator
 from nclib.theory import deep_linear
 from nclib.training import effective_lambda, fit_scale, log_steps, seed_everything, train
@@ -136,12 +137,13 @@ def run(config, device="cpu"):
                 share = accuracy(model, part.x.to(device), part.y.to(device))
                 found.append(rows({"accuracy": share}, step=step, split=split))
 
-    values = fit(config, model, x, y, generator, record, recorded(steps))
+    kept = checkpoint.of_run(config, key(config), found)
+    values = fit(config, model, x, y, generator, record, recorded(steps), kept)
     found.append(rows({"loss": values[-1]}, step=steps))
     return pd.concat([*found, *predicted(config, target, authors, misled, steps)], ignore_index=True)
 
 
-def fit(config, model, x, y, generator, record, record_at):
+def fit(config, model, x, y, generator, record, record_at, kept=None):
     """Train as the authors do: Adam and explicit penalties for the MLP, SGD and weight decay for ResNet-18."""
     terms = {"scale": config.scale, "lam_W": config.lam, "lam_H": config.lam}
     if config.scale != "paper":
@@ -163,6 +165,7 @@ def fit(config, model, x, y, generator, record, record_at):
         evaluate=record,
         evaluate_at=record_at,
         precision=config.precision,
+        checkpoint=kept,
         **terms,
     )
 

@@ -12,10 +12,10 @@ from math import ceil
 import pandas as pd
 import torch
 
-from nclib import metrics
+from nclib import checkpoint, metrics
 from nclib.data import load, subset
 from nclib.models import MLP, ResNet18
-from nclib.results import rows
+from nclib.results import key, rows
 from nclib.statistics import StatisticsAccumulator
 from nclib.training import log_steps, seed_everything, train
 
@@ -110,6 +110,7 @@ def run(config, device="cpu"):
         evaluate=record,
         evaluate_at=[updates * epoch for epoch in recorded(config.epochs)],
         precision=config.precision,
+        checkpoint=checkpoint.of_run(config, key(config), found),
     )
     return pd.concat(found, ignore_index=True)
 
