@@ -76,6 +76,26 @@ def test_the_terminal_phase_begins_and_is_measured():
     assert nc1[30] < nc1[begin] < nc1[0]
 
 
+def test_oracle_a_run_that_is_killed_goes_on(store, monkeypatch):
+    """After the terminal phase has begun, and before: the table is that of a run that was never stopped."""
+    whole, measures, calls = NET.run(), network.measures, []
+    monkeypatch.setattr("nclib.checkpoint.SECONDS", 0.0)
+    monkeypatch.setattr("nclib.training.LOOK", 1)
+
+    def killed(*args):
+        calls.append(1)
+        if len(calls) in (3, 10, 16):
+            raise KeyboardInterrupt
+        return measures(*args)
+
+    monkeypatch.setattr(network, "measures", killed)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            NET.run()
+    assert len(calls) == 16
+    pd.testing.assert_frame_equal(NET.run(), whole, check_exact=True)
+
+
 def test_a_network_that_does_not_fit_has_no_terminal_phase():
     metrics = set(dataclasses.replace(NET, epochs=1, lr=1e-6).run()["metric"])
     assert not {"terminal_epoch", "effective_epoch"} & metrics and "nc1" in metrics

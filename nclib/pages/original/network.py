@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from nclib import metrics
+from nclib import checkpoint, metrics
 from nclib.data import load, subset
 from nclib.models import ConvNet, ResNet18
 from nclib.runs.experiment import Experiment, rows
@@ -68,17 +68,15 @@ class Network(Experiment):
             model.parameters(), lr=self.lr, momentum=0.9, weight_decay=self.weight_decay, fused=True
         )
         updates = ceil(len(train_set[0]) / self.batch_size)
-        wanted, found = recorded(self.epochs), []
-        limits = {"effective_epoch": int(ALMOST * len(train_set[0])), "terminal_epoch": 0}
+        limits, found = {"effective_epoch": int(ALMOST * len(train_set[0])), "terminal_epoch": 0}, []
 
         def record(step, model):
-            epoch = step // updates
-            wrong = misclassified(model, *train_set, enough=max(limits.values(), default=-1))
-            begun = [name for name, limit in limits.items() if wrong <= limit]
-            for name in begun:
-                found.append(rows({name: epoch}, epoch=epoch))
-                del limits[name]
-            if begun or epoch in wanted:
+            epoch, known = step // updates, {table["metric"].iloc[0] for table in found}
+            awaited = {name: limit for name, limit in limits.items() if name not in known}
+            wrong = misclassified(model, *train_set, enough=max(awaited.values(), default=-1))
+            begun = [name for name, limit in awaited.items() if wrong <= limit]
+            found.extend(rows({name: epoch}, epoch=epoch) for name in begun)
+            if begun or epoch in recorded(self.epochs):
                 found.append(measures(model, train_set, test_set).assign(epoch=epoch))
 
         train(
@@ -93,6 +91,7 @@ class Network(Experiment):
             precision=self.precision,
             evaluate=record,
             evaluate_at=range(0, self.epochs * updates + 1, updates),
+            checkpoint=checkpoint.of_run(self, self.key(), found),
         )
         return pd.concat(found, ignore_index=True)
 
