@@ -46,7 +46,8 @@
     document.querySelectorAll("article mjx-container[display='true']").forEach(watch);
     document.querySelectorAll("article mjx-container:not([display])").forEach(formula => {
       const block = formula.parentElement.closest("p, li, td, th, dd, figcaption");
-      const long = () => block && formula.classList.toggle("nc-long", formula.scrollWidth > block.clientWidth + 1);
+      const long = () => formula.classList.toggle("nc-long",
+        formula.firstElementChild.getBoundingClientRect().width > block.clientWidth + 1);
       if (block) new ResizeObserver(long).observe(block);
     });
   }
