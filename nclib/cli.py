@@ -206,11 +206,12 @@ def claims(
     profile: Profile = "laptop",
 ):
     """Show the claims that the notebooks recorded at a profile, each with its verdict."""
-    from nclib import claims as ledger
+    from nclib.evidence import ledger, report
+    from nclib.evidence.claims import VERDICTS
 
-    if verdict not in (None, *ledger.VERDICTS):
-        raise ValueError(f"verdict = {verdict!r}: must be one of {', '.join(ledger.VERDICTS)}")
-    frame = ledger.load(ledger.folder_of(profile))
+    if verdict not in (None, *VERDICTS):
+        raise ValueError(f"verdict = {verdict!r}: must be one of {', '.join(VERDICTS)}")
+    frame = ledger.load(ledger.folder(profile))
     frame = frame if verdict is None else frame[frame["verdict"] == verdict]
     if as_json:
         typer.echo(frame.to_json(orient="records", indent=1))
@@ -218,8 +219,8 @@ def claims(
     if frame.empty:
         typer.echo(f"no claims recorded yet at profile {profile}: make book, or run a notebook with papermill")
     for row in frame.itertuples():
-        ours = ledger.ours(row, plain=True)
-        typer.echo(f"{row.verdict:18s} {row.id:44s} {ours:36s} {ledger.rule(row)}  [{row.profile}]")
+        ours = report.ours(row, plain=True)
+        typer.echo(f"{row.verdict:18s} {row.id:44s} {ours:36s} {report.rule(row)}  [{row.beside or row.profile}]")
 
 
 @app.command()
