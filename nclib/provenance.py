@@ -40,7 +40,8 @@ def publish(draw, rows, name, profile="laptop", *, of=None, **options):
 
     draw: a function of a DataFrame and `options` that gives a matplotlib Figure. rows: what it draws and nothing else,
     in columns of the `KINDS`. name: the figure's label, "fig-<paper>-<what>". of: the table, or a tuple of tables,
-    whose runs stand behind rows that name none by columns `experiment` and `config`. options: looks, no tables.
+    whose runs stand behind rows that name none by columns `experiment` and `run` (in tables of before: `config`).
+    options: looks, no tables.
     Writes `<name>.png` (deterministic; its metadata carry the id of the rows), `<name>.csv` and `<name>.json` to
     `figures/` of the build folder.
     """
@@ -119,7 +120,9 @@ def read(data, kinds):
 
 def run_manifests(tables):
     """The manifests of the stored runs behind a table, or a tuple of tables; each once."""
-    named = [table for table in (tables if isinstance(tables, tuple) else (tables,)) if "config" in table]
-    pairs = [pair for table in named for pair in table[["experiment", "config"]].itertuples(index=False, name=None)]
+    pairs = []
+    for table in tables if isinstance(tables, tuple) else (tables,):
+        column = next((column for column in ("run", "config") if {"experiment", column} <= set(table)), None)
+        pairs += list(table[["experiment", column]].itertuples(index=False, name=None)) if column else []
     folders = [results.entry(name, run) for name, run in dict.fromkeys(pairs)]
     return [json.loads((folder / "manifest.json").read_text()) for folder in folders if folder]

@@ -22,7 +22,6 @@ from nclib.runs.experiment import KINDS, typed
 from nclib.runs.manifest import ROOT
 
 FORMAT = 2
-PROFILES = ("smoke", "laptop", "paper")
 
 
 class Damaged(ValueError):
