@@ -14,7 +14,6 @@ What is not a finite number (for `log`: a positive one) fails, an infinity that 
 measurement. A claim is "not at this scale" only where the precondition that it declares is not met.
 """
 
-import json
 import math
 import statistics
 from dataclasses import KW_ONLY, dataclass
@@ -24,28 +23,14 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from nclib import results
+from nclib.evidence import ledger, report
+from nclib.evidence.claims import COLUMNS, number
 
 VERDICTS = ("holds", "fails", "undecided", "not at this scale")
 RELATIONS = ("==", "<=", ">=")
 KINDS = ("paper", "extension", "check")
 SEEN = ("read", "recalled", "derived", "authors' data")
 LEVEL = 0.95
-COLUMNS = [
-    *(
-        "id",
-        "paper",
-        "statement",
-        "source",
-        "paper_value",
-        "ours",
-        "spread",
-        "tolerance",
-        "verdict",
-        "notebook",
-        "profile",
-    ),
-    *("relation", "reference", "precondition", "kind", "seen", "settled", "every", "log", "interval", "values"),
-]
 
 
 class Interval(NamedTuple):
@@ -165,75 +150,32 @@ def counted(right, values):
 
 def record(judged, notebook, profile):
     """Write a notebook's judged claims to `claims/<profile>/<notebook>.json` of the build folder, one file a
-    notebook; return them as a DataFrame."""
-    rows = [row | {"notebook": notebook, "profile": profile, "beside": ""} for row in judged]
-    duplicates = {row["id"] for row in rows if sum(other["id"] == row["id"] for other in rows) > 1}
+    notebook; return them as a DataFrame, each claim a headline of its own (see nclib.evidence)."""
+    results.choose(profile, dict.fromkeys(results.PROFILES))
+    ids = [row["id"] for row in judged]
+    duplicates = {name for name in ids if ids.count(name) > 1}
     if duplicates:
         raise ValueError(f"claims of {notebook}: ids must be unique, these are not: {', '.join(sorted(duplicates))}")
-    rows = [{name: _finite(row[name]) for name in COLUMNS} for row in rows]
-    text = json.dumps(rows, indent=1, allow_nan=False)
-    results.write_atomic(folder_of(profile) / f"{notebook}.json", text.encode() + b"\n")
-    return pd.DataFrame(rows, columns=COLUMNS)
+    frame = pd.DataFrame([row | _headline(row) for row in judged], columns=COLUMNS)
+    ledger.record(frame, notebook, profile)
+    return frame
 
 
-def _finite(value):
-    if isinstance(value, list):
-        return [_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def folder_of(profile):
-    """Where the claims of a profile are."""
-    return results.build_folder() / "claims" / results.choose(profile, {name: name for name in results.PROFILES})
-
-
-def load(folder):
-    """Every claim that the notebooks recorded in a folder, such as `folder_of("laptop")`, as one DataFrame."""
-    rows = [row for path in sorted(folder.glob("*.json")) for row in json.loads(path.read_text())]
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def number(value, digits=4):
-    """A value for a reader: text as it is, a number with a few significant digits, a dash for none."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    return value if isinstance(value, str) else f"{value:.{digits}g}"
-
-
-def ours(row, plain=False):
-    """Our value with its spread over seeds, and below it the interval that the rule judges, where it is not a point."""
-    text = number(row.ours) + ("" if row.spread is None or pd.isna(row.spread) else f" ± {number(row.spread, 2)}")
-    if not isinstance(row.interval, list) or row.interval[0] == row.interval[1]:
-        return text
-    low, high = (number(end, 3) for end in row.interval)
-    return f"{text} [{low}, {high}]" if plain else f"{text}<br><small>[{low}, {high}]</small>"
-
-
-def rule(row):
-    """The rule of a claim in a few words."""
-    text = f"{row.relation} {number(row.reference)}" + (
-        f" (tolerance {number(row.tolerance, 2)})" * bool(row.tolerance)
-    )
-    return text + ", every run" * bool(row.every) + ", logarithms" * bool(row.log)
+def _headline(row):
+    tolerance = f" (tolerance {number(row['tolerance'], 2)})" if row["tolerance"] else ""
+    return {
+        "headline": row["id"],
+        "heading": row["statement"],
+        "of": f"{row['paper']}, {row['source']}",
+        "note": "",
+        "need": row["precondition"],
+        "rule": f"{row['relation']} {number(row['reference'])}{tolerance}",
+        "beside": "",
+    }
 
 
 def table(frame):
-    """Claims as an HTML table: statement and source, the paper's value, the rule, ours with interval, the verdict."""
-    from html import escape
-
+    """Recorded claims as HTML."""
     from IPython.display import HTML
 
-    lines = []
-    for row in frame.itertuples():
-        css = row.verdict.replace(" ", "-")
-        notes = f"<br><small>Needs: {escape(row.precondition)}</small>" if row.precondition else ""
-        if row.settled != "before":
-            notes += f"<br><small>Rule settled {escape(row.settled)}</small>"
-        lines.append(
-            f'<tr id="claim-{escape(row.id)}"><td>{escape(row.statement)}{notes}<br>'
-            f"<small><code>{escape(row.id)}</code> · {row.kind}, {escape(row.seen)} · {escape(row.source)}</small></td>"
-            f"<td>{escape(number(row.paper_value))}</td><td>{escape(rule(row))}</td><td>{ours(row)}</td>"
-            f'<td><span class="nc-verdict nc-{css}">{row.verdict}</span></td></tr>'
-        )
-    head = "<tr><th>Claim</th><th>Paper</th><th>Rule</th><th>Ours</th><th>Verdict</th></tr>"
-    return HTML(f'<div class="nc-claims"><table><thead>{head}</thead><tbody>{"".join(lines)}</tbody></table></div>')
+    return HTML(report.html(frame))

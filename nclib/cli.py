@@ -93,6 +93,27 @@ def run(
 
 
 @app.command()
+def campaign(
+    minutes: Annotated[float, typer.Option(help="Start nothing and stop what runs after this time.")] = 60.0,
+    jobs: Annotated[int, typer.Option(help="How many runs share the GPU.")] = 3,
+    profile: Profile = "paper",
+    device: Annotated[str, typer.Option(help="auto (a GPU where the run needs one), cpu or cuda.")] = "auto",
+    only: Annotated[str, typer.Option(help="Only studies whose name begins so.")] = "",
+    show: Annotated[bool, typer.Option("--list", help="Say what is pending, and do nothing.")] = False,
+):
+    """Do what is pending of the papers' own scale, the most valuable first, several runs at a time on one GPU."""
+    from nclib import campaign as work
+
+    tasks = [task for task in work.pending(profile) if task.study.startswith(only)]
+    if show:
+        for task in tasks:
+            typer.echo(f"nclib run {task.study} --profile {profile} --index {task.index}")
+        return
+    left = work.work(tasks, profile, device, jobs, 60 * minutes, typer.echo)
+    typer.echo(f"{len(tasks) - len(left)} runs done, {len(left)} left")
+
+
+@app.command()
 def measure(
     features: Annotated[Path, typer.Argument(help=".npz or .safetensors with features and labels, or .npy.")],
     labels: Annotated[Path | None, typer.Option(help="Labels in a file of their own, such as y.npy.")] = None,
@@ -185,11 +206,12 @@ def claims(
     profile: Profile = "laptop",
 ):
     """Show the claims that the notebooks recorded at a profile, each with its verdict."""
-    from nclib import claims as ledger
+    from nclib.evidence import ledger, report
+    from nclib.evidence.claims import VERDICTS
 
-    if verdict not in (None, *ledger.VERDICTS):
-        raise ValueError(f"verdict = {verdict!r}: must be one of {', '.join(ledger.VERDICTS)}")
-    frame = ledger.load(ledger.folder_of(profile))
+    if verdict not in (None, *VERDICTS):
+        raise ValueError(f"verdict = {verdict!r}: must be one of {', '.join(VERDICTS)}")
+    frame = ledger.load(ledger.folder(profile))
     frame = frame if verdict is None else frame[frame["verdict"] == verdict]
     if as_json:
         typer.echo(frame.to_json(orient="records", indent=1))
@@ -197,8 +219,8 @@ def claims(
     if frame.empty:
         typer.echo(f"no claims recorded yet at profile {profile}: make book, or run a notebook with papermill")
     for row in frame.itertuples():
-        ours = ledger.ours(row, plain=True)
-        typer.echo(f"{row.verdict:18s} {row.id:44s} {ours:36s} {ledger.rule(row)}  [{row.profile}]")
+        ours = report.ours(row, plain=True)
+        typer.echo(f"{row.verdict:18s} {row.id:44s} {ours:36s} {report.rule(row)}  [{row.beside or row.profile}]")
 
 
 @app.command()

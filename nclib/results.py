@@ -27,10 +27,10 @@ import pandas as pd
 
 from nclib._progress import bar
 from nclib.runs import arguments, store, work
-from nclib.runs.arguments import PROFILES, choose
+from nclib.runs.arguments import choose
 from nclib.runs.experiment import Experiment, MissingRun
 from nclib.runs.manifest import ROOT, measure  # noqa: F401
-from nclib.runs.store import archive_folder, build_folder, cache_folder, root_for, write_atomic  # noqa: F401
+from nclib.runs.store import PROFILES, archive_folder, build_folder, cache_folder, root_for, write_atomic  # noqa: F401
 
 SCHEMA = ["experiment", "config", "seed", "step", "layer", "split", "source", "metric", "value"]
 MEASURED = SCHEMA[2:]
@@ -172,6 +172,7 @@ def run(configs, device, root):
         seeds = {"seed": config.seed} if hasattr(config, "seed") else {}
         table = table.assign(experiment=name, config=key(config), **seeds)[SCHEMA]
         _save((root or cache_folder()) / name / key(config), table, manifest)
+        store.unfinished(key(config)).unlink(missing_ok=True)
 
 
 def configs(study, profile, **overrides):

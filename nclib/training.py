@@ -1,15 +1,21 @@
-"""Objectives with their exact scaling, one plain training loop, seeding."""
+"""Objectives with their exact scaling, one training loop, seeding."""
 
+import contextlib
 import random
+import warnings
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from nclib._captured import Captured, capturable
 from nclib._progress import bar
+from nclib.checkpoint import restore, state
 
 SCALES = ("paper", "authors-imbalanced", "authors-balanced")
 LOSSES = ("mse", "cross-entropy")
+PRECISIONS = ("float32", "tf32", "bfloat16")
+LOOK = 64  # steps between looks at the objective, which wait for the GPU
 
 
 def seed_everything(seed):
@@ -100,6 +106,8 @@ def train(
     generator=None,
     evaluate=None,
     evaluate_at=(),
+    precision="float32",
+    checkpoint=None,
     **terms,
 ):
     """Minimize `objective(..., num_samples=N, **terms)` over batches; `terms` are its other keyword arguments.
@@ -107,13 +115,21 @@ def train(
     model: has `features(x)` and `head`, e.g. those of nclib.models; x (N, ...) and y (N,) are moved once to its device.
     An epoch visits every sample once in batches of `batch_size` (the last may be smaller), shuffled by `generator`
     (CPU); batch_size=None is the full batch, unshuffled, so that a step is an epoch. `optimizer` is a torch optimizer
-    over the model's parameters; `schedule`, a torch scheduler or None, steps once an epoch. `evaluate(step, model)` is
-    called with the model in eval mode, without gradients, at the steps in `evaluate_at`; a step is one update and 0 is
-    the start.
+    over the model's parameters, on a GPU one with `fused=True`; `schedule`, a torch scheduler or None, steps once an
+    epoch. `evaluate(step, model)` is called with the model in eval mode, without gradients, at the steps in
+    `evaluate_at`; a step is one update and 0 is the start.
+
+    precision: "float32"; "tf32", products of float32 numbers rounded to 10 bits, on a GPU alone; or "bfloat16", the
+    features under autocast (on a GPU also compiled), head, objective and update in float32. What `evaluate` does is in
+    float32 in any case. On a GPU a step is captured as a CUDA graph, with the same result as without.
+
+    checkpoint: a nclib.checkpoint.Checkpoint or None. The state is saved at the end of an epoch where a minute has
+    passed since the last time, and where the file exists the run goes on from there, with the same result as one that
+    was never stopped; `evaluate` is to add what it finds to the checkpoint's `rows`.
 
     Returns the objective's value at each step, (steps,) float64, before that step's update. Raises ValueError for
-    epochs, batch_size or labels out of range and lengths that differ; FloatingPointError if the objective is not
-    finite at the end of an epoch.
+    epochs, batch_size, precision or labels out of range and lengths that differ; FloatingPointError if the objective is
+    not finite, found at the end of an epoch or of one of the next few.
     """
     N, B = len(x), batch_size or len(x)
     if len(y) != N:
@@ -122,13 +138,15 @@ def train(
         raise ValueError(f"epochs = {epochs}: must be a positive integer")
     if batch_size is not None and not 1 <= batch_size <= N:
         raise ValueError(f"batch_size = {batch_size}: must be between 1 and the number of samples, {N}")
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision = {precision!r}: must be one of {', '.join(PRECISIONS)}")
     K = model.head.weights[-1].shape[0]
     if y.ndim == 1 and not 0 <= y.min() <= y.max() < K:
         raise ValueError(f"y has labels from {y.min()} to {y.max()}: must be between 0 and {K - 1}")
     device = next(model.parameters()).device
     x, y = x.to(device), y.to(device)
-    terms = {"num_samples": N, **terms}
-    wanted, values, step = set(evaluate_at), [], 0
+    update = _update(model, optimizer, x, y, B, precision, {"num_samples": N, **terms})
+    wanted, values, step, looked = set(evaluate_at), [], 0, 0
 
     def visit():
         if evaluate is not None and step in wanted:
@@ -137,23 +155,88 @@ def train(
                 evaluate(step, model)
             model.train()
 
-    model.train()
-    visit()
-    for epoch in bar(range(epochs), desc="training", leave=False):
-        batches = [slice(None)] if batch_size is None else torch.randperm(N, generator=generator).to(device).split(B)
-        for batch in batches:
-            H = model.features(x[batch])
-            value = objective(model.head(H), y[batch], H, model.head, **terms)
+    with contextlib.ExitStack() as stack:
+        if device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = False  # or else what is measured would not be in float32
+            torch.backends.cudnn.benchmark = precision == "bfloat16"
+            capturable(optimizer, device)
+            update = Captured(update)
+            stack.enter_context(torch.cuda.stream(update.stream))
+        kept = checkpoint.load() if checkpoint is not None else {}
+        if kept:
+            values = list(kept.pop("values").to(device))
+            restore(model, optimizer, kept)
+        done, steps = len(values), 1 if batch_size is None else -(-N // B)
+        model.train()
+        if not done:
+            visit()
+        for epoch in bar(range(epochs), desc="training", leave=False):
+            batches = [None] if batch_size is None else torch.randperm(N, generator=generator).to(device).split(B)
+            if step < done:  # what was done before: its order and rates are drawn again, its steps are not done
+                step = looked = step + steps
+                with warnings.catch_warnings(action="ignore"):  # of a rate that falls without an update
+                    if schedule is not None:
+                        schedule.step()
+                continue
+            for batch in batches:
+                values.append(update(batch))
+                step += 1
+                visit()
+            if schedule is not None:
+                schedule.step()
+            if epoch + 1 == epochs or step - looked >= LOOK:
+                _check_finite(values[looked:], looked, steps)
+                looked = step
+                if checkpoint is not None and checkpoint.due:
+                    checkpoint.save(state(model, optimizer) | {"values": torch.stack(values)})
+        return torch.stack(values).double().cpu()
+
+
+def _update(model, optimizer, x, y, B, precision, terms):
+    """The step of `train` on the samples of a batch of indices, or on all for None: the objective before it."""
+
+    def features(x):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            H = model.features(x)
+        return H.float() if precision == "bfloat16" else H
+
+    # A last batch that is smaller is not worth a compilation.
+    whole = torch.compile(features, dynamic=False) if x.is_cuda and precision == "bfloat16" else features
+
+    def update(batch):
+        X, Y = (x, y) if batch is None else (x[batch], y[batch])
+        with _products(precision, x.device):
+            H = (whole if len(X) == B else features)(X)
+            value = objective(model.head(H), Y, H, model.head, **terms)
             optimizer.zero_grad(set_to_none=True)
             value.backward()
             optimizer.step()
-            values.append(value.detach())
-            step += 1
-            visit()
-        if schedule is not None:
-            schedule.step()
-        if not values[-1].isfinite():
-            raise FloatingPointError(
-                f"training diverged in epoch {epoch + 1}: the objective is {values[-1].item()}; lower the rate"
-            )
-    return torch.stack(values).double().cpu()
+        return value.detach()
+
+    return update
+
+
+@contextlib.contextmanager
+def _products(precision, device):
+    """Products of float32 numbers in TF32 where `precision` says so: within, not in what measures between two steps."""
+    tf32 = precision == "tf32" and device.type == "cuda"
+    if tf32:
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
+    try:
+        yield
+    finally:
+        if tf32:
+            torch.set_float32_matmul_precision("highest")
+            torch.backends.cudnn.allow_tf32 = False
+
+
+def _check_finite(values, before, batches):
+    """FloatingPointError with the epoch of the first of `values`, those after `before` steps, that is not finite."""
+    bad = (~torch.stack(values).isfinite()).nonzero()
+    if len(bad):
+        step = before + int(bad[0])
+        raise FloatingPointError(
+            f"training diverged in epoch {step // batches + 1}: the objective is {values[step - before].item()}; "
+            "lower the rate"
+        )

@@ -22,7 +22,8 @@ import yaml
 from smoke_book import account, book, clean_environment  # noqa: F401
 from test_notebooks import figure_cells
 
-from nclib import claims, provenance
+from nclib import provenance
+from nclib.evidence.ledger import load
 from nclib.theory import deep_linear
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -120,11 +121,12 @@ def test_law_no_figure_carries_more_than_it_draws(book):  # noqa: F811
 
 
 def test_law_ledger_shows_every_claim_and_the_landing_page_what_fails(html, book):  # noqa: F811
-    found = claims.load(book / "claims" / "smoke")
+    found = load(book / "claims" / "smoke")
     ledger, landing = ((html / "book" / f"{name}.html").read_text() for name in ("ledger", "index"))
     assert len(found)
     for row in found.itertuples():
         assert f'id="claim-{row.id}"' in ledger
+    found = found[found["beside"] == ""]
     failed = found[(found["kind"] == "paper") & (found["verdict"] == "fails")]
     assert [f"#claim-{name}" in landing for name in failed["id"]] == [True] * len(failed)
     assert f"{(found['kind'] == 'paper').sum()} claims of the papers" in landing
@@ -235,8 +237,13 @@ FACTS = """() => ({
   empty: [...document.querySelectorAll("span.pasted-text")].filter(s => !s.textContent.trim()).length,
   unset: [...document.querySelectorAll(".math")].filter(m => !m.querySelector("mjx-container")).length,
   merror: document.querySelectorAll("mjx-merror").length,
+  narrow: window.innerWidth >= 1280 && document.querySelector("article.bd-article").clientWidth < 820,
+  cut: [...document.querySelectorAll(window.innerWidth < 1280 ? "article pre:not(.cell_output *)" : "article :is(pre, "
+    + "div.math, .cell_output .output, .nc-scroll, .pst-scrollable-table-container, mjx-container[display])")]
+    .filter(box => box.offsetParent && box.scrollWidth > box.clientWidth + 1)
+    .map(box => `${box.className || box.tagName}: ${box.scrollWidth} > ${box.clientWidth}`),
 })"""
-FINE = {"overflow": 0, "images": [], "empty": 0, "unset": 0, "merror": 0}
+FINE = {"overflow": 0, "images": [], "empty": 0, "unset": 0, "merror": 0, "narrow": False, "cut": []}
 CONTRAST = """() => {
   const light = text => { const c = text.match(/[0-9.]+/g).slice(0, 3).map(v => v / 255)
     .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);

@@ -175,3 +175,35 @@ def test_law_the_ledger_gives_back_what_was_recorded(store):
     (store / "build/claims/smoke/01-x.json").write_text("[[")
     with pytest.raises(ValueError, match=r"damaged .JSONDecodeError.; run its notebook again"):
         ledger.load(ledger.folder("smoke"))
+
+
+def test_value_a_report_shows_each_headline_once_with_its_scales(store):
+    """Two claims of one headline, one of which fails at the larger scale; recorded for both scales."""
+    from nclib.evidence.report import report
+
+    two = [
+        Claim("x.a", "a < b", at_most(1), lambda table: table["value"]),
+        Claim("x.b", "c", at_most(2), lambda table: table["value"]),
+    ]
+    headline = Headline("x.h", "A & B", two, "paper", "X 2020, Theorem 1", "read", every=True)
+    table = pd.DataFrame(
+        {"value": [0.5, 0.75, 1.5], "beside": ["", "", "CIFAR-10"], "profile": ["smoke", "smoke", "paper"]}
+    )
+    shown = report([headline], table, "01-x").data
+    assert shown.count("<details") == 1 and shown.count("<tr id=") == 2 and 'id="claim-x.a"' in shown
+    assert "A &amp; B" in shown and "2 of 2 claims hold" in shown and "CIFAR-10: verdict" in shown
+    assert [part.split("<")[0] for part in shown.split("nc-verdict nc-")[1:]] == [
+        'holds">holds',
+        'fails">fails',
+        'holds">holds',
+        'fails">fails',
+        'holds">holds',
+        'holds">holds',
+    ]
+    found = ledger.load(ledger.folder("smoke")).set_index(["id", "beside"])["verdict"].to_dict()
+    assert found == {
+        ("x.a", ""): "holds",
+        ("x.a", "CIFAR-10"): "fails",
+        ("x.b", ""): "holds",
+        ("x.b", "CIFAR-10"): "holds",
+    }

@@ -11,6 +11,7 @@ import pytest
 from smoke_book import account, book  # noqa: F401
 
 from nclib import claims
+from nclib.evidence import ledger
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -110,11 +111,12 @@ def test_law_notebook_records_judged_claims(path, book):  # noqa: F811
     rows = json.loads((book / "claims" / "smoke" / f"{path.stem}.json").read_text())
     assert rows and {row["verdict"] for row in rows} <= set(claims.VERDICTS)
     assert {(row["notebook"], row["profile"]) for row in rows} == {(path.stem, "smoke")}
-    assert [row["id"] for row in rows if not re.match(r"[a-z]+\d{4}", row["id"]) or not row["source"]] == []
+    assert [row["id"] for row in rows if not re.match(r"[a-z]+\d{4}", row["id"]) or not row["of"]] == []
 
 
 def test_law_claims_are_unique_over_the_book(book):  # noqa: F811
-    assert claims.load(book / "claims" / "smoke")["id"].is_unique
+    found = ledger.load(book / "claims" / "smoke")
+    assert not found.duplicated(["id", "beside"]).any()
 
 
 def test_law_killed_build_keeps_its_finished_runs(account):  # noqa: F811

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nclib import claims
+from nclib.evidence import ledger
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow"))
@@ -18,7 +18,8 @@ NAMES = pages.notebooks()
 
 def last_book():
     """The claims of the last `make book` at laptop in this checkout."""
-    found = claims.load(ROOT / "build" / "claims" / "laptop")
+    found = ledger.load(ROOT / "build" / "claims" / "laptop")
+    found = found[found["beside"] == ""]
     if set(found["notebook"]) != set(NAMES):
         pytest.skip("build/claims/laptop does not hold every notebook: make book")
     return found
@@ -31,9 +32,9 @@ def test_law_readme_is_short():
 def test_law_readme_counts_the_committed_verdicts():
     table = README.split(pages.MARKERS[0])[1].split(pages.MARKERS[1])[0]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.strip().splitlines()[2:]]
-    verdicts = json.loads((ROOT / pages.VERDICTS).read_text())
+    verdicts = json.loads((ROOT / pages.COMMITTED).read_text())
     assert [row[0].partition("](notebooks/")[2].removesuffix(".ipynb)") for row in rows] == NAMES
-    for verdict, counts in zip(pages.CSS, list(zip(*rows, strict=True))[1:-1], strict=True):
+    for verdict, counts in zip(pages.VERDICTS, list(zip(*rows, strict=True))[1:-1], strict=True):
         assert sum(map(int, counts)) == list(verdicts.values()).count(verdict)
     named = {name.strip("` ") for row in rows for name in row[-1].split(",") if name}
     assert named == {name for name, verdict in verdicts.items() if verdict == "fails"}
@@ -41,5 +42,5 @@ def test_law_readme_counts_the_committed_verdicts():
 
 def test_law_the_committed_verdicts_are_those_of_the_last_book():
     found = last_book()
-    committed = json.loads((ROOT / pages.VERDICTS).read_text())
+    committed = json.loads((ROOT / pages.COMMITTED).read_text())
     assert dict(zip(found["id"], found["verdict"], strict=True)) == committed, "make readme"

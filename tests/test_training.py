@@ -225,3 +225,77 @@ def test_law_lengths_and_divergence():
         train(model, torch.randn(5, 6), torch.arange(5) % 4, optimizer=sgd, epochs=1)
     with pytest.raises(FloatingPointError, match="diverged in epoch"):
         train(model, torch.randn(5, 6), torch.zeros(5, dtype=torch.long), optimizer=sgd, epochs=50)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(
+    ("batch_size", "precision"), [(None, "float32"), (12, "float32"), (12, "tf32"), (None, "tf32")]
+)
+def test_oracle_captured_steps_are_those_that_are_not(monkeypatch, batch_size, precision):
+    """Bit for bit, a last batch that is smaller and a schedule that lowers the rate among them."""
+
+    def trained(warm):
+        monkeypatch.setattr("nclib._captured.WARM", warm)
+        generator = seed_everything(3)
+        model = MLP(20, 64, 2, 5, 2, batch_norm=True, bias_last=True).cuda()
+        x, y = torch.randn(50, 20), torch.arange(50) % 5
+        adam = torch.optim.Adam(model.parameters(), lr=1e-2, fused=True)
+        schedule = torch.optim.lr_scheduler.StepLR(adam, 8, 0.1)
+        options = {"batch_size": batch_size, "precision": precision, "lam_W": 1e-3, "lam_H": 1e-4}
+        values = train(model, x, y, optimizer=adam, epochs=20, schedule=schedule, generator=generator, **options)
+        return values, torch.cat([p.detach().flatten() for p in model.parameters()])
+
+    values, parameters = trained(3)
+    plain_values, plain_parameters = trained(10**9)
+    assert torch.equal(values, plain_values) and torch.equal(parameters, plain_parameters)
+    assert values[-1] < values[0] / 2
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_law_twenty_steps_on_a_gpu_are_those_of_the_cpu():
+    """In float32, relative to 1e-5: a GPU adds up in another order."""
+
+    def trained(device):
+        generator = seed_everything(3)
+        model = MLP(20, 64, 2, 5, 2, batch_norm=True, bias_last=True).to(device)
+        x, y = torch.randn(48, 20), torch.arange(48) % 5
+        sgd = torch.optim.SGD(model.parameters(), lr=1e-2, momentum=0.9, fused=True)
+        options = {"batch_size": 12, "lam_W": 1e-3, "lam_H": 1e-4}
+        return train(model, x, y, optimizer=sgd, epochs=5, generator=generator, **options)
+
+    torch.testing.assert_close(trained("cuda"), trained("cpu"), rtol=1e-5, atol=0)
+
+
+def test_law_bfloat16_keeps_head_objective_and_parameters_in_float32():
+    """On a CPU too: values near those of float32, not equal to them."""
+
+    def trained(precision):
+        generator = seed_everything(3)
+        model = MLP(20, 64, 2, 5, 2, batch_norm=True)
+        seen = []
+        model.head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].dtype))
+        adam = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+        options = {"batch_size": 16, "precision": precision, "lam_W": 1e-3, "lam_H": 1e-4}
+        x, y = torch.randn(50, 20), torch.arange(50) % 5
+        values = train(model, x, y, optimizer=adam, epochs=3, generator=generator, **options)
+        assert set(seen) == {torch.float32} == {p.dtype for p in model.parameters()}
+        return values
+
+    exact, rounded = trained("float32"), trained("bfloat16")
+    torch.testing.assert_close(rounded, exact, rtol=0.2, atol=0)
+    assert not torch.equal(rounded, exact)
+    with pytest.raises(ValueError, match="precision = 'half': must be one of float32, tf32, bfloat16"):
+        trained("half")
+
+
+def test_value_the_error_names_the_first_bad_epoch():
+    """Epochs of one step each are looked at every `LOOK` steps, and the epoch named is still the right one."""
+    model = MLP(6, 8, 1, 5)
+    sgd = torch.optim.SGD(model.parameters(), lr=1e-3)
+
+    def spoil(epoch, model):
+        model.head.weights[0].data.fill_(float("nan"))
+
+    with pytest.raises(FloatingPointError, match="in epoch 8: the objective is nan"):
+        options = {"evaluate": spoil, "evaluate_at": [7]}
+        train(model, torch.randn(5, 6), torch.zeros(5, dtype=torch.long), optimizer=sgd, epochs=100, **options)

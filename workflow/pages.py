@@ -16,10 +16,13 @@ from pathlib import Path
 
 import yaml
 
+from nclib.evidence.claims import VERDICTS
+from nclib.evidence.ledger import load
+from nclib.evidence.report import chip, html
+
 ROOT = Path(__file__).resolve().parents[1]
-CSS = {v: f"nc-{v.replace(' ', '-')}" for v in ("holds", "fails", "undecided", "not at this scale")}
 HERO = "book/_static/hero.png"
-VERDICTS = "results/verdicts.json"  # of the last `make readme`: what README.md counts
+COMMITTED = "results/verdicts.json"  # of the last `make readme`: what README.md counts
 MARKERS = "<!-- claims: begin -->", "<!-- claims: end -->"
 
 
@@ -49,7 +52,8 @@ def sources(root=ROOT):
     """Every file of the site that is not a notebook."""
     book = [path for path in sorted((root / "book").rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
     timings = sorted((root / "results" / "benchmarks").glob("*"))
-    return [root / "_config.yml", root / "_toc.yml", root / "workflow" / "pages.py", *book, *timings]
+    evidence = sorted((root / "nclib" / "evidence").glob("*.py"))
+    return [root / "_config.yml", root / "_toc.yml", root / "workflow" / "pages.py", *book, *evidence, *timings]
 
 
 def configure(config, chosen):
@@ -67,11 +71,6 @@ def configure(config, chosen):
     return config
 
 
-def chip(verdict):
-    """A verdict as a word with a color."""
-    return f'<span class="nc-verdict {CSS[verdict]}">{escape(verdict)}</span>'
-
-
 def title(page):
     """The first heading of a notebook."""
     cells = json.loads(page.read_text())["cells"]
@@ -80,21 +79,24 @@ def title(page):
 
 
 def glance(claims, titles):
-    """What is reproduced, a row for each page: how its claims of the paper come out, those that fail, and how many
-    questions and checks of our own it has. HTML."""
-    head = "".join(f'<th scope="col">{word}</th>' for word in ("Page", "Claims of the paper", "What fails", "Our own"))
+    """What is reproduced, a row for each page: how its claims of the paper come out, at the page's own scale and, where
+    there are such runs, at the paper's; those that fail; and how many questions and checks of our own it has. HTML."""
+    words = "Page", "Claims of the paper", "At the paper's scale", "What fails", "Our own"
+    head = "".join(f'<th scope="col">{word}</th>' for word in words)
     rows = []
     for name, heading in titles.items():
-        own, link = claims[claims["notebook"] == name], f"../notebooks/{name}.html"
+        here, link = claims[claims["notebook"] == name], f"../notebooks/{name}.html"
+        own, beside = here[here["beside"] == ""], here[here["beside"] != ""]
         paper = own[own["kind"] == "paper"]
         fails = "".join(
             f'<li><a href="{link}#claim-{escape(row.id)}">{escape(row.statement)}</a></li>'
             for row in paper[paper["verdict"] == "fails"].itertuples()
         )
-        cells = count(paper), f"<ul>{fails}</ul>" if fails else "", count(own[own["kind"] != "paper"])
+        larger = count(beside[beside["kind"] == "paper"]) if len(beside) else ""
+        cells = count(paper), larger, f"<ul>{fails}</ul>" if fails else "", count(own[own["kind"] != "paper"])
         label = f'<th scope="row"><a href="{link}">{escape(heading)}</a></th>'
         rows.append(f"<tr>{label}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    paper = claims[claims["kind"] == "paper"]
+    paper = claims[(claims["kind"] == "paper") & (claims["beside"] == "")]
     total = f"<p>{len(paper)} claims of the papers: {count(paper)}.</p>"
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return f'{total}\n<div class="nc-scroll nc-scorecard">{table}</div>'
@@ -103,13 +105,11 @@ def glance(claims, titles):
 def count(claims):
     """How many claims have each verdict, of the verdicts there are. HTML."""
     found = claims["verdict"].value_counts()
-    return ", ".join(f"{found[verdict]} {chip(verdict)}" for verdict in CSS if verdict in found) or "none"
+    return ", ".join(f"{found[verdict]} {chip(verdict)}" for verdict in VERDICTS if verdict in found) or "none"
 
 
 def ledger(claims, titles):
-    """The ledger: the table of claims of each notebook under a heading of its own. MyST."""
-    from nclib.claims import table
-
+    """The ledger: the headlines of each notebook under a heading of its own. MyST."""
     parts = []
     for name, heading in titles.items():
         own = claims[claims["notebook"] == name]
@@ -118,7 +118,7 @@ def ledger(claims, titles):
             parts += [
                 f"## {heading}",
                 f"[The page](/notebooks/{name}.ipynb), run at profile `{profile}`.",
-                raw(table(own).data),
+                raw(html(own)),
             ]
     return "\n\n".join(parts)
 
@@ -130,8 +130,6 @@ def raw(html):
 
 def stage(build, profile, root=ROOT):
     """Write the staging tree build/site around the promoted notebooks: configuration, contents, prose, made pages."""
-    from nclib import claims
-
     site, chosen = build / "site", settings(root)
     shutil.rmtree(site / "book", ignore_errors=True)
     shutil.copytree(root / "book", site / "book", ignore=shutil.ignore_patterns("__pycache__"))
@@ -139,7 +137,7 @@ def stage(build, profile, root=ROOT):
     (site / "_config.yml").write_text(yaml.safe_dump(config))
     shutil.copy(root / "_toc.yml", site / "_toc.yml")
     names = notebooks(root)
-    found = claims.load(build / "claims" / profile)
+    found = load(build / "claims" / profile)
     found = found[found["notebook"].isin(names)]
     titles = {name: title(site / "notebooks" / f"{name}.ipynb") for name in names}
     replace(site / "book" / "index.md", "<!-- claims -->", raw(glance(found, titles)))
@@ -237,10 +235,10 @@ def readme_table(claims, titles):
     rows = []
     for name, heading in titles.items():
         own = claims[claims["notebook"] == name]
-        counts = [f"{(own['verdict'] == verdict).sum()}" for verdict in CSS]
+        counts = [f"{(own['verdict'] == verdict).sum()}" for verdict in VERDICTS]
         fails = ", ".join(f"`{row.id}`" for row in own[own["verdict"] == "fails"].itertuples())
         rows.append(f"| [{heading}](notebooks/{name}.ipynb) | {' | '.join(counts)} | {fails} |")
-    return "\n".join([f"| Page | {' | '.join(CSS)} | What fails |", f"|---|{'--:|' * len(CSS)}---|", *rows])
+    return "\n".join([f"| Page | {' | '.join(VERDICTS)} | What fails |", f"|---|{'--:|' * len(VERDICTS)}---|", *rows])
 
 
 def verdicts(claims):
@@ -250,16 +248,14 @@ def verdicts(claims):
 
 def readme(build, profile, root=ROOT):
     """Renew README.md's table between its markers, the verdicts that a test compares, and the landing page's figure."""
-    from nclib import claims
-
     names, path = notebooks(root), root / "README.md"
-    found = claims.load(build / "claims" / profile)
-    found = found[found["notebook"].isin(names)]
+    found = load(build / "claims" / profile)
+    found = found[found["notebook"].isin(names) & (found["beside"] == "")]
     before, rest = path.read_text().split(MARKERS[0])
     after = rest.split(MARKERS[1])[1]
     table = readme_table(found, {name: title(root / "notebooks" / f"{name}.ipynb") for name in names})
     path.write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}")
-    (root / VERDICTS).write_text(verdicts(found))
+    (root / COMMITTED).write_text(verdicts(found))
     figure = hero(build / "site", settings(root))
     if figure:
         shutil.copy(figure, root / HERO)

@@ -31,7 +31,21 @@ KINDS = ("paper", "extension", "check")
 SEEN = ("read", "recalled", "derived", "authors' data")
 LEVEL = 0.95
 COLUMNS = [
-    *("id", "headline", "kind", "of", "seen", "settled", "statement", "note", "need", "paper_value", "ours", "values"),
+    *(
+        "id",
+        "headline",
+        "heading",
+        "kind",
+        "of",
+        "seen",
+        "settled",
+        "statement",
+        "note",
+        "need",
+        "paper_value",
+        "ours",
+        "values",
+    ),
     *("interval", "rule", "every", "log", "verdict", "beside"),
 ]
 
@@ -208,7 +222,13 @@ def _row(headline, claim, table, beside):
     judged = judge(claim, claim.ours(table) if met else math.nan, every=every, met=met)
     return judged | {
         **{name: getattr(claim, name) for name in ("id", "settled", "statement", "paper_value", "log")},
-        **{"headline": headline.id, "kind": headline.kind, "of": headline.of, "seen": claim.seen or headline.seen},
+        **{
+            "headline": headline.id,
+            "heading": headline.statement,
+            "kind": headline.kind,
+            "of": headline.of,
+            "seen": claim.seen or headline.seen,
+        },
         **{"note": headline.note, "need": need.words if need else "", "rule": str(claim.rule), "every": every},
         "beside": beside,
     }

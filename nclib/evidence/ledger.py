@@ -12,7 +12,9 @@ RECORDED = [*COLUMNS, "notebook", "profile"]
 
 
 def folder(profile):
-    """Where the claims of a profile are."""
+    """Where the claims of a profile are. ValueError for a profile that there is none of."""
+    if profile not in store.PROFILES:
+        raise ValueError(f"profile = {profile!r}: must be one of {', '.join(store.PROFILES)}")
     return store.build_folder() / "claims" / profile
 
 

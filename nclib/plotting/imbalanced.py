@@ -78,7 +78,6 @@ def floor(rows):
             axis.axhline(found.mean(), **THEORY)
             axis.annotate("floor", (0, found.mean()), textcoords="offset points", xytext=(4, 4))
         axis.xaxis.set_major_formatter(THOUSANDS)
-        panel = rows["panel"].iloc[0]
-        axis.set(yscale="log", xlabel="optimization steps / 1000", ylabel=SYMBOL[metric], title=panel)
+        axis.set(yscale="log", xlabel="optimization steps / 1000", ylabel=SYMBOL[metric])
     axes[0, 0].legend(frameon=False)
     return made

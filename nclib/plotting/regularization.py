@@ -41,7 +41,9 @@ def effects(rows, *, metric):
     found = groups(rows)
     made, axes = figure(-(-len(found) // 2), 2, height=2.4 * -(-len(found) // 2) + 0.2, sharex=True, sharey=True)
     changed = SETTINGS[1:]
-    for axis, (title, part) in zip(axes.flat, found.items(), strict=True):
+    for axis in axes.flat[len(found) :]:
+        axis.set_visible(False)
+    for axis, (title, part) in zip(axes.flat, found.items(), strict=False):
         for s, setting in enumerate(changed):
             style = {"color": PALETTE[s + 1], "marker": MARKERS[s + 1], "linestyle": "none", "markersize": 6}
             ratio = part.loc[part["setting"] == setting, "value"]
@@ -54,6 +56,7 @@ def effects(rows, *, metric):
         axis.xaxis.set_major_formatter(FormatStrFormatter("%g"))
         axis.set_yticks(range(len(changed)), [LABELS[setting] for setting in changed])
         axis.set_ylim(len(changed) - 0.5, -0.5)
-    for axis in axes[-1]:
+    for axis in axes.flat[len(found) - 2 : len(found)]:
+        axis.tick_params(labelbottom=True)
         axis.set_xlabel(f"{SYMBOL[metric]} / {SYMBOL[metric]} of the baseline")
     return made

@@ -5,7 +5,6 @@ import json
 import math
 from numbers import Real
 
-PROFILES = ("smoke", "laptop", "paper")
 LISTS = ("counts", "depths", "network_counts", "widths")  # overrides that are lists
 TEXTS = ("corpus", "data")
 

@@ -22,6 +22,7 @@ from nclib.runs.experiment import KINDS, typed
 from nclib.runs.manifest import ROOT
 
 FORMAT = 2
+PROFILES = ("smoke", "laptop", "paper")
 
 
 class Damaged(ValueError):
@@ -46,6 +47,11 @@ def archive_folder():
 def root_for(profile):
     """Where new runs of a profile are stored: the archive for `paper`, else the cache."""
     return archive_folder() if profile == "paper" else cache_folder()
+
+
+def unfinished(name, suffix="safetensors"):
+    """Where a run keeps what it has done so far."""
+    return cache_folder() / "checkpoints" / f"{name}.{suffix}"
 
 
 def write_atomic(path, data):

@@ -10,7 +10,7 @@ import pandas as pd
 
 from nclib._progress import bar
 from nclib.runs import store
-from nclib.runs.arguments import PROFILES, choose, overrides
+from nclib.runs.arguments import choose, overrides
 from nclib.runs.experiment import MissingRun, typed
 
 ADDED = ("experiment", "run", "part", "beside", "profile")
@@ -32,7 +32,7 @@ class Study:
 
     def named(self, profile, **given):
         """{part: [runs]} of a profile. An override that is None is left to the profile."""
-        choose(profile, dict.fromkeys(PROFILES))
+        choose(profile, dict.fromkeys(store.PROFILES))
         return self.parts(profile, **overrides(self.parts, given))
 
     def runs(self, profile="laptop", **given):

@@ -62,4 +62,5 @@ def do(runs, device, root=None):
         store.save(
             run, table, manifest | {"data": run.reads(), "code": source.digest(run), "wall_seconds": seconds}, root
         )
+        store.unfinished(run.key()).unlink(missing_ok=True)
         run.forget()

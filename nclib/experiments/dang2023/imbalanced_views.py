@@ -34,14 +34,12 @@ def widths(table, *, counts):
     return found[["depth", "width", "i", "n", "source", "seed", "value"]]
 
 
-def floor(table, paper=None):
+def floor(table):
     """The network of the authors' objective against its minimizer and against their target, whose floor is theory."""
-    rows = scales(table, paper, "network", False)
-    rows = rows[rows["scale"] == "authors-imbalanced"]
-    rows = rows[rows["panel"] == rows["panel"].iloc[-1]]
+    rows = table[(table["experiment"] == "dang2023.network") & (table["scale"] == "authors-imbalanced")]
     rows = rows[rows["depth"] == rows["depth"].min()]
     measured = (rows["source"] == "measured") & (rows["step"] > 0)
     parts = [rows[measured & rows["metric"].isin([metric, f"authors_{metric}"])] for metric in FLOOR]
     theirs = [f"authors_{metric}" for metric in FLOOR]
     parts.append(rows[(rows["source"] == "theory") & rows["metric"].isin(theirs)])
-    return pd.concat(parts)[["panel", "metric", "source", "seed", "step", "value"]]
+    return pd.concat(parts)[["metric", "source", "seed", "step", "value"]]

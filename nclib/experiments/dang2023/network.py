@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from nclib import checkpoint
 from nclib.data import load, subset
 from nclib.experiments.dang2023 import prediction
 from nclib.models import MLP, ResNet18
-from nclib.results import rows
+from nclib.results import key, rows
 from nclib.statistics import StatisticsAccumulator
 from nclib.theory import deep_linear
 from nclib.training import effective_lambda, fit_scale, log_steps, seed_everything, train
@@ -34,7 +35,8 @@ class Config:
     parameters and none on features, as the authors train it). batch_norm: after each hidden layer; without it there is
     one more linear layer before the features, whose start is multiplied by `feature_scale`: features that start much
     longer than they end are driven to 0, and ReLUs die with them. init: of the linear layers. batch_size None: the full
-    batch. The learning rate is divided by 10 every `drop` epochs.
+    batch. The learning rate is divided by 10 every `drop` epochs. precision: of the training, see
+    nclib.training.train.
     """
 
     data: str
@@ -53,6 +55,7 @@ class Config:
     model: str = "mlp"
     init: str = "orthogonal"
     feature_scale: float = 1.0
+    precision: str = "float32"
 
 
 def needs_gpu(config):
@@ -134,12 +137,13 @@ def run(config, device="cpu"):
                 share = accuracy(model, part.x.to(device), part.y.to(device))
                 found.append(rows({"accuracy": share}, step=step, split=split))
 
-    values = fit(config, model, x, y, generator, record, recorded(steps))
+    kept = checkpoint.of_run(config, key(config), found)
+    values = fit(config, model, x, y, generator, record, recorded(steps), kept)
     found.append(rows({"loss": values[-1]}, step=steps))
     return pd.concat([*found, *predicted(config, target, authors, misled, steps)], ignore_index=True)
 
 
-def fit(config, model, x, y, generator, record, record_at):
+def fit(config, model, x, y, generator, record, record_at, kept=None):
     """Train as the authors do: Adam and explicit penalties for the MLP, SGD and weight decay for ResNet-18."""
     terms = {"scale": config.scale, "lam_W": config.lam, "lam_H": config.lam}
     if config.scale != "paper":
@@ -147,7 +151,8 @@ def fit(config, model, x, y, generator, record, record_at):
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
     if config.model == "resnet18":
         terms |= {"lam_W": 0.0, "lam_H": 0.0}
-        optimizer = torch.optim.SGD(model.parameters(), lr=config.lr, momentum=0.9, weight_decay=config.lam)
+        decay = {"momentum": 0.9, "weight_decay": config.lam}
+        optimizer = torch.optim.SGD(model.parameters(), lr=config.lr, fused=True, **decay)
     return train(
         model,
         x,
@@ -159,6 +164,8 @@ def fit(config, model, x, y, generator, record, record_at):
         generator=generator,
         evaluate=record,
         evaluate_at=record_at,
+        precision=config.precision,
+        checkpoint=kept,
         **terms,
     )
 

@@ -11,7 +11,7 @@ from nclib.claims import Claim, judge
 from nclib.experiments.tirer2023.regularization_network import SETTINGS, Config
 from nclib.results import choose
 
-COST = {"paper": "30 networks of 120 epochs on CIFAR-10: about 15 hours on one H200 (estimated)"}
+COST = {"paper": "30 networks of 120 epochs on CIFAR-10: about 75 minutes on one H200, at 0.9 s an epoch as measured"}
 SEEDS = {"smoke": 1, "laptop": 3, "paper": 3}
 LOSSES = {"mse": "MSE", "cross-entropy": "CE"}
 REGIMES = {
@@ -20,13 +20,23 @@ REGIMES = {
     "strong": {"model": "mlp", "lam": 1e-2, "lr": 0.02},
     "resnet18": {"model": "resnet18", "lam": 5e-4, "lr": 0.05},
 }
+# With the squared error of their Eq. 1, 1/(2N) |Z - Y|^2, the paper's rate of 0.05 diverges in the first epoch on
+# CIFAR-10, and 0.02 too; 0.01 does not. It was chosen so, before collapse was looked at.
+SLOWER = {("resnet18", "mse"): {"lr": 0.01}}
 # Without batch normalization and with cross-entropy the MLP fits the digits but hardly collapses in a thousand steps.
 GROUPS = [("bn", "mse"), ("bn", "cross-entropy"), ("plain", "mse"), ("strong", "mse")]
 PAPER_GROUPS = [("resnet18", "mse"), ("resnet18", "cross-entropy")]
 SIZES = {
     "smoke": {"data": "digits", "samples": 5, "epochs": 12, "drop": 10},
     "laptop": {"data": "digits", "samples": 25, "epochs": 700, "drop": 560},
-    "paper": {"data": "cifar10", "samples": 5000, "epochs": 120, "drop": 40, "batch_size": 128},
+    "paper": {
+        "data": "cifar10",
+        "samples": 5000,
+        "epochs": 120,
+        "drop": 40,
+        "batch_size": 128,
+        "precision": "bfloat16",
+    },
 }
 
 
@@ -38,7 +48,7 @@ def runs(profile, *, seed=0, samples=None, epochs=None):
         size = size | {"epochs": epochs, "drop": max(1, round(size["drop"] * epochs / size["epochs"]))}
     size = size | ({} if samples is None else {"samples": samples})
     return [
-        Config(loss=loss, setting=setting, seed=seed + i, **size, **REGIMES[regime])
+        Config(loss=loss, setting=setting, seed=seed + i, **size, **REGIMES[regime] | SLOWER.get((regime, loss), {}))
         for regime, loss in (PAPER_GROUPS if profile == "paper" else GROUPS)
         for setting in SETTINGS
         for i in range(SEEDS[profile])

@@ -12,10 +12,10 @@ from math import ceil
 import pandas as pd
 import torch
 
-from nclib import metrics
+from nclib import checkpoint, metrics
 from nclib.data import load, subset
 from nclib.models import MLP, ResNet18
-from nclib.results import rows
+from nclib.results import key, rows
 from nclib.statistics import StatisticsAccumulator
 from nclib.training import log_steps, seed_everything, train
 
@@ -34,7 +34,7 @@ SETTINGS = {
 class Config:
     """One network. model: "resnet18", or an MLP of two hidden layers of 64, "mlp-bn" with batch normalization and "mlp"
     without. samples: images a class, the first of each. setting: one of SETTINGS, the factors of `lam` (below the last
-    layer, at the last layer)."""
+    layer, at the last layer). precision: of the training, see nclib.training.train."""
 
     data: str
     samples: int
@@ -47,6 +47,7 @@ class Config:
     lr: float
     seed: int
     batch_size: int | None = None
+    precision: str = "float32"
 
 
 def needs_gpu(config):
@@ -108,6 +109,8 @@ def run(config, device="cpu"):
         loss=config.loss,
         evaluate=record,
         evaluate_at=[updates * epoch for epoch in recorded(config.epochs)],
+        precision=config.precision,
+        checkpoint=checkpoint.of_run(config, key(config), found),
     )
     return pd.concat(found, ignore_index=True)
 

@@ -14,9 +14,12 @@ def curves(*tables):
 
 
 def effects(*tables, metric="nc1"):
-    """The final value of a metric over the baseline's of the same seed."""
+    """The final value of a metric over the baseline's of the same seed, of the groups that have every setting."""
     rows, found = pd.concat([table for table in tables if len(table)]), []
+    settings = rows["setting"].nunique()
     for names, part in rows[rows["metric"] == metric].groupby(GROUP, sort=False):
+        if part["setting"].nunique() < settings:
+            continue
         last = part[part["step"] == part["step"].max()]
         wide = np.log(last.pivot(index="seed", columns="setting", values="value"))
         ratio = np.exp(wide.sub(wide["baseline"], axis=0).drop(columns="baseline"))

@@ -14,6 +14,7 @@ from nclib import conventions, language, language_measures, nulls, results
 from nclib.data import text
 from nclib.models.gpt import GPT
 from nclib.models.gpt_stack import GPTStack
+from nclib.runs.store import unfinished
 from nclib.training import seed_everything
 
 VERSION = 1
@@ -106,11 +107,6 @@ def train(configs, device, windows, evaluate=None, measured=()):
     )
     unfinished(name, "safetensors").unlink(missing_ok=True)
     return net, losses
-
-
-def unfinished(name, suffix):
-    """Where a run keeps what it has done so far."""
-    return results.cache_folder() / "checkpoints" / f"{name}.{suffix}"
 
 
 def together(config):

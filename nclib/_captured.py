@@ -1,0 +1,49 @@
+"""Steps of training that a GPU does as one CUDA graph: what launches of hundreds of small kernels cost is paid once."""
+
+from collections import Counter
+
+import torch
+
+WARM = 3  # calls of a length before it is captured: optimizer states, workspaces and compiled code exist then
+
+
+class Captured:
+    """`step(batch)`, which takes indices (B,) on a GPU, or None, and returns a scalar, as a graph for each length B.
+
+    The first WARM calls of a length are done as they come and count like all others; then the step is captured, and
+    from then on replayed on indices that are copied to where the captured ones lie. So what changes from step to step
+    (rates, counters) must lie on the GPU, and `step` must not wait for it. All is done on one stream of its own: use it
+    inside `with torch.cuda.stream(captured.stream)`.
+    """
+
+    def __init__(self, step):
+        self.step, self.stream = step, torch.cuda.Stream()
+        self.stream.wait_stream(torch.cuda.current_stream())
+        self.calls, self.graphs = Counter(), {}
+
+    def __call__(self, batch):
+        length = None if batch is None else len(batch)
+        self.calls[length] += 1
+        if self.calls[length] <= WARM:
+            return self.step(batch)
+        if length not in self.graphs:
+            self.graphs[length] = self._capture(batch)
+        graph, index, value = self.graphs[length]
+        if batch is not None:
+            index.copy_(batch)
+        graph.replay()
+        return value.clone()
+
+    def _capture(self, batch):
+        graph, index = torch.cuda.CUDAGraph(), None if batch is None else batch.clone()
+        with torch.cuda.graph(graph, stream=self.stream):
+            value = self.step(index)
+        return graph, index, value
+
+
+def capturable(optimizer, device):
+    """Put the rates of an optimizer on the GPU, where a captured step finds what a schedule makes of them."""
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(float(group["lr"]), device=device)
+        if "capturable" in group:
+            group["capturable"] = True

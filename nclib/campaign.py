@@ -1,0 +1,84 @@
+"""All runs of profile `paper` that need a GPU and are not archived, in an order of value, several at a time."""
+
+import os
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from pathlib import Path
+
+from nclib import results
+
+# study, and which of its runs; what comes first is what a page gains most by.
+QUEUE = (
+    ("tirer2023.depth", lambda run: True),
+    ("dang2023.imbalanced", lambda run: True),
+    ("tirer2023.regularization", lambda run: run.loss == "mse" and run.seed == 0),
+    ("tirer2023.regularization", lambda run: run.seed == 0),
+    ("wu2024.grid", lambda run: run.depth <= 8 and run.epochs <= 3),
+    ("wu2024.names", lambda run: True),
+    ("dang2023.balanced", lambda run: getattr(run, "model", "") == "mlp"),
+    ("tirer2023.regularization", lambda run: True),
+    ("dang2023.balanced", lambda run: True),
+    ("wu2024.tokens", lambda run: True),
+    ("wu2024.grammar", lambda run: True),
+    ("wu2024.grid", lambda run: run.depth <= 8),
+    ("wu2024.grid", lambda run: True),
+)
+
+Task = namedtuple("Task", "study index config")
+
+
+def pending(profile="paper", queue=QUEUE):
+    """The tasks of the queue that are not stored, each once: those that need a GPU, and at other profiles all."""
+    found = {}
+    for study, chosen in queue:
+        for index, config in enumerate(results.configs(results.study(study), profile)):
+            if (profile != "paper" or needs_gpu(config)) and chosen(config) and results.folder(config) is None:
+                found.setdefault(results.key(config), Task(study, index, config))
+    return list(found.values())
+
+
+def needs_gpu(config):
+    """Whether a run is meant for a GPU alone."""
+    return getattr(results.experiment(config)[0], "needs_gpu", lambda config: False)(config)
+
+
+def work(tasks, profile, device, jobs, seconds, say=print):
+    """Do tasks in processes of their own, `jobs` at a time, for at most `seconds`; returns those not done.
+
+    A task that fails is named with the last line it wrote, and the others go on. What runs at the end is stopped.
+    """
+    end, waiting, running, failed = time.monotonic() + seconds, list(tasks), {}, []
+    logs = results.cache_folder() / "campaign"
+    logs.mkdir(parents=True, exist_ok=True)
+    while (waiting or running) and time.monotonic() < end:
+        while waiting and len(running) < jobs:
+            task = waiting.pop(0)
+            running[_start(task, profile, device, logs)] = task, time.monotonic()
+        for process in [process for process in running if process.poll() is not None]:
+            task, start = running.pop(process)
+            last = (_log(task, logs).read_text().strip().splitlines() or ["no word"])[-1]
+            failed += [task] if process.returncode else []
+            say(f"{'failed' if process.returncode else 'done'} {time.monotonic() - start:.0f} s  {_name(task)}  {last}")
+        time.sleep(0.2)
+    for process, (task, _) in running.items():
+        process.terminate()
+        process.wait()
+        say(f"stopped  {_name(task)}")
+    return [task for task, _ in running.values()] + failed + waiting
+
+
+def _start(task, profile, device, logs):
+    command = [sys.executable, "-m", "nclib", "run", task.study, "--profile", profile, "--index", str(task.index)]
+    env = {"OMP_NUM_THREADS": "2", "TQDM_DISABLE": "1"} | os.environ
+    with open(_log(task, logs), "w") as log:
+        return subprocess.Popen([*command, "--device", device], stdout=log, stderr=log, env=env)
+
+
+def _log(task, logs):
+    return Path(logs) / f"{results.key(task.config)}.log"
+
+
+def _name(task):
+    return f"{task.study} --index {task.index}"

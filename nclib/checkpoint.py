@@ -1,0 +1,116 @@
+"""What a training run keeps to go on from after a kill: tensors and the rows found so far, in one file."""
+
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from nclib.runs.store import unfinished, write_atomic
+
+FORMAT = "nclib.training/1"
+SECONDS = 60.0  # between two writes
+
+
+class Checkpoint:
+    """The file of one run. `rows` is the list of tables that the run fills as it goes; `load` fills it again.
+
+    identity: a JSON-able dict that must be that of the file: of the run, its settings and its code.
+    """
+
+    def __init__(self, path, identity, rows):
+        self.path, self.identity, self.rows = Path(path), json.loads(json.dumps(identity)), rows
+        self.written = time.monotonic()
+
+    @property
+    def due(self):
+        """Whether it is time to save."""
+        return time.monotonic() - self.written >= SECONDS
+
+    def save(self, tensors):
+        """Write the rows and {name: tensor}, under a temporary name first."""
+        import safetensors.torch
+
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
+        content = {"identity": self.identity, "rows": [_written(table) for table in self.rows]}
+        metadata = {"format": FORMAT, "content": json.dumps(content), "sha256": _digest(tensors)}
+        write_atomic(self.path, safetensors.torch.save(tensors, metadata))
+        self.written = time.monotonic()
+
+    def load(self):
+        """The tensors, with `rows` as they were; {} where there is no file. ValueError for one that is damaged or of
+        another run: it is named and left where it is."""
+        import safetensors
+
+        if not self.path.exists():
+            return {}
+        try:
+            with safetensors.safe_open(self.path, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+            whole = metadata.get("format") == FORMAT and metadata["sha256"] == _digest(tensors)
+        except (safetensors.SafetensorError, OSError):
+            whole = False
+        if not whole:
+            raise ValueError(f"checkpoint {self.path}: damaged or none of this library's; remove it to start again")
+        content = json.loads(metadata["content"])
+        other = [name for name in self.identity if content["identity"].get(name) != self.identity[name]]
+        if other:
+            raise ValueError(
+                f"checkpoint {self.path} is of another run, by its {', '.join(other)}; remove it to start again"
+            )
+        self.rows[:] = map(_read, content["rows"])
+        return tensors
+
+
+def of_run(run, key, rows):
+    """The checkpoint of a run of a study: `run` is its dataclass, `key` that of the store."""
+    from nclib.runs import source
+
+    return Checkpoint(unfinished(key), {"key": key, "code": source.digest(run)}, rows)
+
+
+def state(model, optimizer):
+    """{name: tensor} of a model with its buffers, and of an optimizer, under the places of its parameters."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    found = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    return found | {
+        f"optimizer.{i}.{name}": value
+        for i, p in enumerate(parameters)
+        for name, value in optimizer.state.get(p, {}).items()
+        if torch.is_tensor(value)
+    }
+
+
+@torch.no_grad()
+def restore(model, optimizer, tensors):
+    """Put what `state` gave back in place."""
+    model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, i, key = name.split(".")
+            p = parameters[int(i)]
+            # A copy of the parameter's layout: fused updates want that of the two alike.
+            optimizer.state[p][key] = torch.empty_like(p).copy_(value) if value.shape == p.shape else value.to(p.device)
+
+
+def _digest(tensors):
+    found = hashlib.sha256()
+    for name, tensor in tensors.items():
+        found.update(name.encode())
+        found.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def _written(table):
+    columns = {name: column.astype(object).where(column.notna(), None).tolist() for name, column in table.items()}
+    return {"columns": columns, "kinds": {name: str(kind) for name, kind in table.dtypes.items()}}
+
+
+def _read(content):
+    return pd.DataFrame(
+        {name: pd.Series(values, dtype=content["kinds"][name]) for name, values in content["columns"].items()}
+    )

@@ -1,0 +1,80 @@
+"""What a page says of its claims: judged, recorded and shown, a line for each headline that opens."""
+
+from html import escape
+
+from nclib.evidence import ledger
+from nclib.evidence.claims import judge_all, number, worst
+
+
+def report(headlines, table, notebook):
+    """Judge headlines on a table of runs, record that for the ledger, and show it."""
+    from IPython.display import HTML
+
+    judged = judge_all(headlines, table)
+    ledger.record(judged, notebook, table.loc[table["beside"] == "", "profile"].iloc[0])
+    return HTML(html(judged))
+
+
+def html(judged):
+    """Judged claims as HTML, each headline a line that opens to the table of its claims.
+
+    A scale that is shown beside the page's own has columns of its own.
+    """
+    parts = [_headline(name, part) for name, part in judged.groupby("headline", sort=False)]
+    return f'<div class="nc-claims">{"".join(parts)}</div>'
+
+
+def _headline(name, part):
+    own, first = part[part["beside"] == ""], part.iloc[0]
+    scales = [scale for scale in part["beside"].unique() if scale]
+    chips = chip(worst(own["verdict"]))
+    for scale in scales:
+        chips += f" {escape(scale)}: {chip(worst(part.loc[part['beside'] == scale, 'verdict']))}"
+    hold = "" if len(own) == 1 else f" · {(own['verdict'] == 'holds').sum()} of {len(own)} claims hold"
+    about = f"<small>{first.kind} · {escape(first.of)}{hold}</small>"
+    head = ["Claim", "Paper", "Rule", "Ours", "Verdict", *(f"{scale}: {word}" for scale in scales for word in BESIDE)]
+    rows = "".join(_claim(row, [_at(part, row.id, scale) for scale in scales]) for row in own.itertuples())
+    heads = "".join(f'<th scope="col">{escape(word)}</th>' for word in head)
+    return (
+        f'<details class="nc-headline" id="headline-{escape(name)}"><summary>{chips} {escape(first.heading)}<br>{about}'
+        f'</summary><div class="nc-scroll"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+        "</details>"
+    )
+
+
+BESIDE = ("ours", "verdict")
+
+
+def _at(part, name, scale):
+    return next(part[(part["id"] == name) & (part["beside"] == scale)].itertuples())
+
+
+def _claim(row, beside):
+    notes = [row.note, f"Needs: {row.need}" if row.need else ""]
+    notes.append("" if row.settled == "before" else f"Rule settled {row.settled}")
+    said = "".join(f"<br><small>{escape(note)}</small>" for note in notes if note)
+    cells = [number(row.paper_value), rule(row)]
+    shown = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+    shown += "".join(f"<td>{ours(at)}</td><td>{chip(at.verdict)}</td>" for at in (row, *beside))
+    name = escape(row.id)
+    link = f'<small><a href="#claim-{name}"><code>{name}</code></a> · {escape(row.seen)}</small>'
+    return f'<tr id="claim-{name}"><td>{escape(row.statement)}{said}<br>{link}</td>{shown}</tr>'
+
+
+def chip(verdict):
+    """A verdict as a word with a color."""
+    return f'<span class="nc-verdict nc-{verdict.replace(" ", "-")}">{escape(verdict)}</span>'
+
+
+def rule(row):
+    """The rule of a claim in a few words."""
+    return row.rule + ", every run" * bool(row.every) + ", logarithms" * bool(row.log)
+
+
+def ours(row, plain=False):
+    """Our value, and below it the interval that the rule judges, where it is not a point."""
+    text = number(row.ours)
+    if not isinstance(row.interval, list) or row.interval[0] == row.interval[1]:
+        return text
+    low, high = (number(end, 3) for end in row.interval)
+    return f"{text} [{low}, {high}]" if plain else f"{text}<br><small>[{low}, {high}]</small>"

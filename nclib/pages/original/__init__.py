@@ -1,0 +1,1 @@
+"""Page 00: Papyan, Han, Donoho 2020."""
