@@ -11,7 +11,7 @@ from nclib import results
 
 # study, and which of its runs; what comes first is what a page gains most by.
 QUEUE = (
-    ("tirer2023.depth", lambda run: True),
+    ("depth", lambda run: True),
     ("dang2023.imbalanced", lambda run: True),
     ("tirer2023.regularization", lambda run: run.loss == "mse" and run.seed == 0),
     ("tirer2023.regularization", lambda run: run.seed == 0),

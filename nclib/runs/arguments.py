@@ -9,11 +9,11 @@ LISTS = ("counts", "depths", "network_counts", "widths")  # overrides that are l
 TEXTS = ("corpus", "data")
 
 
-def choose(profile, options):
-    """`options[profile]`; ValueError where the profile is unknown."""
-    if profile not in options:
-        raise ValueError(f"profile = {profile!r}: must be one of {', '.join(options)}")
-    return options[profile]
+def choose(value, options, name="profile"):
+    """`options[value]`; ValueError where the value of the argument `name` is none of them."""
+    if value not in options:
+        raise ValueError(f"{name} = {value!r}: must be one of {', '.join(options)}")
+    return options[value]
 
 
 def overrides(function, given):

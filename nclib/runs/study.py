@@ -85,4 +85,4 @@ def _with_fields(table, run):
     taken = [name for name in fields if name in table or name in ADDED]
     if taken:
         raise ValueError(f"{run.NAME}: its fields {taken} are columns of its table already")
-    return table.assign(experiment=run.NAME, run=run.key(), **fields)
+    return typed(table.assign(experiment=run.NAME, run=run.key(), **fields))
