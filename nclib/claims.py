@@ -128,15 +128,22 @@ def _verdict(claim, interval, every):
     return "fails" if every or high < first or last < low else "undecided"
 
 
-def record(judged, notebook, profile):
+def record(judged, notebook, profile, beside=None):
     """Write a notebook's judged claims to `claims/<profile>/<notebook>.json` of the build folder, one file a
-    notebook; return them as a DataFrame, each claim a headline of its own (see nclib.evidence)."""
+    notebook; return them as a DataFrame, each claim a headline of its own (see nclib.evidence).
+
+    beside: {label: the same claims judged on archived runs of another scale}; those that are not among `judged` are
+    left out.
+    """
     results.choose(profile, dict.fromkeys(results.PROFILES))
     ids = [row["id"] for row in judged]
     duplicates = {name for name in ids if ids.count(name) > 1}
     if duplicates:
         raise ValueError(f"claims of {notebook}: ids must be unique, these are not: {', '.join(sorted(duplicates))}")
-    frame = pd.DataFrame([row | _headline(row) for row in judged], columns=COLUMNS)
+    rows = [row | _headline(row) | {"beside": ""} for row in judged]
+    for label, others in (beside or {}).items():
+        rows += [row | _headline(row) | {"beside": label} for row in others if row["id"] in ids]
+    frame = pd.DataFrame(rows, columns=COLUMNS)
     ledger.record(frame, notebook, profile)
     return frame
 
@@ -150,7 +157,6 @@ def _headline(row):
         "note": "",
         "need": row["precondition"],
         "rule": f"{row['relation']} {number(row['reference'])}{tolerance}",
-        "beside": "",
     }
 
 

@@ -19,20 +19,39 @@ KINDS = {
     "boolean": {"True": True, "False": False, "nan": pd.NA}.__getitem__,
 }
 LOOKS = (str, int, float, bool, type(None))
+HEAVY = 400_000  # bytes from which an SVG is left out: what has thousands of points is better seen as PNG
+NARROW = 5.4  # inches: a wider figure for a phone has type of less than 9 pixels there
 
 
-def png(figure, run):
-    """A figure as PNG bytes, the same for the same figure and versions; `run` is embedded in the image's metadata."""
+def png(figure, run, dpi=200, colors=None):
+    """A figure as PNG bytes, the same for the same figure and versions; `run` is embedded in the image's metadata.
+
+    colors: so many at most, in a third of the bytes.
+    """
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
     buffer, packed, note = io.BytesIO(), io.BytesIO(), PngInfo()
-    figure.savefig(buffer, format="png", dpi=200, bbox_inches="tight", facecolor="white")
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", facecolor="white")
     note.add_text("nclib:run", run)
     # the ground is white: without the channel of opacity, and packed well, a file is an eighth smaller
     image = Image.open(buffer)
-    image.convert("RGB").save(packed, format="png", optimize=True, pnginfo=note, dpi=image.info["dpi"])
+    solid = image.convert("RGB")
+    solid = solid if colors is None else solid.quantize(colors, dither=Image.Dither.NONE)
+    solid.save(packed, format="png", optimize=True, pnginfo=note, dpi=image.info["dpi"])
     return packed.getvalue()
+
+
+def svg(figure, run):
+    """A figure as SVG bytes, the same for the same figure and versions: no date, and identifiers from `run`."""
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    with plt.rc_context({"svg.hashsalt": run}):
+        figure.savefig(
+            buffer, format="svg", bbox_inches="tight", facecolor="white", metadata={"Date": None, "Identifier": run}
+        )
+    return buffer.getvalue()
 
 
 def publish(draw, rows, name, profile="laptop", *, of=None, **options):
@@ -40,17 +59,19 @@ def publish(draw, rows, name, profile="laptop", *, of=None, **options):
 
     draw: a function of a DataFrame and `options` that gives a matplotlib Figure. rows: what it draws and nothing else,
     in columns of the `KINDS`. name: the figure's label, "fig-<paper>-<what>". of: the table, or a tuple of tables,
-    whose runs stand behind rows that name none by columns `experiment` and `run` (in tables of before: `config`).
-    options: looks, no tables.
-    Writes `<name>.png` (deterministic; its metadata carry the id of the rows), `<name>.csv` and `<name>.json` to
-    `figures/` of the build folder.
+    whose runs stand behind rows that name none by columns `experiment` and `run` (or `config`). options: looks, no
+    tables. Writes to `figures/` of the build folder what `drawn` gives, `<name>.csv` and `<name>.json`, the manifest.
+    Images are deterministic, and their metadata carry the id of the rows.
     """
     from IPython.display import Image
+
+    from nclib.plotting.columns import meanings
 
     refuse_tables(name, options)
     data, kinds = written(name, rows)
     identity = hashlib.sha256(data).hexdigest()[:16]
-    image = drawn(draw, read(data, kinds), options, identity)
+    files = {f"{name}{end}": image for end, image in drawn(draw, read(data, kinds), options, identity).items()}
+    files[f"{name}.csv"] = data
     head, dirty = commit()
     stored = run_manifests(rows if of is None else of)
     manifest = {
@@ -60,28 +81,39 @@ def publish(draw, rows, name, profile="laptop", *, of=None, **options):
         "draw": f"{draw.__module__}.{draw.__qualname__}",
         "options": options,
         "columns": kinds,
+        "meanings": meanings(name, kinds),
         "commit": head,
         "dirty": dirty,
         "versions": versions(),
         "runs": stored,
         "wall_seconds": round(sum(run["wall_seconds"] for run in stored), 3),
-        "outputs": {f"{name}.png": hashlib.sha256(image).hexdigest(), f"{name}.csv": hashlib.sha256(data).hexdigest()},
+        "outputs": {file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
     }
     folder = results.build_folder() / "figures"
-    results.write_atomic(folder / f"{name}.png", image)
-    results.write_atomic(folder / f"{name}.csv", data)
+    for file, content in files.items():
+        results.write_atomic(folder / file, content)
     results.write_atomic(folder / f"{name}.json", json.dumps(manifest, indent=1, sort_keys=True).encode() + b"\n")
-    return Image(image, format="png", metadata={"alt": name})
+    return Image(files[f"{name}.png"], format="png", metadata={"alt": name})
 
 
 def drawn(draw, rows, options, identity):
-    """The PNG bytes of the figure that `draw` makes of rows; the figure is closed."""
+    """{".png": bytes, ".svg": , "-narrow.png": } of the figure that `draw` makes of rows; the figure is closed.
+
+    The SVG is missing where it is heavy; the narrow image, panels below one another, where it is not narrow.
+    """
     import matplotlib.pyplot as plt
 
+    from nclib.plotting import narrow
+
     figure = draw(rows, **options)
-    image = png(figure, identity)
+    images = {".png": png(figure, identity), ".svg": svg(figure, identity)}
+    if len(images[".svg"]) > HEAVY:
+        del images[".svg"]
+    narrow(figure)
+    if figure.get_tightbbox().width <= NARROW:
+        images["-narrow.png"] = png(figure, identity, dpi=160, colors=256)
     plt.close(figure)
-    return image
+    return images
 
 
 def refuse_tables(name, options):
@@ -122,7 +154,7 @@ def run_manifests(tables):
     """The manifests of the stored runs behind a table, or a tuple of tables; each once."""
     pairs = []
     for table in tables if isinstance(tables, tuple) else (tables,):
-        column = next((column for column in ("run", "config") if {"experiment", column} <= set(table)), None)
-        pairs += list(table[["experiment", column]].itertuples(index=False, name=None)) if column else []
+        key = next((name for name in ("run", "config") if name in table and "experiment" in table), None)
+        pairs += [] if key is None else table[["experiment", key]].itertuples(index=False, name=None)
     folders = [results.entry(name, run) for name, run in dict.fromkeys(pairs)]
     return [json.loads((folder / "manifest.json").read_text()) for folder in folders if folder]

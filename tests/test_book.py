@@ -72,7 +72,8 @@ def test_law_figures_can_be_downloaded_with_data_and_manifest(html, book):  # no
     for path in (book / "site" / "figures").glob("*/*.json"):
         page = html / "notebooks" / f"{path.parent.name}.html"
         names = {Path(link).name for link in links(page) if "_downloads" in link}
-        assert {path.name, f"{path.stem}.csv"} <= names
+        made = json.loads(path.read_text())["outputs"]
+        assert {path.name} | {file for file in made if file.endswith((".csv", ".svg"))} <= names
         (image,) = re.findall(rf'download="{path.stem}.png" href="([^"]+)"', page.read_text())
         assert (page.parent / image).read_bytes() == path.with_suffix(".png").read_bytes()
 
@@ -111,8 +112,14 @@ def test_law_every_figure_is_what_its_csv_draws(book):  # noqa: F811
         module, _, name = manifest["draw"].rpartition(".")
         draw = getattr(importlib.import_module(module), name)
         rows = provenance.read(path.with_suffix(".csv").read_bytes(), manifest["columns"])
-        image = provenance.drawn(draw, rows, manifest["options"], manifest["run"])
-        assert hashlib.sha256(image).hexdigest() == manifest["outputs"][f"{path.stem}.png"], path.stem
+        images = provenance.drawn(draw, rows, manifest["options"], manifest["run"])
+        sums = {f"{path.stem}{end}": hashlib.sha256(image).hexdigest() for end, image in images.items()}
+        assert sums == {file: sha for file, sha in manifest["outputs"].items() if not file.endswith(".csv")}, path.stem
+
+
+def test_law_every_column_of_a_figures_rows_is_explained(book):  # noqa: F811
+    silent = {path.stem: [c for c, text in m["meanings"].items() if not text] for path, m in published(book).items()}
+    assert {name: columns for name, columns in silent.items() if columns} == {}
 
 
 def test_law_no_figure_carries_more_than_it_draws(book):  # noqa: F811
@@ -253,12 +260,16 @@ CONTRAST = """() => {
 }"""
 
 
+LOADED = "[...document.images].every(i => { i.loading = 'eager'; return !i.offsetParent || i.complete; })"
+
+
 def show(tab, theme, size):
-    """The page in a theme and at a width, without loading it again."""
+    """The page in a theme and at a width, without loading it again; all its images are loaded."""
     tab.set_viewport_size(dict(zip(("width", "height"), WIDTHS[size], strict=True)))
     tab.evaluate(
         "theme => { document.documentElement.dataset.theme = document.documentElement.dataset.mode = theme }", theme
     )
+    tab.wait_for_function(LOADED)
 
 
 @browser_check
@@ -291,6 +302,19 @@ def test_law_figures_keep_a_light_ground_in_dark_mode(tab, address):
     show(tab, "dark", "phone")
     style = "i => getComputedStyle(i).backgroundColor"
     assert tab.locator("article img").first.evaluate(style) == "rgb(255, 255, 255)"
+
+
+@browser_check
+def test_law_a_phone_shows_narrow_figures_that_open_when_tapped(tab, address, book):  # noqa: F811
+    tab.goto(f"{address}/notebooks/06-near-collapse.html")
+    image, source = tab.locator("figure img").first, "i => i.currentSrc"
+    for size, narrow in {"desktop": False, "phone": True}.items():
+        show(tab, "light", size)
+        assert image.evaluate(source).endswith("-narrow.png") == narrow
+    image.click()
+    assert tab.locator("dialog img").evaluate(source) == image.evaluate(source)
+    tab.locator("dialog").click(position={"x": 5, "y": 5})
+    assert tab.locator("dialog").count() == 0
 
 
 @browser_check

@@ -1,4 +1,5 @@
 import hashlib
+import itertools
 import json
 import math
 import subprocess
@@ -44,8 +45,10 @@ def draw(store, code=DRAW):
 
 def test_law_a_figure_rebuilt_from_its_table_has_the_same_bytes(store):
     first, again = draw(store), draw(store)
-    assert first.keys() == {"fig-toy.png", "fig-toy.csv", "fig-toy.json"}
-    assert first["fig-toy.png"] == again["fig-toy.png"] and first["fig-toy.csv"] == again["fig-toy.csv"]
+    files = {f"fig-toy{end}" for end in (".png", ".svg", "-narrow.png", ".csv")}
+    assert first.keys() == files | {"fig-toy.json"}
+    assert [name for name in files if first[name] != again[name]] == []
+    assert b"<dc:date>" not in first["fig-toy.svg"]
 
 
 def test_law_a_figure_rebuilt_from_the_archive_has_the_same_bytes(store, monkeypatch):
@@ -64,7 +67,32 @@ def test_the_manifest_of_a_figure_names_its_runs_and_the_hashes_of_its_files(sto
     assert {run["key"] for run in found["runs"]} == {results.key(config) for config in toy.runs("smoke")}
     for name, digest in found["outputs"].items():
         assert hashlib.sha256(files[name]).hexdigest() == digest
-    assert found["run"].encode() in files["fig-toy.png"]
+    assert all(found["run"].encode() in files[f"fig-toy{end}"] for end in (".png", ".svg", "-narrow.png"))
+    assert found["meanings"] == {
+        "step": found["meanings"]["step"],
+        "seed": "random seed",
+        "value": found["meanings"]["value"],
+    }
+
+
+def test_value_a_narrow_figure_has_its_panels_below_one_another():
+    made, axes = plotting.figure(2, 2, height=5.0, sharey=True)
+    axes[1, 0].set_ylabel("loss")
+    made.legend(
+        [axes[0, 0].plot([1, 2], label=word)[0] for word in "abcd"], "abcd", loc="outside lower center", ncols=4
+    )
+    plotting.narrow(made)
+    made.draw_without_rendering()
+    boxes = [axis.get_position() for axis in axes.flat]
+    assert all(upper.y0 > lower.y1 and abs(upper.x0 - lower.x0) < 0.02 for upper, lower in itertools.pairwise(boxes))
+    assert made.get_size_inches().tolist() == [4.6, 10.0] and axes[1, 1].get_ylabel() == "loss"
+    assert made.get_tightbbox().width <= provenance.NARROW and len(made.legends[0].get_texts()) == 4
+
+
+def test_value_a_heavy_svg_is_left_out(monkeypatch):
+    monkeypatch.setattr(provenance, "HEAVY", 1000)
+    rows = pd.DataFrame({"step": [1, 2], "value": [1.0, 2.0]})
+    assert provenance.drawn(band, rows, {"label": "x"}, "r").keys() == {".png", "-narrow.png"}
 
 
 ROWS = pd.DataFrame(

@@ -59,6 +59,10 @@ def executed(folder, **metadata):
         (folder / "figures" / f"{LABEL}.{suffix}").write_text(suffix)
     sums = {f"{LABEL}.{suffix}": hashlib.sha256(suffix.encode()).hexdigest() for suffix in ("png", "csv")}
     manifest = {
+        "figure": LABEL,
+        "profile": "smoke",
+        "meanings": {"a<b": "a & b"},
+        "wall_seconds": 5.0,
         "runs": [RUN, RUN | {"key": "k2"}],
         "commit": "c" * 40,
         "dirty": True,
@@ -79,7 +83,15 @@ def test_value_page_has_downloads_provenance_and_no_noise(tmp_path):
     tags = [cell.metadata.get("tags", []) for cell in page.cells[:2]]
     assert all("remove-cell" in found for found in tags)
     assert [out.output_type for out in page.cells[2].outputs] == ["display_data"]
-    assert page.cells[3].source.count("{download}") == 3 and f"/figures/01-x/{LABEL}.csv" in page.cells[3].source
+    line = page.cells[3].source
+    assert line.count("{download}") == 3 and f"/figures/01-x/{LABEL}.csv" in line and "SVG" not in line
+    for text in (
+        "<code>a&lt;b</code></th><td>a &amp; b</td>",
+        f"@misc{{{LABEL},",
+        "notebooks/01-x.ipynb, profile smoke, commit cccccccccccc",
+        "<pre>papermill notebooks/01-x.ipynb out.ipynb -p profile smoke</pre><p>2 s here for the page, and 5 s of",
+    ):
+        assert text in line
     panel = page.cells[-1].source
     for text in (
         "papermill notebooks/01-x.ipynb out.ipynb -p profile smoke",

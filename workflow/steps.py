@@ -15,9 +15,12 @@ import shutil
 import sys
 import textwrap
 import time
+from html import escape
 from pathlib import Path
 
 import nbformat
+import pages
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 HIDDEN = ("parameters", "injected-parameters")
@@ -90,9 +93,9 @@ def promote(folder, site, claims):
     manifests = {label: manifest(folder, name, label, book.cells[at]) for label, at in figures(book).items()}
     target = site / "figures" / name
     part = partial(target)
-    for label in manifests:
-        for suffix in ("png", "csv", "json"):
-            shutil.copy(folder / "figures" / f"{label}.{suffix}", part)
+    for label, found in manifests.items():
+        for file in (f"{label}.json", *found["outputs"]):
+            shutil.copy(folder / "figures" / file, part)
     swap(part, target)
     write(claims / f"{name}.json", recorded(folder / "claims" / claims.name / f"{name}.json", name))
     text = nbformat.writes(page(name, book, manifests, parameters(folder / "notebook.ipynb")))
@@ -163,6 +166,7 @@ def page(name, book, manifests, declared):
     """The notebook as its page: parameter cells hidden, no stderr, downloads under each figure, provenance last."""
     cells = []
     labels = {at: label for label, at in figures(book).items()}
+    profile = chosen_profile(declared)
     for at, cell in enumerate(book.cells):
         tags = cell.metadata.get("tags", [])
         if any(tag in HIDDEN for tag in tags):
@@ -171,7 +175,8 @@ def page(name, book, manifests, declared):
             cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr"]
         cells.append(cell)
         if at in labels:
-            cells.append(markdown(downloads(name, labels[at]), f"downloads-{labels[at]}"))
+            line = below(name, manifests[labels[at]], profile, book.metadata.papermill["duration"])
+            cells.append(markdown(line, f"downloads-{labels[at]}"))
     cells.append(markdown(provenance(name, book.metadata.papermill, manifests, declared), "provenance"))
     book.cells = cells
     book.metadata.papermill |= {"input_path": f"notebooks/{name}.ipynb", "output_path": f"{name}.ipynb"}
@@ -183,23 +188,66 @@ def markdown(text, identity):
     return nbformat.v4.new_markdown_cell(text, id=identity[:64])
 
 
-def downloads(name, label):
-    """The line of downloads under a figure."""
-    kinds = {"image (PNG)": "png", "data (CSV)": "csv", "manifest (JSON)": "json"}
-    links = [f"{{download}}`{text} </figures/{name}/{label}.{suffix}>`" for text, suffix in kinds.items()]
-    return f":::{{div}} nc-downloads\nDownload: {' · '.join(links)}\n:::"
+def chosen_profile(declared):
+    """The profile that a notebook ran at."""
+    return next((value.strip("'\"") for key, value, *_ in declared if key == "profile"), "laptop")
+
+
+def rerun(name, profile):
+    """The command that runs a notebook again."""
+    return f"papermill notebooks/{name}.ipynb out.ipynb -p profile {profile}"
+
+
+def below(name, found, profile, seconds):
+    """The line under a figure, in MyST: its files, the meaning of its columns, how to run it again and to cite it."""
+    label = found["figure"]
+    files = {"CSV": "csv", "PNG": "png", "SVG": "svg", "manifest": "json"}
+    there = {f"{label}.json", *found["outputs"]}
+    links = [
+        f"{{download}}`{text} </figures/{name}/{label}.{suffix}>`"
+        for text, suffix in files.items()
+        if f"{label}.{suffix}" in there
+    ]
+    rows = "".join(
+        f'<tr><th scope="row"><code>{escape(column)}</code></th><td>{escape(text)}</td></tr>'
+        for column, text in found["meanings"].items()
+    )
+    computing = f"and {found['wall_seconds']:.0f} s of computing where its runs are not stored"
+    parts = {
+        "columns": f"<table><tbody>{rows}</tbody></table>",
+        "rerun": f"<pre>{escape(rerun(name, profile))}</pre><p>{seconds:.0f} s here for the page, {computing}.</p>",
+        "cite": f"<pre>{escape(citation(name, found))}</pre>",
+    }
+    folded = "".join(f"<details><summary>{title}</summary>{text}</details>" for title, text in parts.items())
+    return f"::::{{div}} nc-downloads\n{' '.join(links)}\n\n```{{raw}} html\n{folded}\n```\n::::"
+
+
+def citation(name, found):
+    """A figure as a BibTeX entry: the book, the figure's label and page, the commit that drew it."""
+    book = yaml.safe_load((ROOT / "_config.yml").read_text())
+    chosen = pages.settings(ROOT)
+    address = chosen["site_url"] and f"{chosen['site_url']}/notebooks/{name}.html#{found['figure']}"
+    at = f", commit {found['commit'][:12]}" if found.get("commit") else ""
+    fields = {
+        "author": f"{{{book['author']}}}",
+        "title": f"{book['title']}: {found['figure']}",
+        "year": book["copyright"],
+        "note": f"notebooks/{name}.ipynb, profile {found['profile']}{at}",
+        "url": address or chosen["repository_url"],
+    }
+    lines = [f"  {field} = {{{value}}}" for field, value in fields.items() if value]
+    return "\n".join([f"@misc{{{found['figure']},", ",\n".join(lines), "}"])
 
 
 def provenance(name, papermill, manifests, declared):
     """The provenance panel of a page, in MyST."""
     runs = [run for found in manifests.values() for run in found["runs"]]
     runs = list({(run["experiment"], run["key"]): run for run in runs}.values())
-    profile = next((value.strip("'\"") for key, value, *_ in declared if key == "profile"), "laptop")
     some = next(iter(manifests.values()), {})
     data = sorted({pair for run in runs for pair in run["data"].items()})
     devices = sorted({f"{run['hardware']} ({run['device']})" for run in runs})
     facts = [
-        ("Run again", f"`papermill notebooks/{name}.ipynb out.ipynb -p profile {profile}`"),
+        ("Run again", f"`{rerun(name, chosen_profile(declared))}`"),
         ("Commit", commit(some)),
         ("Runs behind the figures", f"{len(runs)}, {sum(run['wall_seconds'] for run in runs):.1f} s of computing"),
         ("Notebook", f"executed in {papermill['duration']:.1f} s, {papermill['start_time'][:19]} UTC"),

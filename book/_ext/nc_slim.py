@@ -2,14 +2,18 @@
 
 An image that is offered for download is the one that its page shows; the notebook behind a page is offered without the
 images that the page shows; of MathJax's bundles, each the whole of it for another input and output, the one in use
-stays.
+stays; icons come from a font alone. Images load when they come into view, and a phone gets the narrow image of a figure
+that has one.
 """
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 BUNDLE = re.compile(r"(tex|mml)-.+\.js")
+ICONS = re.compile(r'<script src="[^"]*/fontawesome/[^"]*"></script>')
+IMAGE = re.compile(r'<img [^>]*src="(?P<folder>[^"]*_images/)(?P<file>[^"]+\.png)"[^>]*?(?P<end> ?/?>)')
 DOWNLOAD = re.compile(r'download="" href="([^"]*_downloads/[^"]+)"')
 
 
@@ -33,6 +37,29 @@ def shown_once(html):
         path.parent.rmdir()
 
 
+def in_view(html, figures):
+    """Let images load when they come into view, in a space that is kept for them; below 600 pixels, narrow ones."""
+    from PIL import Image
+
+    wide = {path.with_name(path.name.replace("-narrow", "")).read_bytes(): path for path in figures}
+    sizes, narrow = {}, {}
+    for path in html.glob("_images/*.png"):
+        sizes[path.name], narrow[path.name] = Image.open(path).size, wide.get(path.read_bytes())
+
+    def image(found):
+        (width, height), other = sizes[found["file"]], narrow[found["file"]]
+        text = f'{found[0][: -len(found["end"])]} loading="lazy" width="{width}" height="{height}"{found["end"]}'
+        if other is None or "sd-card" in text:
+            return text
+        shutil.copy(other, html / "_images")
+        return f'<picture><source media="(max-width: 600px)" srcset="{found["folder"]}{other.name}" />{text}</picture>'
+
+    for page in html.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        if (changed := IMAGE.sub(image, text)) != text:
+            page.write_text(changed, encoding="utf-8")
+
+
 def without_images(html):
     """Take the images out of the notebooks that pages offer as their source."""
     for path in html.glob("_sources/**/*.ipynb"):
@@ -42,11 +69,23 @@ def without_images(html):
         path.write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def one_bundle(html, used):
-    """Drop the bundles of MathJax that no page loads, and source maps, which are for debuggers of the theme."""
-    for path in [*html.glob("_static/mathjax/*.js"), *html.glob("_static/**/*.map")]:
-        if path.suffix == ".map" or (BUNDLE.fullmatch(path.name) and path.name != used):
-            path.unlink()
+def unused(html, bundle):
+    """Drop what no page loads: other bundles of MathJax, its other output and languages, and maps for debuggers."""
+    math = html / "_static" / "mathjax"
+    bundles = [path for path in math.glob("*.js") if BUNDLE.fullmatch(path.name) and path.name != bundle]
+    languages = [path for path in math.glob("sre/mathmaps/*.json") if path.stem not in ("base", "en", "nemeth")]
+    for path in (*bundles, *languages, *html.glob("_static/**/*.map")):
+        path.unlink()
+    shutil.rmtree(math / "output" / "svg", ignore_errors=True)
+
+
+def icons_by_font(html):
+    """The theme loads its icons twice: as a font, and as a script of 1.5 MB that draws each of them. The font stays."""
+    for page in html.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        if (changed := ICONS.sub("", text)) != text:
+            page.write_text(changed, encoding="utf-8")
+    shutil.rmtree(next(html.glob("_static/vendor/fontawesome/*/js"), html / "none"), ignore_errors=True)
 
 
 def slim(app, exception):
@@ -54,8 +93,10 @@ def slim(app, exception):
     if exception is None and app.builder.format == "html":
         html = Path(app.outdir)
         shown_once(html)
+        in_view(html, Path(app.srcdir).glob("figures/*/*-narrow.png"))
         without_images(html)
-        one_bundle(html, Path(app.config.mathjax_path).name)
+        unused(html, Path(app.config.mathjax_path).name)
+        icons_by_font(html)
 
 
 def setup(app):

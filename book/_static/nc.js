@@ -1,8 +1,7 @@
 // What wide things and figures do in a browser. Without it they scroll, and a figure is what it is.
 "use strict";
 (() => {
-  const WIDE = "pre, .nc-claims, .nc-scroll, .cell_output .output, .pst-scrollable-table-container, div.math, "
-    + "mjx-container[display='true']";
+  const WIDE = "pre, .nc-claims, .nc-scroll, .cell_output .output, .pst-scrollable-table-container, div.math";
 
   // A fade at the right edge for as long as something is left to scroll there; the keyboard reaches what scrolls.
   function mark(box) {
@@ -22,7 +21,7 @@
   function zoom(image) {
     const box = document.createElement("dialog");
     const copy = new Image();
-    copy.src = image.src;
+    copy.src = image.currentSrc;
     copy.alt = image.alt;
     box.className = "nc-zoom";
     box.append(copy);
@@ -42,8 +41,20 @@
     });
   }
 
+  // Mathematics is there once it is typeset. A formula in a line that is longer than the line scrolls as well.
+  function formulas() {
+    document.querySelectorAll("article mjx-container[display='true']").forEach(watch);
+    document.querySelectorAll("article mjx-container:not([display])").forEach(formula => {
+      const block = formula.parentElement.closest("p, li, td, th, dd, figcaption");
+      const long = () => formula.classList.toggle("nc-long",
+        formula.firstElementChild.getBoundingClientRect().width > block.clientWidth + 1);
+      if (block) new ResizeObserver(long).observe(block);
+    });
+  }
+
   document.addEventListener("DOMContentLoaded", () => {
     start();
-    if (window.MathJax && MathJax.startup && MathJax.startup.promise) MathJax.startup.promise.then(() => document.querySelectorAll("article mjx-container[display='true']").forEach(watch));
+    const math = window.MathJax && MathJax.startup && MathJax.startup.promise;
+    if (math) math.then(formulas);
   });
 })();

@@ -47,7 +47,8 @@ UNJUDGED = "not at this scale"  # a scale at which a headline has no other verdi
 
 
 def _at(part, name, scale):
-    return next(part[(part["id"] == name) & (part["beside"] == scale)].itertuples())
+    """The row of a claim at a scale, None where it was not judged there."""
+    return next(part[(part["id"] == name) & (part["beside"] == scale)].itertuples(), None)
 
 
 def _claim(row, beside):
@@ -56,7 +57,9 @@ def _claim(row, beside):
     said = "".join(f"<br><small>{escape(note)}</small>" for note in notes if note)
     cells = [number(row.paper_value), rule(row)]
     shown = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-    shown += "".join(f"<td>{ours(at)}</td><td>{chip(at.verdict)}</td>" for at in (row, *beside))
+    shown += "".join(
+        f"<td>{ours(at)}</td><td>{chip(at.verdict)}</td>" if at else "<td></td>" * 2 for at in (row, *beside)
+    )
     name = escape(row.id)
     link = f'<small><a href="#claim-{name}"><code>{name}</code></a> · {escape(row.seen)}</small>'
     return f'<tr id="claim-{name}"><td>{escape(row.statement)}{said}<br>{link}</td>{shown}</tr>'

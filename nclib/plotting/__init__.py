@@ -47,3 +47,33 @@ def seed_band(axis, table, x, *, label, index=0, log=True):
     axis.fill_between(mean.index, low, high, color=color, alpha=0.2, linewidth=0)
     if log:
         axis.set_yscale("log")
+
+
+def narrow(made, width=4.6):
+    """Set a finished figure for a narrow screen, in place: panels one below the other, legends in two columns.
+
+    width: inches; type of 9 points is then 9 pixels high where the figure is shown 350 pixels wide.
+    """
+    parts = made.subfigs or [made]
+    made.set_size_inches(width, made.get_figheight() * max(_stack(part) for part in parts))
+    for part in [made, *made.subfigs]:
+        for legend in list(part.legends):
+            entries = legend.legend_handles, [text.get_text() for text in legend.get_texts()]
+            place = f"outside {'upper' if 'upper' in str(legend._outside_loc) else 'lower'} center"
+            legend.remove()
+            part.legend(*entries, loc=place, ncols=2, columnspacing=1, handletextpad=0.4)
+
+
+def _stack(part):
+    """Put the panels of a figure or subfigure below one another; how many stand where one stood."""
+    panels = [axis for axis in part.axes if axis.get_subplotspec() is not None]
+    columns = max((axis.get_gridspec().ncols for axis in panels), default=1)
+    if columns > 1:
+        grid = part.add_gridspec(len(panels), 1)
+        left = {axis.get_subplotspec().rowspan.start: axis for axis in reversed(panels)}
+        for axis, place in zip(panels, grid, strict=True):
+            first = left[axis.get_subplotspec().rowspan.start]
+            axis.set_subplotspec(place)
+            axis.tick_params(labelbottom=True, labelleft=True)
+            axis.set_ylabel(axis.get_ylabel() or first.get_ylabel())
+    return columns

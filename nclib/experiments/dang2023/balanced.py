@@ -117,7 +117,8 @@ def claims(table):
     judged = []
     for bias, (exact, net) in {False: (OF, NET_OF), True: (ETF, NET_ETF)}.items():
         judged += verdicts.direct(exact, verdicts.part(table, "direct", bias=bias))
-        judged += verdicts.network(net, verdicts.part(table, "network", bias=bias, model="mlp"))
+        networks = verdicts.part(table, "network", bias=bias, model="mlp")
+        judged += verdicts.network(net, networks) if len(networks) else []
     direct = verdicts.part(table, "direct", bias=True)
     met = verdicts.done(direct)
     rates = verdicts.paired(direct, "rate_bias_error").set_index("seed")

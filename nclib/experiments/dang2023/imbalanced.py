@@ -117,8 +117,10 @@ RIGHT = Claim(
 
 
 def claims(table):
-    """The verdicts on a table of `runs`."""
+    """The verdicts on a table of `runs`. At profile `paper` all networks minimize the authors' objective; they are held
+    against its minimizer, and the last two claims compare that with the authors' target."""
     direct, networks = verdicts.part(table, "direct"), verdicts.part(table, "network", scale="paper")
+    networks = networks if len(networks) else verdicts.part(table, "network")
     judged = []
     for depth_one, (exact, net) in {True: (ONE, NET_ONE), False: (DEEP, NET_DEEP)}.items():
         chosen = direct[(direct["depth"] == 1) == depth_one]

@@ -80,7 +80,7 @@ def declare(prefix, theorem, rules, precondition, *, every=True, settled=SETTLED
 def part(table, experiment, **fields):
     """The rows of dang2023.<experiment> whose columns have the given values; a tuple holds alternatives."""
     chosen = table[table["experiment"] == f"dang2023.{experiment}"]
-    for name, value in fields.items():
+    for name, value in fields.items() if len(chosen) else ():  # a table without such runs may lack their columns
         chosen = chosen[chosen[name].isin(value if isinstance(value, tuple) else (value,))]
     return chosen
 

@@ -50,5 +50,5 @@ STUDY = Study(
         "CIFAR-10 at paper scale": ("paper", {"data": "cifar10"}),
         "Fashion-MNIST at paper scale": ("paper", {"data": "fashion-mnist"}),
     },
-    cost={"paper": "six networks, about 7 minutes each on one H100 (estimated)"},
+    cost={"paper": "six networks, about 6 minutes each on one H200, at 0.9 s an epoch as measured"},
 )
