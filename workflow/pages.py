@@ -80,9 +80,10 @@ def title(page):
 
 
 def glance(claims, titles):
-    """What is reproduced, a row for each page: how its claims of the paper come out, at the page's own scale and, where
-    there are such runs, at the paper's; those that fail; and how many questions and checks of our own it has. HTML."""
-    words = "Page", "Claims of the paper", "At the paper's scale", "What fails", "Our own"
+    """What is reproduced, a row for each page: how its claims of the paper come out, at the page's own scale and in the
+    archived runs beside it, which are of the paper's scale or on other images; those that fail; and how many questions
+    and checks of our own it has. HTML."""
+    words = "Page", "Claims of the paper", "In archived runs", "What fails", "Our own"
     head = "".join(f'<th scope="col">{word}</th>' for word in words)
     rows = []
     for name, heading in titles.items():

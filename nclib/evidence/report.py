@@ -26,7 +26,7 @@ def html(judged):
 
 def _headline(name, part):
     own, first = part[part["beside"] == ""], part.iloc[0]
-    scales = [scale for scale in part["beside"].unique() if scale]
+    scales = [scale for scale in part.loc[part["verdict"] != UNJUDGED, "beside"].unique() if scale]
     chips = chip(worst(own["verdict"]))
     for scale in scales:
         chips += f" {escape(scale)}: {chip(worst(part.loc[part['beside'] == scale, 'verdict']))}"
@@ -43,6 +43,7 @@ def _headline(name, part):
 
 
 BESIDE = ("ours", "verdict")
+UNJUDGED = "not at this scale"  # a scale at which a headline has no other verdict is not shown with it
 
 
 def _at(part, name, scale):
