@@ -2,10 +2,10 @@
 
 An *experiment* is a module of `nclib.experiments` with a frozen dataclass `Config` (it has a field `seed`, or `seeds`),
 an integer `VERSION`, and `run(config, device) -> DataFrame` of the columns that `MEASURED` names (without `seed` where
-the config has just one). It may define `needs_gpu(config) -> bool`, `data(config) -> {file: sha256}`, and `together`
-with `run_together` for many runs as one (nclib.workers). A *study* is a module, often the same one, with
-`runs(profile, **overrides) -> list` of configs. One config is one run and one entry of the store, found by the hash of
-what defines it; a killed sweep loses at most the runs in flight.
+the config has just one). It may define `needs_gpu(config) -> bool`, `data(config) -> {file: sha256}`, `together` with
+`run_together` for many runs as one (nclib.workers), and `forget(configs)`, called when their tables are stored. A
+*study* is a module, often the same one, with `runs(profile, **overrides) -> list` of configs. One config is one run and
+one entry of the store, found by the hash of what defines it; a killed sweep loses at most the runs in flight.
 
 An entry is a folder `<experiment>/<key>/` with `table.csv` (17 digits) and `manifest.json`. It is looked for in the
 archive (`results/`, committed), then in the cache (`NCLIB_CACHE`, default `build/cache`), else it is run. An entry is
@@ -22,6 +22,7 @@ import os
 import shutil
 import sys
 import warnings
+from pathlib import Path
 
 import pandas as pd
 
@@ -152,11 +153,18 @@ def get(config, device="auto", root=None):
 
 
 def run(configs, device, root):
-    """Do runs of one experiment, several together, and store each; each is said to have taken its share of the time."""
+    """Do runs of one experiment, several together, and store each; each is said to have taken its share of the time.
+
+    The place is tried before the work, and what a run keeps to go on from after a kill is removed only when its table
+    is stored.
+    """
     module, name = experiment(configs[0])
     if isinstance(configs[0], Experiment):
         work.do(configs, device, root)
         return
+    root = root or cache_folder()
+    for config in configs:
+        store.try_place(Path(root) / name / key(config))
     with contextlib.ExitStack() as stack:
         manifests = [
             stack.enter_context(measure(config, device, name=name, key=key(config), version=module.VERSION))
@@ -171,8 +179,9 @@ def run(configs, device, root):
         manifest["wall_seconds"] = round(manifest["wall_seconds"] / len(configs), 3)
         seeds = {"seed": config.seed} if hasattr(config, "seed") else {}
         table = table.assign(experiment=name, config=key(config), **seeds)[SCHEMA]
-        _save((root or cache_folder()) / name / key(config), table, manifest)
+        _save(Path(root) / name / key(config), table, manifest)
         store.unfinished(key(config)).unlink(missing_ok=True)
+    getattr(module, "forget", lambda configs: None)(configs)
 
 
 def configs(study, profile, **overrides):

@@ -1,5 +1,6 @@
 """The built site: its files and links, and every page in a real browser at two widths, light and dark."""
 
+import csv
 import functools
 import hashlib
 import http.server
@@ -287,6 +288,30 @@ def test_law_page_is_right_at_both_widths_in_both_themes(tab, address, page):
             assert found | {"overflow": max(found["overflow"], 0)} == FINE, (size, theme)
             assert min(tab.evaluate(CONTRAST), default=21) > 4.5, (size, theme)
     assert tab.troubles == []
+
+
+@browser_check
+def test_law_ledger_is_short_filters_and_opens_at_a_claim(tab, address, book):  # noqa: F811
+    found = load(book / "claims" / "smoke")
+    claim = found[(found["verdict"] == "fails") & (found["beside"] == "")].iloc[0]
+    lines = tab.locator(".nc-headline:visible")
+    tab.goto(f"{address}/book/ledger.html#claim-{claim.id}")
+    row = tab.locator(f"[id='claim-{claim.id}']")
+    assert row.is_visible() and lines.count() == found["headline"].nunique()
+    tab.goto(f"{address}/book/ledger.html?verdict=fails&page={claim.notebook}")
+    fails = found[(found["verdict"] == "fails") & (found["notebook"] == claim.notebook)]
+    assert lines.count() == fails["headline"].nunique() > 0
+    assert not row.is_visible()
+    tab.locator(".nc-filter button").click()
+    tab.wait_for_function("location.search === ''")
+    assert lines.count() == found["headline"].nunique()
+    assert tab.evaluate("document.documentElement.scrollHeight") < 15_000
+    for name in ("claims.csv", "claims.json"):
+        with tab.expect_download() as saved:
+            tab.locator(f"a[download][href$='{name}']").click()
+        text = Path(saved.value.path()).read_text()
+        rows = json.loads(text) if name.endswith("json") else list(csv.DictReader(text.splitlines(keepends=True)))
+        assert [row["id"] for row in rows] == found["id"].tolist()
 
 
 @browser_check

@@ -207,3 +207,18 @@ def test_value_a_report_shows_each_headline_once_with_its_scales(store):
         ("x.b", ""): "holds",
         ("x.b", "CIFAR-10"): "holds",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    {
+        "lam_H = lambda, beta_k >= 1e-05": "λ<sub>H</sub> = λ, β<sub>k</sub> ≥ 10<sup>−5</sup>",
+        "|w_k|^2, (1 + s/beta)^(-2 l)": "|w<sub>k</sub>|<sup>2</sup>, (1 + s/β)<sup>−2 l</sup>",
+        "2^(2/(M+1)) < 3.5e+06": "2<sup>2/(M+1)</sup> &lt; 3.5·10<sup>6</sup>",
+        "nc3_WH of GOF_Q in nclib.theory.beta, not lambdas": "nc3_WH of GOF_Q in nclib.theory.beta, not lambdas",
+    }.items(),
+)
+def test_value_formulas_in_plain_text_are_typeset(text, shown):
+    from nclib.evidence.report import typeset
+
+    assert typeset(text) == shown

@@ -17,8 +17,8 @@ from pathlib import Path
 import yaml
 
 from nclib.evidence.claims import VERDICTS
-from nclib.evidence.ledger import load
-from nclib.evidence.report import chip, html
+from nclib.evidence.ledger import load, plain
+from nclib.evidence.report import chip, html, typeset
 from nclib.runs.manifest import hardware
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -91,7 +91,7 @@ def glance(claims, titles):
         own, beside = here[here["beside"] == ""], here[here["beside"] != ""]
         paper = own[own["kind"] == "paper"]
         fails = "".join(
-            f'<li><a href="{link}#claim-{escape(row.id)}">{escape(row.statement)}</a></li>'
+            f'<li><a href="{link}#claim-{escape(row.id)}">{typeset(row.statement)}</a></li>'
             for row in paper[paper["verdict"] == "fails"].itertuples()
         )
         larger = count(beside[beside["kind"] == "paper"]) if len(beside) else ""
@@ -111,18 +111,40 @@ def count(claims):
 
 
 def ledger(claims, titles):
-    """The ledger: the headlines of each notebook under a heading of its own. MyST."""
-    parts = []
+    """The ledger: choices to filter by, then the headlines of each notebook under a heading of its own. MyST."""
+    parts = [raw(choices(claims, titles))]
     for name, heading in titles.items():
         own = claims[claims["notebook"] == name]
         if len(own):
             profile = ", ".join(sorted(set(own["profile"])))
-            parts += [
-                f"## {heading}",
-                f"[The page](/notebooks/{name}.ipynb), run at profile `{profile}`.",
-                raw(html(own)),
-            ]
+            head = f'<h2><a href="../notebooks/{name}.html">{escape(heading)}</a> <small>profile {profile}</small></h2>'
+            parts.append(raw(f'<section data-page="{name}">{head}{html(own)}</section>'))
     return "\n\n".join(parts)
+
+
+def choices(claims, titles):
+    """What the ledger can be filtered by, as a form that stays hidden where no script runs. HTML."""
+    options = {
+        "paper": dict.fromkeys(claims["id"].str.split(".").str[0].unique()),
+        "kind": dict.fromkeys(claims["kind"].unique()),
+        "verdict": dict.fromkeys(verdict for verdict in VERDICTS if (claims["verdict"] == verdict).any()),
+        "page": {name: heading for name, heading in titles.items() if (claims["notebook"] == name).any()},
+        "scale": dict.fromkeys(["the page's own", *(scale for scale in claims["beside"].unique() if scale)]),
+    }
+    fields = "".join(
+        f'<label>{name} <select name="{name}"><option value="">all</option>'
+        + "".join(f'<option value="{escape(key)}">{escape(word or key)}</option>' for key, word in found.items())
+        + "</select></label>"
+        for name, found in options.items()
+    )
+    return f'<form class="nc-filter" hidden>{fields}<output></output><button type="reset">show all</button></form>'
+
+
+def download(claims, folder):
+    """Every claim as files that the ledger offers."""
+    rows = [{name: plain(value) for name, value in row.items()} for row in claims.to_dict("records")]
+    (folder / "claims.json").write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n")
+    claims.to_csv(folder / "claims.csv", index=False)
 
 
 def raw(html):
@@ -145,6 +167,7 @@ def stage(build, profile, root=ROOT):
     replace(site / "book" / "index.md", "<!-- claims -->", raw(glance(found, titles)))
     replace(site / "book" / "index.md", "ADDRESS-OF-THE-REPOSITORY", chosen["repository_url"] or "<its address>")
     replace(site / "book" / "ledger.md", "<!-- claims -->", ledger(found, titles))
+    download(found, site / "book")
     costs(site / "book" / "cluster.md", root / "results" / "benchmarks")
     figure = hero(site, chosen)
     if figure:

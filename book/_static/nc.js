@@ -52,8 +52,46 @@
     });
   }
 
+  // The ledger's choices, kept in the address: ?verdict=fails&page=08-depth.
+  function filter(form) {
+    const lines = [...document.querySelectorAll(".nc-headline")];
+    const asked = new URLSearchParams(location.search);
+    [...form.elements].filter(field => asked.has(field.name)).forEach(field => { field.value = asked.get(field.name); });
+    form.hidden = false;
+
+    function apply() {
+      const chosen = [...new FormData(form)].filter(([, value]) => value);
+      lines.forEach(line => {
+        const facts = { ...line.dataset, ...line.closest("[data-page]").dataset };
+        line.hidden = !chosen.every(([name, value]) => facts[name].split("|").includes(value));
+      });
+      document.querySelectorAll("[data-page]").forEach(page => {
+        page.hidden = !page.querySelector(".nc-headline:not([hidden])");
+      });
+      form.querySelector("output").textContent = `${lines.filter(line => !line.hidden).length} of ${lines.length}`;
+      const query = new URLSearchParams(chosen).toString();
+      history.replaceState(null, "", location.pathname + (query && "?" + query) + location.hash);
+    }
+    form.addEventListener("change", apply);
+    form.addEventListener("reset", () => setTimeout(apply));
+    apply();
+  }
+
+  // What a link leads to is opened, also where a line or a choice hides it.
+  function open() {
+    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (let at = target; at; at = at.parentElement) {
+      at.hidden = false;
+      if (at.tagName === "DETAILS") at.open = true;
+    }
+    if (target) target.scrollIntoView();
+  }
+
   document.addEventListener("DOMContentLoaded", () => {
     start();
+    document.querySelectorAll(".nc-filter").forEach(filter);
+    open();
+    window.addEventListener("hashchange", open);
     const math = window.MathJax && MathJax.startup && MathJax.startup.promise;
     if (math) math.then(formulas);
   });

@@ -1,5 +1,6 @@
 """What a page says of its claims: judged, recorded and shown, a line for each headline that opens."""
 
+import re
 from html import escape
 
 from nclib.evidence import ledger
@@ -31,12 +32,16 @@ def _headline(name, part):
     for scale in scales:
         chips += f" {escape(scale)}: {chip(worst(part.loc[part['beside'] == scale, 'verdict']))}"
     hold = "" if len(own) == 1 else f" · {(own['verdict'] == 'holds').sum()} of {len(own)} claims hold"
-    about = f"<small>{first.kind} · {escape(first.of)}{hold}</small>"
+    about = f"<small>{first.kind} · {typeset(first.of)}{hold}</small>"
+    facts = {"paper": name.split(".")[0], "kind": first.kind, "verdict": "|".join(part["verdict"].unique())}
+    facts["scale"] = "|".join(["the page's own", *scales])
+    data = "".join(f' data-{fact}="{escape(value)}"' for fact, value in facts.items())
     head = ["Claim", "Paper", "Rule", "Ours", "Verdict", *(f"{scale}: {word}" for scale in scales for word in BESIDE)]
     rows = "".join(_claim(row, [_at(part, row.id, scale) for scale in scales]) for row in own.itertuples())
     heads = "".join(f'<th scope="col">{escape(word)}</th>' for word in head)
     return (
-        f'<details class="nc-headline" id="headline-{escape(name)}"><summary>{chips} {escape(first.heading)}<br>{about}'
+        f'<details class="nc-headline" id="headline-{escape(name)}"{data}>'
+        f"<summary>{chips} {typeset(first.heading)} {about}"
         f'</summary><div class="nc-scroll"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
         "</details>"
     )
@@ -54,15 +59,43 @@ def _at(part, name, scale):
 def _claim(row, beside):
     notes = [row.note, f"Needs: {row.need}" if row.need else ""]
     notes.append("" if row.settled == "before" else f"Rule settled {row.settled}")
-    said = "".join(f"<br><small>{escape(note)}</small>" for note in notes if note)
+    said = "".join(f"<br><small>{typeset(note)}</small>" for note in notes if note)
     cells = [number(row.paper_value), rule(row)]
-    shown = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+    shown = "".join(f"<td>{typeset(cell)}</td>" for cell in cells)
     shown += "".join(
         f"<td>{ours(at)}</td><td>{chip(at.verdict)}</td>" if at else "<td></td>" * 2 for at in (row, *beside)
     )
     name = escape(row.id)
     link = f'<small><a href="#claim-{name}"><code>{name}</code></a> · {escape(row.seen)}</small>'
-    return f'<tr id="claim-{name}"><td>{escape(row.statement)}{said}<br>{link}</td>{shown}</tr>'
+    return f'<tr id="claim-{name}"><td>{typeset(row.statement)}{said}<br>{link}</td>{shown}</tr>'
+
+
+LETTERS = {
+    **{"lambda": "λ", "lam": "λ", "beta": "β", "alpha": "α", "rho": "ρ", "mu": "μ", "sigma": "σ", "Sigma": "Σ"},
+    **{"tau": "τ", "pi": "π", "Delta": "Δ", "delta": "δ", "hbar": "h̄", "Hbar": "H̄"},
+}
+SIGNS = {"&lt;=": "≤", "&gt;=": "≥", "-&gt;": "→", "==": "=", "sqrt": "√"}
+NAME = "|".join(LETTERS)
+POWER = re.compile(r"\^(?:\(((?:[^()]|\([^()]*\))*)\)|(-?\w+))")  # ^2, ^-1, ^(...), with one pair of parentheses inside
+
+
+def typeset(text):
+    """Plain text with formulas such as lam_H, |w_k|^2, 1e-6 as HTML: Greek letters, indices, powers."""
+    text = escape(text)
+    text = re.sub(r"\b(\d+(?:\.\d+)?)e([+-]?)0*(\d+)\b", _power_of_ten, text)
+    text = re.sub(rf"(?<![\w.])({NAME}|[A-Za-z])_(\w+)", r"\1<sub>\2</sub>", text)
+    text = POWER.sub(lambda found: f"<sup>{_minus(found[1] or found[2])}</sup>", text)
+    text = re.sub(rf"(?<![\w.-])({NAME})(?=<su|\b)(?![\w.]*\.\w)", lambda found: LETTERS[found[1]], text)
+    return re.sub("|".join(map(re.escape, SIGNS)), lambda found: SIGNS[found[0]], text)
+
+
+def _power_of_ten(found):
+    factor = "" if found[1] == "1" else f"{found[1]}·"
+    return f"{factor}10<sup>{_minus(found[2].lstrip('+'))}{found[3]}</sup>"
+
+
+def _minus(text):
+    return text.replace("-", "−")
 
 
 def chip(verdict):
