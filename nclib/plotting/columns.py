@@ -8,7 +8,7 @@ MEANINGS = {
     "at": "width or depth of the models, as the horizontal axis says",
     "bar": "the bar: width of a model, or what its name says",
     "best": "lowest validation loss up to this epoch",
-    "begin": "epoch from which every later training error is effectively zero",
+    "begin": "first epoch after which no training image is misclassified",
     "beta": "strength of the tie to the features before, or the class's beta_k of the theorem",
     "beyond": "whether beta lies beyond the bound of the theorem",
     "bias": "whether the last layer has a bias",
