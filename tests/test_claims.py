@@ -268,10 +268,13 @@ def parts(name):
 
 
 def judged_on(name, table):
-    """The rows of a study's or page's claims on a table."""
+    """The rows of a study's or page's claims on a table, at whatever scale."""
     if name not in pages.studies():
         return results.study(name).claims(table)
-    return judge_all(importlib.import_module(f"nclib.pages.{name}.claims").HEADLINES, table).to_dict("records")
+    headlines = importlib.import_module(f"nclib.pages.{name}.claims").HEADLINES
+    free = [[dataclasses.replace(claim, needs=None) for claim in headline.claims] for headline in headlines]
+    headlines = [dataclasses.replace(old, claims=new, needs=None) for old, new in zip(headlines, free, strict=True)]
+    return judge_all(headlines, table).to_dict("records")
 
 
 def from_two_seeds(config):
@@ -303,7 +306,9 @@ def test_an_empty_class_in_one_seed_never_passes(tables, name):
     if not own.any():
         return
     by_id = {what: {row["id"]: row["interval"] for row in rows} for what, rows in judged.items()}
-    seeded = [row["id"] for row in judged["nothing"] if len(row["values"]) > 1 or name.split(".")[1].startswith(POOLED)]
+    seeded = [
+        row["id"] for row in judged["nothing"] if len(row["values"]) > 1 or name.split(".")[-1].startswith(POOLED)
+    ]
     assert seeded and not [claim for claim in seeded if by_id["all"][claim]]
     # What a value rests on is in one half, in the other, or in both: with each half gone in turn it cannot stand twice.
     assert not [claim for claim in seeded if by_id["half"][claim] and by_id["rest"][claim]]

@@ -19,14 +19,16 @@ def call(capsys, *arguments):
     return stop.value.code, captured.out, captured.err
 
 
-def test_runs_are_listed_run_and_found_again(store, capsys):
-    code, listed, _ = call(capsys, "runs", STUDY, "--profile", "smoke")
+@pytest.mark.parametrize("study", [STUDY, "depth"])
+def test_runs_are_listed_run_and_found_again(store, capsys, study):
+    """Of a module and of a page."""
+    code, listed, _ = call(capsys, "runs", study, "--profile", "smoke")
     assert code == 0 and "  -  " in listed.splitlines()[0]
-    code, ran, _ = call(capsys, "run", STUDY, "--profile", "smoke", "--index", "0")
+    code, ran, _ = call(capsys, "run", study, "--profile", "smoke", "--index", "0")
     assert code == 0 and len(ran.splitlines()) == 1
-    _, listed, _ = call(capsys, "runs", STUDY, "--profile", "smoke")
+    _, listed, _ = call(capsys, "runs", study, "--profile", "smoke")
     assert "  cache  " in listed.splitlines()[0]
-    config = results.study(STUDY).runs("smoke")[0]
+    config = results.study(study).runs("smoke")[0]
     assert results.find(config)["value"].notna().all()
 
 
@@ -53,6 +55,8 @@ def test_claims_are_shown_as_text_and_json(store, capsys):
         (["claims", "--verdict", "maybe"], "verdict = 'maybe': must be one of holds, fails"),
         (["claims", "--profile", "huge"], "profile = 'huge': must be one of smoke, laptop, paper"),
         (["run", "wu2024.grid", "--corpus", "novels"], "corpus = 'novels': must be one of documentation, reference"),
+        (["run", "depth", "--profile", "huge"], "profile = 'huge': must be one of smoke, laptop, paper"),
+        (["runs", "depth", "--corpus", "books"], "corpus = 'books': the runs of depth read no text"),
         (["runs", "dang2023.balanced", "--corpus", "books"], "corpus = 'books': the runs of dang2023.balanced read no"),
     ],
 )
