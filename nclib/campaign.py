@@ -11,10 +11,12 @@ from nclib import results
 
 # study, and which of its runs; what comes first is what a page gains most by.
 QUEUE = (
-    ("tirer2023.depth", lambda run: True),
+    ("depth", lambda run: True),
     ("dang2023.imbalanced", lambda run: True),
     ("tirer2023.regularization", lambda run: run.loss == "mse" and run.seed == 0),
+    ("original", lambda run: run.data == "cifar10" and run.seed == 0),
     ("tirer2023.regularization", lambda run: run.seed == 0),
+    ("original", lambda run: True),
     ("wu2024.grid", lambda run: run.depth <= 8 and run.epochs <= 3),
     ("wu2024.names", lambda run: True),
     ("dang2023.balanced", lambda run: getattr(run, "model", "") == "mlp"),
@@ -41,8 +43,7 @@ def pending(profile="paper", queue=QUEUE):
 
 def needs_gpu(config):
     """Whether a run is meant for a GPU alone."""
-    module, _ = results.experiment(config)
-    return getattr(config, "needs_gpu", lambda: getattr(module, "needs_gpu", lambda config: False)(config))()
+    return getattr(results.experiment(config)[0], "needs_gpu", lambda config: False)(config)
 
 
 def work(tasks, profile, device, jobs, seconds, say=print):

@@ -25,6 +25,7 @@ from scipy.special import stdtrit
 from nclib import results
 from nclib.evidence import ledger, report
 from nclib.evidence.claims import COLUMNS, number
+from nclib.evidence.seeds import by_seed, counted, farthest  # noqa: F401
 
 VERDICTS = ("holds", "fails", "undecided", "not at this scale")
 RELATIONS = ("==", "<=", ">=")
@@ -125,27 +126,6 @@ def _verdict(claim, interval, every):
     if first <= low and high <= last:
         return "holds"
     return "fails" if every or high < first or last < low else "undecided"
-
-
-def by_seed(values, seeds, reduce="max"):
-    """One value for each of `seeds`, for `judge`: `values`, a Series that is indexed by seed, reduced.
-
-    NaN for a seed without values, such as one with an empty class, and for one that has a NaN: reductions of pandas
-    leave out both, and what is left would be judged as if it were all.
-    """
-    groups = values.groupby(level="seed")
-    whole = groups.count() == groups.size()
-    return values.dropna().groupby(level="seed").agg(reduce).where(whole).reindex(list(seeds)).astype(float).tolist()
-
-
-def farthest(reference):
-    """For `by_seed`: the value that is farthest from a reference."""
-    return lambda values: values.iloc[(values - reference).abs().to_numpy().argmax()]
-
-
-def counted(right, values):
-    """A comparison of `values` as 1 and 0, NaN where a value is: compared it is False, and would count as that."""
-    return right.astype(float).where(values.notna())
 
 
 def record(judged, notebook, profile, beside=None):

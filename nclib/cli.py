@@ -11,7 +11,7 @@ import typer
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
-Study = Annotated[str, typer.Argument(help="A study, such as dang2023.imbalanced.")]
+Study = Annotated[str, typer.Argument(help="A study, such as dang2023.imbalanced or depth.")]
 Profile = Annotated[str, typer.Option(help="smoke (seconds), laptop (minutes) or paper (the paper's own setting).")]
 Seed = Annotated[int | None, typer.Option(help="The first of the consecutive seeds; default: the study's.")]
 Text = Annotated[str | None, typer.Option(help="For a study of language models: a corpus by name, or a folder.")]
@@ -36,7 +36,7 @@ def _configs(study, profile, seed, corpus):
 
     module = results.study(study)
     if corpus is not None:
-        if "corpus" not in inspect.signature(module.runs).parameters:
+        if "corpus" not in inspect.signature(getattr(module, "parts", module.runs)).parameters:
             raise ValueError(f"corpus = {corpus!r}: the runs of {study} read no text")
         corpora.check(corpus)
     return module, results.configs(module, profile, seed=seed, corpus=corpus)

@@ -2,10 +2,10 @@
 
 An *experiment* is a module of `nclib.experiments` with a frozen dataclass `Config` (it has a field `seed`, or `seeds`),
 an integer `VERSION`, and `run(config, device) -> DataFrame` of the columns that `MEASURED` names (without `seed` where
-the config has just one). It may define `needs_gpu(config) -> bool`, `data(config) -> {file: sha256}`, and `together`
-with `run_together` for many runs as one (nclib.workers). A *study* is a module, often the same one, with
-`runs(profile, **overrides) -> list` of configs. One config is one run and one entry of the store, found by the hash of
-what defines it; a killed sweep loses at most the runs in flight.
+the config has just one). It may define `needs_gpu(config) -> bool`, `data(config) -> {file: sha256}`, `together` with
+`run_together` for many runs as one (nclib.workers), and `forget(configs)`, called when their tables are stored. A
+*study* is a module, often the same one, with `runs(profile, **overrides) -> list` of configs. One config is one run and
+one entry of the store, found by the hash of what defines it; a killed sweep loses at most the runs in flight.
 
 An entry is a folder `<experiment>/<key>/` with `table.csv` (17 digits) and `manifest.json`. It is looked for in the
 archive (`results/`, committed), then in the cache (`NCLIB_CACHE`, default `build/cache`), else it is run. An entry is
@@ -17,51 +17,42 @@ import contextlib
 import dataclasses
 import hashlib
 import importlib
-import inspect
 import json
-import math
 import os
 import shutil
 import sys
 import warnings
-from numbers import Real
+from pathlib import Path
 
 import pandas as pd
 
 from nclib._progress import bar
-from nclib.runs import store, work
+from nclib.runs import arguments, store, work
+from nclib.runs.arguments import choose
 from nclib.runs.experiment import Experiment, MissingRun
 from nclib.runs.manifest import ROOT, measure  # noqa: F401
 from nclib.runs.store import PROFILES, archive_folder, build_folder, cache_folder, root_for, write_atomic  # noqa: F401
 
 SCHEMA = ["experiment", "config", "seed", "step", "layer", "split", "source", "metric", "value"]
 MEASURED = SCHEMA[2:]
-LISTS = ("counts", "depths", "network_counts", "widths")  # overrides that are lists
-TEXTS = ("corpus", "data")
-
-
-def choose(profile, options):
-    """`options[profile]`; ValueError where the profile is unknown."""
-    if profile not in options:
-        raise ValueError(f"profile = {profile!r}: must be one of {', '.join(options)}")
-    return options[profile]
 
 
 def study(name):
-    """The module of a study by its name, e.g. "dang2023.imbalanced"; ValueError that lists the studies there are."""
-    from nclib import experiments
+    """A study by its name: the `Study` of a page, as "depth", or a module, as "dang2023.imbalanced"; ValueError that
+    lists the studies there are."""
+    from nclib import experiments, pages
 
     known = experiments.studies()
     if name not in known:
         raise ValueError(f"experiment = {name!r}: must be one of {', '.join(known)}")
-    return importlib.import_module(f"nclib.experiments.{name}")
+    return pages.studies().get(name) or importlib.import_module(f"nclib.experiments.{name}")
 
 
 def experiment(config):
-    """The module that defines a config, and its short name."""
-    module = sys.modules[type(config).__module__]
+    """What defines a config, its class or its module, and the short name of that."""
     if isinstance(config, Experiment):
-        return module, config.NAME
+        return type(config), config.NAME
+    module = sys.modules[type(config).__module__]
     return module, module.__name__.removeprefix("nclib.experiments.")
 
 
@@ -128,7 +119,9 @@ def entry(name, run):
 
 
 def folder(config):
-    """The folder of a stored run, or None."""
+    """The folder of a stored run, or None; of one that other code has made, or that is damaged, there is none left."""
+    if isinstance(config, Experiment) and store.find(config) is None:
+        return None
     return entry(experiment(config)[1], key(config))
 
 
@@ -146,8 +139,6 @@ def device_for(config, device="auto"):
 
     Raises MissingRun where it needs one and there is none, and ValueError for "cuda" without one.
     """
-    if isinstance(config, Experiment):
-        return work.device_for(config, device)
     needs_gpu = getattr(experiment(config)[0], "needs_gpu", lambda config: False)
     return work.chosen(device, lambda: needs_gpu(config))
 
@@ -162,11 +153,18 @@ def get(config, device="auto", root=None):
 
 
 def run(configs, device, root):
-    """Do runs of one experiment, several together, and store each; each is said to have taken its share of the time."""
+    """Do runs of one experiment, several together, and store each; each is said to have taken its share of the time.
+
+    The place is tried before the work, and what a run keeps to go on from after a kill is removed only when its table
+    is stored.
+    """
     module, name = experiment(configs[0])
     if isinstance(configs[0], Experiment):
         work.do(configs, device, root)
         return
+    root = root or cache_folder()
+    for config in configs:
+        store.try_place(Path(root) / name / key(config))
     with contextlib.ExitStack() as stack:
         manifests = [
             stack.enter_context(measure(config, device, name=name, key=key(config), version=module.VERSION))
@@ -181,52 +179,20 @@ def run(configs, device, root):
         manifest["wall_seconds"] = round(manifest["wall_seconds"] / len(configs), 3)
         seeds = {"seed": config.seed} if hasattr(config, "seed") else {}
         table = table.assign(experiment=name, config=key(config), **seeds)[SCHEMA]
-        _save((root or cache_folder()) / name / key(config), table, manifest)
+        _save(Path(root) / name / key(config), table, manifest)
         store.unfinished(key(config)).unlink(missing_ok=True)
+    getattr(module, "forget", lambda configs: None)(configs)
 
 
 def configs(study, profile, **overrides):
     """The configs of a study. An override is a number > 0, a list of them or text; None leaves it to the profile.
 
-    Whole floats count as integers, a number where a list is meant as a list of one, and text such as "[30, 10, 5]" as
-    the list: so papermill hands them over. Raises ValueError for an unknown profile and for bad overrides.
+    Raises ValueError for an unknown profile and for bad overrides (`arguments.overrides`).
     """
+    if hasattr(study, "parts"):
+        return study.runs(profile, **overrides)
     choose(profile, dict.fromkeys(PROFILES))
-    known = inspect.signature(study.runs).parameters
-    given = {name: value for name, value in overrides.items() if value is not None}
-    return study.runs(profile, **{name: _override(name, value, known.get(name)) for name, value in given.items()})
-
-
-def _override(name, value, parameter):
-    """An override as the study takes it. parameter: what its `runs` says of it, or None."""
-    if name in TEXTS and isinstance(value, str):
-        return value
-    real = "lam" in name or (parameter is not None and isinstance(parameter.default, float))
-    low, high = (0, 2**31 - 1) if name == "seed" else (1, math.inf)
-
-    def fits(number):
-        if not isinstance(number, Real) or isinstance(number, bool) or not math.isfinite(number):
-            return False
-        return number > 0 if real else low <= number <= high and number == int(number)
-
-    read = _read(value)
-    alone = not isinstance(read, (list, tuple))
-    numbers = [read] if alone else list(read)
-    if name in TEXTS or not numbers or not (alone or name in LISTS) or not all(map(fits, numbers)):
-        kind = "text" if name in TEXTS else "a number > 0" if real else "a whole number > 0"
-        kind = f"a whole number from 0 to {high}" if name == "seed" else kind
-        more = ", or a list of such, as [30, 10, 5]" if name in LISTS else ""
-        raise ValueError(f"{name} = {value!r}: must be {kind}{more}")
-    numbers = [float(number) if real else int(number) for number in numbers]
-    return numbers if name in LISTS else numbers[0]
-
-
-def _read(value):
-    """What JSON reads in text, or the text where it is none."""
-    try:
-        return json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
+    return study.runs(profile, **arguments.overrides(study.runs, overrides))
 
 
 def table(study, profile="laptop", device="auto", **overrides):
@@ -265,6 +231,8 @@ def _with_fields(table, config):
 
 def advice(study, profile):
     """The command that makes a study's runs, and what they cost."""
+    if hasattr(study, "parts"):
+        return study.advice(profile)
     cost = getattr(study, "COST", {}).get(profile, "cost not stated")
     return f"run: nclib run {study.__name__.removeprefix('nclib.experiments.')} --profile {profile}  ({cost})"
 

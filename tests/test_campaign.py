@@ -5,13 +5,13 @@ import pytest
 
 from nclib import campaign, results
 
-QUEUE = (("tirer2023.depth", lambda run: hasattr(run, "layerwise")), ("dang2023.seli", lambda run: True))
+QUEUE = (("depth", lambda run: run.NAME == "tirer2023.depth_network"), ("dang2023.seli", lambda run: True))
 
 
 def test_oracle_a_stopped_campaign_goes_on(store, tmp_path, monkeypatch):
     said = []
     tasks = campaign.pending("smoke", QUEUE)
-    assert [task.study for task in tasks] == ["tirer2023.depth"] * 2 + ["dang2023.seli"]
+    assert [task.study for task in tasks] == ["depth"] * 2 + ["dang2023.seli"]
     for _ in range(10):  # killed before anything can end
         left = campaign.work(tasks, "smoke", "cpu", jobs=2, seconds=0.3, say=said.append)
     assert len(left) == 3 and len(said) == 20 and all(line.startswith("stopped") for line in said)

@@ -62,7 +62,7 @@ ELSEWHERE = {
     "nclib merge a.safetensors b.safetensors --output all.safetensors": "test_measure_cli.py",
     "nclib measure all.safetensors": "test_measure_cli.py",
     "nclib run": "test_cli.py",
-    "nclib run <paper>.<study> --profile smoke": "test_cli.py",
+    "nclib run <page> --profile smoke": "test_cli.py",
     "nclib run dang2023.imbalanced --profile paper": "test_cli.py",
     "nclib run wu2024.grid --profile laptop": "test_workflow_runs.py",
     "nclib run wu2024.grid --profile laptop --index 3": "test_workflow_runs.py",

@@ -192,13 +192,16 @@ def exact_statistics(pixels):
     ("name", "file"),
     [("cifar10", "cifar-10-batches-bin/test_batch.bin"), ("fashion-mnist", "fashion-mnist/t10k-images-idx3-ubyte.gz")],
 )
-def test_law_wrong_checksum_is_refused_and_removed(folder, name, file):
+def test_law_wrong_checksum_is_refused_and_moved_aside(folder, name, file):
+    """It may be the user's own file, or a link to it."""
     path = folder / file
     path.parent.mkdir(parents=True)
     path.write_bytes(b"not the data")
-    with pytest.raises(data.DataError, match=r"sha256 is .*, must be .*; the file was removed") as error:
+    with pytest.raises(data.DataError, match=r"sha256 is .*, must be .*; the file is now called") as error:
         data.load(name, "test")
     assert not path.exists() and path.name in str(error.value) and "\n" not in str(error.value)
+    (aside,) = path.parent.iterdir()
+    assert aside.read_bytes() == b"not the data" and aside.name in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["cifar10", "fashion-mnist"])
@@ -229,6 +232,16 @@ def test_oracle_downloaded_file_is_verified(folder, server, monkeypatch):
     assert images._idx(folder / "fashion-mnist" / name).tolist() == [4, 7]
     assert files.state()["fashion-mnist"] == f"1 of 4 files in {folder / 'fashion-mnist'}"
     assert files.state()["cifar10"].startswith("0 of 6 files in ")
+
+
+def test_value_a_member_that_is_no_plain_file_is_refused(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        info = tarfile.TarInfo("data_batch_1.bin")
+        info.type, info.linkname = tarfile.SYMTYPE, "/etc/hostname"
+        tar.addfile(info)
+    with pytest.raises(data.DataError, match=r"a.tar: data_batch_1.bin is a folder, link or device"):
+        files.unpack(tmp_path / "a.tar", tmp_path / "out", files.CIFAR10)
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_oracle_downloaded_archive_is_unpacked(folder, server, monkeypatch):

@@ -222,3 +222,16 @@ def test_value_formulas_in_plain_text_are_typeset(text, shown):
     from nclib.evidence.report import typeset
 
     assert typeset(text) == shown
+
+
+def test_value_the_short_form_links_each_headline_and_leaves_out_scales_without_a_verdict():
+    from nclib.evidence.report import html, short
+
+    both = pd.concat([table(1.0, 1.0), table(5.0, 5.0, beside="large"), table(1.0, steps=1, beside="tiny")])
+    one = headline(claim(needs=LONG))
+    shown = short([one], both).data
+    assert shown.count("<li>") == 1 and '<a href="#headline-dang2023.tests">all is one</a>' in shown
+    assert [part.split("<")[0] for part in shown.split("nc-verdict nc-")[1:]] == ['holds">holds', 'fails">fails']
+    assert "large: " in shown and "tiny" not in shown
+    full = html(judge_all([one], both))
+    assert 'data-verdict="holds|fails"' in full and 'id="headline-dang2023.tests"' in full and "tiny" not in full

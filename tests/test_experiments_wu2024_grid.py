@@ -263,8 +263,12 @@ def test_law_runs_as_one_batch_are_those_of_runs_alone(words):
     assert len({language_model.together(config) for config in configs}) == 1
     assert language_model.together(first) != language_model.together(dataclasses.replace(first, epochs=4))
     assert language_model.together(dataclasses.replace(first, width=512, depth=8)) is None
-    alone = [language_model.run(config, "cpu") for config in configs]
+    alone = []
+    for config in configs:
+        alone.append(language_model.run(config, "cpu"))
+        language_model.forget([config])
     made = language_model.run_together(configs, "cpu")
+    language_model.forget(configs)
     for found, expected in zip(made, alone, strict=True):
         names = ["step", "layer", "split", "source", "metric"]
         pd.testing.assert_frame_equal(found[names], expected[names])
@@ -274,11 +278,32 @@ def test_law_runs_as_one_batch_are_those_of_runs_alone(words):
     assert not list((results.cache_folder() / "checkpoints").iterdir())
 
 
+def test_law_a_table_that_cannot_be_stored_costs_no_training(words, monkeypatch):
+    """The place is tried before the run, and what it keeps to go on from goes only after the table is stored."""
+    (first,) = grid.runs("smoke", corpus=str(words), widths=[8], depths=[1], tokens=5000)
+    with pytest.raises(OSError):
+        results.run([first], "cpu", "/proc/nowhere")
+    assert not (results.cache_folder() / "checkpoints").exists()
+    save = results._save
+
+    def full(*args):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(results, "_save", full)
+    with pytest.raises(OSError, match="No space"):
+        results.get(first)
+    assert len(list((results.cache_folder() / "checkpoints").iterdir())) == 2
+    monkeypatch.setattr(results, "_save", save)
+    monkeypatch.setattr(language_model.GPT, "loss", pytest.fail)  # nothing is trained again
+    assert len(results.get(first)) and not list((results.cache_folder() / "checkpoints").iterdir())
+
+
 def test_law_a_batch_of_runs_goes_on_after_a_kill(words, monkeypatch):
     (first,) = grid.runs("smoke", corpus=str(words), widths=[8], depths=[1], tokens=5000)
     first = dataclasses.replace(first, epochs=2, measured=(1, 2), rate=0.03)
     configs = [dataclasses.replace(first, seed=seed) for seed in (1, 2)]
     expected = language_model.run_together(configs, "cpu")
+    language_model.forget(configs)
     measured, measure = [], language_model.measure
 
     def killed(net, windows, config):

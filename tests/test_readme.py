@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nclib.evidence import ledger
+from nclib.runs.manifest import hardware
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow"))
@@ -14,6 +15,7 @@ import pages  # noqa: E402
 
 README = (ROOT / "README.md").read_text()
 NAMES = pages.notebooks()
+COMMITTED = json.loads((ROOT / pages.COMMITTED).read_text())
 
 
 def last_book():
@@ -32,7 +34,7 @@ def test_law_readme_is_short():
 def test_law_readme_counts_the_committed_verdicts():
     table = README.split(pages.MARKERS[0])[1].split(pages.MARKERS[1])[0]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.strip().splitlines()[2:]]
-    verdicts = json.loads((ROOT / pages.COMMITTED).read_text())
+    verdicts = COMMITTED["verdicts"]
     assert [row[0].partition("](notebooks/")[2].removesuffix(".ipynb)") for row in rows] == NAMES
     for verdict, counts in zip(pages.VERDICTS, list(zip(*rows, strict=True))[1:-1], strict=True):
         assert sum(map(int, counts)) == list(verdicts.values()).count(verdict)
@@ -41,6 +43,10 @@ def test_law_readme_counts_the_committed_verdicts():
 
 
 def test_law_the_committed_verdicts_are_those_of_the_last_book():
-    found = last_book()
-    committed = json.loads((ROOT / pages.COMMITTED).read_text())
-    assert dict(zip(found["id"], found["verdict"], strict=True)) == committed, "make readme"
+    """Those of every claim on the processor that README.md was made on; elsewhere those that no seed decides alone."""
+    found, committed = last_book().set_index("id"), COMMITTED["verdicts"]
+    assert set(found.index) == set(committed), "make readme"
+    other = {name for name, verdict in found["verdict"].items() if verdict != committed[name]}
+    if hardware("cpu") != COMMITTED["processor"]:
+        other -= {name for name in other if "undecided" in (found["verdict"][name], committed[name])}
+    assert other == set(), "make readme"

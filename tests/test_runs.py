@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nclib import provenance, results, workers
 from nclib.runs import source, store, work
 from nclib.runs.experiment import Experiment, rows
 from nclib.runs.study import Study
@@ -199,6 +200,53 @@ def test_law_a_study_names_parts_and_shows_the_archive_beside():
     }  # fmt: skip
     assert set(table["experiment"]) == {"toy"} and set(table[table["beside"] == ""]["seed"]) == {2}
     assert list(table[table["beside"] != ""]["profile"].unique()) == ["paper"] and "powers" not in table
+
+
+def toys(profile, *, seed=0, base=3.0):
+    return {"all": [Toy(base=base, seed=s) for s in range(seed, seed + 3)]}
+
+
+def test_value_overrides_of_a_study_are_read_and_refused():
+    study = Study("toy", toys, cost={"paper": "a second"})
+    assert [run.seed for run in study.runs("smoke", seed="4", base=None)] == [4, 5, 6]
+    assert study.runs("smoke", base="2")[0] == Toy(base=2.0) and results.configs(study, "paper") == study.runs("paper")
+    for given, message in {
+        "huge": "profile = 'huge': must be one of smoke, laptop, paper",
+        -1: "seed = -1: must be a whole number from 0",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            study.table(given) if isinstance(given, str) else study.table("smoke", seed=given)
+    assert results.advice(study, "paper") == "run: nclib run toy --profile paper  (a second)"
+
+
+def test_law_entries_of_other_code_are_done_again_as_one(monkeypatch):
+    """What is stale is missing from the start, so that it is done in a batch and not one by one."""
+    batches, made = [], toys("smoke")["all"]
+    monkeypatch.setattr(Toy, "together", lambda run: run.base)
+    monkeypatch.setattr(
+        Toy, "run_together", lambda runs, device: batches.append(len(runs)) or [run.run(device) for run in runs]
+    )
+    monkeypatch.setattr(workers, "_in_processes", workers._in_batches)
+    first = list(workers.each(made, "cpu"))
+    assert batches == [3] and list(workers.each(made, "cpu"))[2].equals(first[2]) and batches == [3]
+    monkeypatch.setattr(source, "digest", lambda run: "other")
+    assert list(workers.each(made, "cpu"))[2].equals(first[2]) and batches == [3, 3]
+
+
+def test_law_the_manifest_names_the_command_that_does_the_run_again():
+    work.get(Toy(seed=2))
+    command = store.find(Toy(seed=2))[1]["command"]
+    code = command.removeprefix('python -c "').removesuffix('"')
+    assert code == f"from nclib import results; from {__name__} import Toy; results.get({Toy(seed=2)})"
+    calls.clear()
+    exec(code)
+    assert calls == []
+
+
+def test_law_the_runs_behind_a_figure_are_those_of_its_rows():
+    table = Study("toy", toys).table("smoke")
+    assert {run["key"] for run in provenance.run_manifests(table)} == {run.key() for run in toys("smoke")["all"]}
+    assert provenance.run_manifests(table[["run", "value"]]) == []
 
 
 def test_law_no_warning_in_a_clean_store():

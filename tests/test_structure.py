@@ -1,11 +1,17 @@
-"""Imports run one way (a prediction cannot see the measurement), and figures need no torch."""
+"""Imports run one way (a prediction cannot see the measurement), figures need no torch, pages are called as their
+notebooks are, and every archived run is found by its key."""
 
 import ast
+import importlib
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from nclib import pages, results
+from nclib.runs import source, store
 
 PACKAGE = Path(__file__).parents[1] / "nclib"
 FORBIDDEN = {
@@ -20,10 +26,17 @@ FORBIDDEN = {
     "training.py": {"theory", "experiments", "plotting", "claims"},
     "language.py": {"theory", "experiments", "plotting", "claims", "measuring"},
     "measuring": {"theory", "experiments", "claims", "language", "training"},
+    "runs": {"theory", "models", "training", "data", "experiments", "plotting", "evidence"},
+    "evidence": {"theory", "models", "training", "data", "experiments", "plotting", "results", "torch"},
     "plotting": {"torch", "models", "training", "theory", "statistics", "metrics"},
 }
 VIEWS = {"torch", "models", "training", "theory", "statistics", "metrics", "plotting", "claims"}
 FILES = sorted(PACKAGE.rglob("*.py"))
+LISTING = ("experiments/__init__.py", "results.py")  # they list the studies of the pages
+ROOMS = sorted(path for path in (PACKAGE / "pages").iterdir() if path.is_dir() and path.name[0].isalpha())
+LOOKING = ("views", "figures", "claims", "quoted")  # what only looks at tables
+TWINS = {"results.py", "workers.py"}  # they go when the last page has moved
+ARCHIVED = sorted(path.parent for path in (PACKAGE.parent / "results").glob("*/*/manifest.json"))
 
 
 def imported(path):
@@ -47,7 +60,62 @@ def test_law_imports_run_one_way(path):
         forbidden = forbidden | VIEWS
     if path.name != "__main__.py":
         forbidden = forbidden | {"cli"}
+    if path.relative_to(PACKAGE).parts[0] != "pages" and str(path.relative_to(PACKAGE)) not in LISTING:
+        forbidden = forbidden | {"pages"}
     assert not forbidden & set(imported(path))
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda path: path.name)
+def test_law_what_looks_at_tables_reaches_neither_torch_nor_theory(room):
+    """Nor does what it imports, but for the package itself."""
+    for path in (room / f"{name}.py" for name in LOOKING if (room / f"{name}.py").exists()):
+        reached = {one: set(imported(one)) for one in source.closure(path)}
+        assert {
+            one.name for one, names in reached.items() if names & {"torch", "theory", "models", "training"}
+        } == set()
+        assert not {one.stem for one in reached if one.parent == room} - {*LOOKING, "__init__"}, path
+
+
+def circles(files):
+    """Sets of files that import one another, directly or through others, also inside functions. That a file needs the
+    package that it lies in is no import of its own."""
+    near = {path: {one for one in source.imported(path) if one != path.parent / "__init__.py"} for path in files}
+    reach = {path: set(found) for path, found in near.items()}
+    while (wider := {path: found.union(*(near[one] for one in found)) for path, found in reach.items()}) != reach:
+        reach = wider
+    found = {frozenset(one for one in reach[path] if path in reach[one]) for path in files if path in reach[path]}
+    return sorted(found, key=len)
+
+
+def test_law_no_circles_of_imports():
+    assert [{path.name for path in group} for group in circles(FILES)] == [TWINS]
+
+
+def test_law_a_page_is_called_as_its_notebook():
+    names = {path.stem.partition("-")[2] for path in (PACKAGE.parent / "notebooks").glob("*.ipynb")}
+    assert {room.name for room in ROOMS} <= {name.replace("-", "_") for name in names}
+    assert list(pages.studies()) == pages.names() == [room.name for room in ROOMS]
+
+
+def test_law_a_name_belongs_to_one_experiment():
+    texts = [path.read_text() for path in (PACKAGE / "pages").rglob("*.py")]
+    named = [line.partition("= ")[2].strip("\"' ") for text in texts for line in text.splitlines() if " NAME: " in line]
+    assert sorted(named) == sorted(pages.experiments())
+    assert not [name for name in named if (PACKAGE / "experiments" / f"{name.replace('.', '/')}.py").exists()]
+
+
+@pytest.mark.parametrize("name", sorted({folder.parent.name for folder in ARCHIVED}))
+def test_law_an_archived_run_is_found_by_the_key_of_its_manifest(name):
+    """Of both forms; an experiment that has moved has runs of the new form alone, each as it was written."""
+    for folder in (folder for folder in ARCHIVED if folder.parent.name == name):
+        parameters = json.loads((folder / "manifest.json").read_text())["parameters"]
+        if name in pages.experiments():
+            run = pages.experiments()[name].again(parameters)
+            store.read(folder)
+        else:
+            given = {key: tuple(value) if isinstance(value, list) else value for key, value in parameters.items()}
+            run = importlib.import_module(f"nclib.experiments.{name}").Config(**given)
+        assert results.key(run) == folder.name
 
 
 @pytest.mark.parametrize("rule", [["check"], ["format", "--check"]], ids=lambda rule: rule[0])

@@ -19,6 +19,7 @@ import yaml
 from nclib.evidence.claims import VERDICTS
 from nclib.evidence.ledger import load, plain
 from nclib.evidence.report import chip, html, typeset
+from nclib.runs.manifest import hardware
 
 ROOT = Path(__file__).resolve().parents[1]
 HERO = "book/_static/hero.png"
@@ -79,9 +80,10 @@ def title(page):
 
 
 def glance(claims, titles):
-    """What is reproduced, a row for each page: how its claims of the paper come out, at the page's own scale and, where
-    there are such runs, at the paper's; those that fail; and how many questions and checks of our own it has. HTML."""
-    words = "Page", "Claims of the paper", "At the paper's scale", "What fails", "Our own"
+    """What is reproduced, a row for each page: how its claims of the paper come out, at the page's own scale and in the
+    archived runs beside it, which are of the paper's scale or on other images; those that fail; and how many questions
+    and checks of our own it has. HTML."""
+    words = "Page", "Claims of the paper", "In archived runs", "What fails", "Our own"
     head = "".join(f'<th scope="col">{word}</th>' for word in words)
     rows = []
     for name, heading in titles.items():
@@ -265,8 +267,10 @@ def readme_table(claims, titles):
 
 
 def verdicts(claims):
-    """{id: verdict}, sorted, as text."""
-    return json.dumps(dict(sorted(zip(claims["id"], claims["verdict"], strict=True))), indent=1) + "\n"
+    """{"processor": its name, "verdicts": {id: verdict}}, sorted, as text. Training in floating point is another run on
+    another processor, and a claim whose seeds lie about its bound may then come out otherwise."""
+    found = dict(sorted(zip(claims["id"], claims["verdict"], strict=True)))
+    return json.dumps({"processor": hardware("cpu"), "verdicts": found}, indent=1) + "\n"
 
 
 def readme(build, profile, root=ROOT):

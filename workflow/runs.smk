@@ -15,8 +15,7 @@ INDEX = {results.key(run): index for index, run in enumerate(CONFIGS)}
 
 def entry(run):
     """The folder of a run in the store, or where it will be."""
-    name, key = results.experiment(run)[1], results.key(run)
-    return results.entry(name, key) or results.root_for(PROFILE) / name / key
+    return results.folder(run) or results.root_for(PROFILE) / results.experiment(run)[1] / results.key(run)
 
 
 def gpus(run):

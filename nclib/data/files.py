@@ -144,12 +144,15 @@ def sha256(path):
 
 
 def verified(path, expected):
-    """`path` itself if its sha256 is `expected`; else the file is removed and DataError says so."""
+    """`path` itself if its sha256 is `expected`; else the file gets another name, since it may be the user's own, and
+    DataError says so."""
     found = sha256(path)
     if found != expected:
-        path.unlink()
+        aside = path.with_name(f"{path.name}.sha256-{found[:8]}")
+        path.replace(aside)
         raise DataError(
-            f"{path}: sha256 is {found}, must be {expected}; the file was removed, load again to download it"
+            f"{path}: sha256 is {found}, must be {expected}; the file is now called {aside.name}, load again to "
+            "download the right one"
         )
     return path
 
@@ -162,6 +165,8 @@ def unpack(archive, folder, names):
         for member in tar:
             name = Path(member.name).name
             if name in names:
+                if not member.isfile():
+                    raise DataError(f"{archive}: {member.name} is a folder, link or device, must be a plain file")
                 partial = folder / f"{name}.{os.getpid()}.part"
                 partial.write_bytes(tar.extractfile(member).read())
                 partial.replace(folder / name)

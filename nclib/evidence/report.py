@@ -25,15 +25,35 @@ def html(judged):
     return f'<div class="nc-claims">{"".join(parts)}</div>'
 
 
+def short(headlines, table):
+    """The findings of a page for its beginning: a line for each headline, linked to what `report` shows of it."""
+    from IPython.display import HTML
+
+    lines = []
+    for name, part in judge_all(headlines, table).groupby("headline", sort=False):
+        link = f'<a href="#headline-{escape(name)}">{typeset(part.iloc[0].heading)}</a>'
+        lines.append(f"<li>{link} {_chips(part, _scales(part))}</li>")
+    return HTML(f'<div class="nc-claims nc-short"><ul>{"".join(lines)}</ul></div>')
+
+
+def _scales(part):
+    """The scales beside the page's own at which a headline has a verdict."""
+    return [scale for scale in part.loc[part["verdict"] != UNJUDGED, "beside"].unique() if scale]
+
+
+def _chips(part, scales):
+    """The verdicts of a headline: at the page's own scale, and at others by their names."""
+    worsts = {scale: chip(worst(part.loc[part["beside"] == scale, "verdict"])) for scale in ("", *scales)}
+    return " ".join([worsts.pop(""), *(f"{escape(scale)}: {shown}" for scale, shown in worsts.items())])
+
+
 def _headline(name, part):
-    own, first = part[part["beside"] == ""], part.iloc[0]
-    scales = [scale for scale in part["beside"].unique() if scale]
-    chips = chip(worst(own["verdict"]))
-    for scale in scales:
-        chips += f" {escape(scale)}: {chip(worst(part.loc[part['beside'] == scale, 'verdict']))}"
+    own, first, scales = part[part["beside"] == ""], part.iloc[0], _scales(part)
+    chips = _chips(part, scales)
     hold = "" if len(own) == 1 else f" · {(own['verdict'] == 'holds').sum()} of {len(own)} claims hold"
     about = f"<small>{first.kind} · {typeset(first.of)}{hold}</small>"
-    facts = {"paper": name.split(".")[0], "kind": first.kind, "verdict": "|".join(part["verdict"].unique())}
+    shown = part[part["beside"].isin(["", *scales])]
+    facts = {"paper": name.split(".")[0], "kind": first.kind, "verdict": "|".join(shown["verdict"].unique())}
     facts["scale"] = "|".join(["the page's own", *scales])
     data = "".join(f' data-{fact}="{escape(value)}"' for fact, value in facts.items())
     head = ["Claim", "Paper", "Rule", "Ours", "Verdict", *(f"{scale}: {word}" for scale in scales for word in BESIDE)]
@@ -48,6 +68,7 @@ def _headline(name, part):
 
 
 BESIDE = ("ours", "verdict")
+UNJUDGED = "not at this scale"  # a scale beside at which a headline has no other verdict is not shown with it
 
 
 def _at(part, name, scale):

@@ -80,8 +80,8 @@ def measure(config, device, *, name, key, version):
         "key": key,
         "version": version,
         "parameters": dataclasses.asdict(config),
-        "command": f'python -c "from nclib import results; from nclib.experiments.{name} import Config; '
-        f'results.get({str(config).replace(chr(34), chr(39))})"',
+        "command": f'python -c "from nclib import results; from {type(config).__module__} import '
+        f'{type(config).__name__}; results.get({str(config).replace(chr(34), chr(39))})"',
         "seeds": seeds,
         "commit": head,
         "dirty": dirty,

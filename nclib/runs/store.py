@@ -54,6 +54,13 @@ def unfinished(name, suffix="safetensors"):
     return cache_folder() / "checkpoints" / f"{name}.{suffix}"
 
 
+def try_place(folder):
+    """Raise OSError now, and not after hours of work, where an entry cannot be written."""
+    trial = Path(folder).with_suffix(".tried")
+    write_atomic(trial, b"")
+    trial.unlink(missing_ok=True)
+
+
 def write_atomic(path, data):
     """Write bytes to a path: a temporary name beside it, fsync, rename; an exception leaves nothing behind."""
     path = Path(path)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from nclib._progress import bar
 from nclib.runs import store
+from nclib.runs.arguments import choose, overrides
 from nclib.runs.experiment import MissingRun, typed
 
 ADDED = ("experiment", "run", "part", "beside", "profile")
@@ -19,7 +20,8 @@ ADDED = ("experiment", "run", "part", "beside", "profile")
 class Study:
     """The runs of a page, in named parts, and those of a larger scale that are shown beside them.
 
-    name: as on the command line. parts(profile, *, seed=0, ...): {part: [runs]}, and ValueError for bad arguments.
+    name: as on the command line, that of its page. parts(profile, *, seed=0, ...): {part: [runs]}, and ValueError for
+    bad arguments; what it is given has been read by `arguments.overrides`.
     beside: {label: (profile, overrides)}: shown where the archive has them, never done. cost: {profile: in words}.
     """
 
@@ -28,12 +30,16 @@ class Study:
     beside: dict = field(default_factory=dict)
     cost: dict = field(default_factory=dict)
 
-    def runs(self, profile="laptop", **overrides):
-        """Every run of a profile once, in the order of the parts. None for an override leaves it to the profile."""
-        parts = self.parts(profile, **{name: value for name, value in overrides.items() if value is not None})
-        return list(dict.fromkeys(run for runs in parts.values() for run in runs))
+    def named(self, profile, **given):
+        """{part: [runs]} of a profile. An override that is None is left to the profile."""
+        choose(profile, dict.fromkeys(store.PROFILES))
+        return self.parts(profile, **overrides(self.parts, given))
 
-    def table(self, profile="laptop", device="auto", **overrides):
+    def runs(self, profile="laptop", **given):
+        """Every run of a profile once, in the order of the parts."""
+        return list(dict.fromkeys(run for runs in self.named(profile, **given).values() for run in runs))
+
+    def table(self, profile="laptop", device="auto", **given):
         """The rows of all runs with further columns: `ADDED`, and the fields of each run that are a number or text.
 
         `run` is the key; `beside` is "" for the runs of this profile, else a label. Runs of profile `paper` are stored
@@ -41,8 +47,7 @@ class Study:
         """
         from nclib.workers import each  # which does runs, and knows this module's store
 
-        overrides = {name: value for name, value in overrides.items() if value is not None}
-        runs = self.runs(profile, **overrides)
+        runs = self.runs(profile, **given)
         found, tables = each(runs, device, store.root_for(profile)), {}
         for run in bar(runs, desc=self.name):
             try:
@@ -51,7 +56,7 @@ class Study:
                 raise MissingRun(
                     f"{run.NAME} {run.key()} is not archived, and {reason}; {self.advice(profile)}"
                 ) from None
-        frames = _parts(self.parts(profile, **overrides), tables, "", profile)
+        frames = _parts(self.named(profile, **given), tables, "", profile)
         for label, (other, more) in self.beside.items():
             parts = self.parts(other, **more)
             others = [run for runs in parts.values() for run in runs if run not in tables]
@@ -80,4 +85,4 @@ def _with_fields(table, run):
     taken = [name for name in fields if name in table or name in ADDED]
     if taken:
         raise ValueError(f"{run.NAME}: its fields {taken} are columns of its table already")
-    return table.assign(experiment=run.NAME, run=run.key(), **fields)
+    return typed(table.assign(experiment=run.NAME, run=run.key(), **fields))

@@ -49,9 +49,7 @@ def do(runs, device, root=None):
     """
     root = root or store.cache_folder()
     for run in runs:
-        store.place(run, root).parent.mkdir(parents=True, exist_ok=True)
-        store.write_atomic(store.place(run, root).with_suffix(".tried"), b"")
-        store.place(run, root).with_suffix(".tried").unlink(missing_ok=True)
+        store.try_place(store.place(run, root))
     with contextlib.ExitStack() as stack:
         manifests = [
             stack.enter_context(measure(run, device, name=run.NAME, key=run.key(), version=run.VERSION)) for run in runs

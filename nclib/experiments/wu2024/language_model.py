@@ -12,6 +12,7 @@ import pandas as pd
 
 from nclib import conventions, language, language_measures, nulls, results
 from nclib.data import text
+from nclib.distributed import rank
 from nclib.models.gpt import GPT
 from nclib.models.gpt_stack import GPTStack
 from nclib.runs.store import unfinished
@@ -87,9 +88,8 @@ def train(configs, device, windows, evaluate=None, measured=()):
     config, models = configs[0], [model(config) for config in configs]
     net = (GPTStack(models) if len(models) > 1 else models[0]).to(device)
     each = {name: [getattr(config, name) for config in configs] for name in ("seed", "weight_decay")}
-    name = hashlib.sha256("".join(map(results.key, configs)).encode()).hexdigest()[:16]
     if len(configs) == 1:
-        each, name = {key: value for key, (value,) in each.items()}, results.key(config)
+        each = {key: value for key, (value,) in each.items()}
     gpu = net.classifier.is_cuda
     losses = language.fit(
         net,
@@ -100,13 +100,24 @@ def train(configs, device, windows, evaluate=None, measured=()):
         **each,
         measure_at=measured,
         evaluate=evaluate,
-        checkpoint=unfinished(name, "safetensors"),
+        checkpoint=checkpoint(configs),
         identity=asdict(config),
         precision="bfloat16" if gpu else "float32",
         compiled=gpu,
     )
-    unfinished(name, "safetensors").unlink(missing_ok=True)
     return net, losses
+
+
+def checkpoint(configs):
+    """Where the training of one model, or of several as one, keeps its state."""
+    keys = [results.key(config) for config in configs]
+    return unfinished(keys[0] if len(keys) == 1 else hashlib.sha256("".join(keys).encode()).hexdigest()[:16])
+
+
+def forget(configs):
+    """Remove what the runs kept to go on from after a kill."""
+    for path in (checkpoint(configs), *(unfinished(results.key(config), "csv") for config in configs)):
+        path.unlink(missing_ok=True)
 
 
 def together(config):
@@ -140,11 +151,10 @@ def run_together(configs, device):
         for net, done, file in zip(trained.models() if len(configs) > 1 else [trained], rows, kept, strict=True):
             found = measure(net, windows, config) if epoch in config.measured else validate(net, windows)
             done.append(found.assign(step=epoch))
-            results.write_atomic(file, results.csv_bytes(pd.concat(done)))
+            if rank() == 0:
+                results.write_atomic(file, results.csv_bytes(pd.concat(done)))
 
     _, losses = train(configs, device, windows["train"], evaluate, tuple(range(1, config.epochs + 1)))
-    for file in kept:
-        file.unlink(missing_ok=True)
     done = results.rows({"updates": len(losses), "parameters": parameters(config)}, step=config.epochs)
     same = ["step", "layer", "split", "source", "metric"]
     return [pd.concat([*found, done], ignore_index=True).drop_duplicates(same) for found in rows]

@@ -8,8 +8,8 @@ TITLES = {"digits": "digits", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFA
 
 
 def layers(rows):
-    """NC1 and trace ratio of the features of each layer, for both ways of training; a row for each data set."""
-    groups = list(rows.groupby("data", sort=False))
+    """Of `views.layers`: a row for each data set."""
+    groups = list(rows.groupby("panel", sort=False))
     made, axes = figure(len(groups), 2, height=3.0 * len(groups))
     for row, (data, found) in zip(axes, groups, strict=True):
         for axis, (metric, symbol) in zip(row, SYMBOL.items(), strict=True):
@@ -22,14 +22,13 @@ def layers(rows):
 
 
 def ratios(rows):
-    """NC1(l)/NC1(l-1): of the networks (left) and of the layer-by-layer model (right), with its law dashed."""
+    """Of `views.ratios`: networks (left), and the layer-by-layer model (right) with its law dashed."""
     made, axes = figure(1, 2, height=3.4, sharey=True)
     for s, ((panel, line), part) in enumerate(rows.groupby(["panel", "line"], sort=False)):
         axis = axes[0, 0] if panel == "networks" else axes[0, 1]
-        seed_band(axis, part[part["source"] == "measured"], "layer", label=line, index=s, log=False)
-        law = part.loc[part["source"] == "theory", "value"]
-        if len(law):
-            axis.axhline(law.mean(), label=r"$(1+s/\beta)^{-2}$", **THEORY)
+        seed_band(axis, part, "layer", label=line, index=s, log=False)
+        if part["theory"].notna().any():
+            axis.axhline(part["theory"].mean(), label=r"$(1+s/\beta)^{-2}$", **THEORY)
     axes[0, 0].set(xlabel="hidden layer $l$", ylabel=r"$\mathrm{NC1}(l)\,/\,\mathrm{NC1}(l-1)$", title="networks")
     axes[0, 1].set(xlabel="layer $l$", title="model, layer by layer")
     for axis in axes.flat:
@@ -40,16 +39,15 @@ def ratios(rows):
 
 
 def models(rows):
-    """NC1(l)/NC1(0) near collapse in the two models: on a logarithmic axis, and its square root on a linear one."""
+    """Of `views.models`: on a logarithmic axis, and the square root on a linear one."""
     made, axes = figure(1, 2, height=3.4)
     for s, line in enumerate(MODES):
         part = rows[rows["line"] == line]
+        law = part.groupby("layer")["theory"].mean()
         for axis, power in zip(axes.flat, (1.0, 0.5), strict=True):
-            measured, law = (part[part["source"] == source] for source in ("measured", "theory"))
             style = {"color": PALETTE[s], "marker": MARKERS[s], "linestyle": "none", "markersize": 6}
-            axis.plot(measured["layer"], measured["value"] ** power, label=line, **style)
-            mean = law.groupby("layer")["value"].mean() ** power
-            axis.plot(mean.index, mean, **THEORY)
+            axis.plot(part["layer"], part["value"] ** power, label=line, **style)
+            axis.plot(law.index, law**power, **THEORY)
     labels = r"$\mathrm{NC1}(l)\,/\,\mathrm{NC1}(0)$", r"$[\,\mathrm{NC1}(l)\,/\,\mathrm{NC1}(0)\,]^{1/2}$"
     for axis, label in zip(axes.flat, labels, strict=True):
         axis.set(xlabel="layer $l$", ylabel=label)

@@ -1,0 +1,1 @@
+"""Page 08: Tirer et al. 2023, depth."""
