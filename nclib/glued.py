@@ -1,4 +1,4 @@
-"""What the prose of a page quotes from its runs: numbers and short words under keys, as text.
+"""What a page quotes from its runs: numbers and short words under keys, as text, and tables with their texts in full.
 
 A study turns its table into {key: text}, one cell of the page keeps it by `glue`, and a sentence says
 {glue:text}`key`: so it cannot contradict the figure above it. The text is made here and not by a format in the
@@ -56,3 +56,12 @@ def _text(key, value):
     if not value.strip():
         raise ValueError(f"{key} is empty: must be text that a sentence can hold")
     return value
+
+
+def table(frame):
+    """A table for a reader, its texts in full: as a notebook shows it, pandas cuts them after 50 characters."""
+    import pandas as pd
+    from IPython.display import HTML
+
+    with pd.option_context("display.max_colwidth", None):
+        return HTML(frame.to_html(border=0))
