@@ -206,7 +206,7 @@ def test_law_no_verdict_below_scale(table):
 
 def test_law_frames_keep_each_grid_once(table, larger):
     found = grid_table.frames(("laptop", table), ("paper", larger), ("laptop", table), ("laptop", table[:0]))
-    assert list(found) == ["reference, 18 models, profile laptop", "books, 28 models, profile paper"]
+    assert list(found) == ["Python's manual, 18 models, profile laptop", "books, 28 models, profile paper"]
     frame = found["books, 28 models, profile paper"]
     assert frame.loc[frame["step"] == 6, "history"].map(len).eq(6).all()
     assert (frame["history"].map(lambda losses: losses[-1]) == frame["validation"]).all()
@@ -421,7 +421,7 @@ def test_law_an_agreement_of_zero_everywhere_has_no_correlation(twenty_one):
 def test_value_table_1_stands_beside_the_papers(twenty_one):
     frames = seeds_table.frames(("laptop", twenty_one), ("laptop", twenty_one), ("paper", twenty_one[:0]))
     ((label, _),) = frames.items()
-    assert label == "reference, 21 seeds of 1 × 32, profile laptop"
+    assert label == "Python's manual, 21 seeds of 1 × 32, profile laptop"
     found = seeds_table.table1(frames)
     assert found.loc["NC3", seeds_table.PAPER].tolist() == ["0.322210", "−0.568", "0.0063", "0.0441"]
     assert found.loc["NC4", label].tolist() == ["1.000", "−1.000", "0.0001", "0.0007"]

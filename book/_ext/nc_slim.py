@@ -70,13 +70,17 @@ def without_images(html):
 
 
 def unused(html, bundle):
-    """Drop what no page loads: other bundles of MathJax, its other output and languages, and maps for debuggers."""
+    """Drop what no page loads: MathJax's other bundles, languages, input and output, fonts for browsers of before 2015,
+    and maps for debuggers. The bundle in use holds its own input and output; it loads extensions and fonts."""
     math = html / "_static" / "mathjax"
     bundles = [path for path in math.glob("*.js") if BUNDLE.fullmatch(path.name) and path.name != bundle]
     languages = [path for path in math.glob("sre/mathmaps/*.json") if path.stem not in ("base", "en", "nemeth")]
-    for path in (*bundles, *languages, *html.glob("_static/**/*.map")):
+    parts = [*math.glob("input/*.js"), *math.glob("output/*.js"), *math.glob("node-main.js")]
+    others = [*html.glob("_static/**/*.map"), *html.glob("_static/vendor/fontawesome/*/webfonts/*.ttf")]
+    for path in (*bundles, *languages, *parts, *others):
         path.unlink()
-    shutil.rmtree(math / "output" / "svg", ignore_errors=True)
+    for folder in ("output/svg", "input/mml", "input/asciimath", "adaptors"):
+        shutil.rmtree(math / folder, ignore_errors=True)
 
 
 def icons_by_font(html):

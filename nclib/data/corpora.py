@@ -12,6 +12,7 @@ from nclib.data.bpe import END
 from nclib.data.files import TEXTS, DataError, sha256, text_file
 
 NAMES = ("documentation", "reference", "tinystories", "books", "grammar")
+TITLES = {"documentation": "docstrings", "reference": "Python's manual", "tinystories": "TinyStories"}  # for a reader
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,18 @@ def seed_band(axis, table, x, *, label, index=0, log=True):
         axis.set_yscale("log")
 
 
+def places(column):
+    """{value: place in the palette and among the markers}, the same in every panel that draws some of the values."""
+    return {value: place for place, value in enumerate(sorted(column.unique()))}
+
+
+def legend_above(made, ncols=4):
+    """One legend above all panels, off their points: every label once, short ones first."""
+    pairs = [pair for axis in made.axes for pair in zip(*axis.get_legend_handles_labels(), strict=True)]
+    handles = dict(sorted(((label, handle) for handle, label in pairs), key=lambda pair: (len(pair[0]), pair[0])))
+    made.legend(handles.values(), handles, loc="outside upper center", ncols=ncols, columnspacing=1, handletextpad=0.4)
+
+
 def narrow(made, width=4.6):
     """Set a finished figure for a narrow screen, in place: panels one below the other, legends in two columns.
 

@@ -1,6 +1,6 @@
 """Imbalanced classes: lengths against class sizes, singular values layer by layer, and the floor of a wrong target."""
 
-from nclib.plotting import MARKERS, PALETTE, THEORY, figure
+from nclib.plotting import MARKERS, PALETTE, THEORY, figure, legend_above, places
 from nclib.plotting.linear import SYMBOL, THOUSANDS
 
 
@@ -11,15 +11,16 @@ def lengths(rows):
     symbols = {"length_w": "length of $w_k$ (row of $P$)", "length_h": r"length of the class mean $\bar h_k$"}
     for row, (panel, part) in zip(axes, groups, strict=True):
         for axis, (metric, symbol) in zip(row, symbols.items(), strict=True):
-            length_panel(axis, part[part["metric"] == metric])
+            length_panel(axis, part[part["metric"] == metric], places(rows["depth"]))
             axis.set(xlabel="samples of the class, $n_k$", ylabel=symbol, title=panel)
-    axes[0, 1].legend(frameon=False)
+    legend_above(made)
     return made
 
 
-def length_panel(axis, rows):
-    """One kind of length against n_k."""
-    for s, (depth, part) in enumerate(rows.groupby("depth")):
+def length_panel(axis, rows, place):
+    """One kind of length against n_k. place: of each depth, as of `places`."""
+    for depth, part in rows.groupby("depth"):
+        s = place[depth]
         ours, law = part[part["source"] == "measured"], part[part["source"] == "theory"]
         style = {"color": PALETTE[s], "marker": MARKERS[s], "linestyle": "none", "alpha": 0.7, "markersize": 6}
         axis.plot(ours["n"], ours["value"], label=f"$M = {depth}$", **style)
@@ -43,7 +44,7 @@ def widths(rows):
             axis.hlines(law["value"], law["width"] - 0.3, law["width"] + 0.3, colors="black", linestyles="--")
         axis.set(xlabel="width $d$ of every layer", title=f"$M = {depth}$", xticks=sorted(rows["width"].unique()))
     axes[0, 0].set_ylabel("length of $w_k$ (row of $P$)")
-    axes[0, 0].legend(loc="upper left", ncols=2, frameon=False)
+    legend_above(made)
     return made
 
 
@@ -59,7 +60,7 @@ def layers(rows):
             axis.plot(mean.index, mean, **THEORY)
         axis.set(xlabel="layer $m$", title=f"$M = {depth}$", xticks=range(1, depth + 1))
     axes[0, 0].set_ylabel("singular value $k$ of $W_m$")
-    axes.flat[-1].legend(ncols=2, frameon=False)
+    legend_above(made, ncols=5)
     return made
 
 
@@ -79,5 +80,5 @@ def floor(rows):
             axis.annotate("floor", (0, found.mean()), textcoords="offset points", xytext=(4, 4))
         axis.xaxis.set_major_formatter(THOUSANDS)
         axis.set(yscale="log", xlabel="optimization steps / 1000", ylabel=SYMBOL[metric])
-    axes[0, 0].legend(frameon=False)
+    legend_above(made)
     return made

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.ticker import FuncFormatter
 
-from nclib.plotting import MARKERS, PALETTE, THEORY, figure, seed_band
+from nclib.plotting import MARKERS, PALETTE, THEORY, figure, legend_above, places, seed_band
 
 THOUSANDS = FuncFormatter(lambda value, position: f"{value / 1000:g}")
 SYMBOL = {
@@ -30,9 +30,9 @@ def direct_curves(rows):
     """Errors against iterations by direct optimization, a color for each depth, with the predicted rates above them."""
     made, panels = grid(rows, "iterations / 1000")
     for axis, (_, metric), part in panels:
-        curves(axis, part[part["source"] == "measured"])
+        curves(axis, part[part["source"] == "measured"], places(rows["depth"]))
         rate_line(axis, part, metric)
-    made.axes[0].legend(loc="lower left", frameon=False)
+    legend_above(made)
     return made
 
 
@@ -40,8 +40,8 @@ def network_curves(rows):
     """Errors against optimization steps in networks, a color for each depth of the linear head."""
     made, panels = grid(rows, "optimization steps / 1000")
     for axis, _, part in panels:
-        curves(axis, part)
-    made.axes[0].legend(frameon=False)
+        curves(axis, part, places(rows["depth"]))
+    legend_above(made)
     return made
 
 
@@ -95,10 +95,10 @@ def gram_matrices(rows):
     return made
 
 
-def curves(axis, rows):
-    """One curve for each depth: mean over seeds, and their range."""
-    for s, (depth, part) in enumerate(rows.groupby("depth")):
-        seed_band(axis, part, "step", label=f"$M = {depth}$", index=s)
+def curves(axis, rows, place):
+    """One curve for each depth: mean over seeds, and their range. place: of each depth, as of `places`."""
+    for depth, part in rows.groupby("depth"):
+        seed_band(axis, part, "step", label=f"$M = {depth}$", index=place[depth])
     axis.xaxis.set_major_formatter(THOUSANDS)
 
 

@@ -42,7 +42,8 @@ def frames(*tables):
     for profile, table in tables:
         if len(table) and seen.isdisjoint(keys := set(table["config"])):
             frame = _widened(table)
-            found[f"{frame['corpus'].iloc[0]}, {len(frame)} models, profile {profile}"] = frame
+            corpus = frame["corpus"].iloc[0]
+            found[f"{corpora.TITLES.get(corpus, corpus)}, {len(frame)} models, profile {profile}"] = frame
             seen |= keys
     return found
 

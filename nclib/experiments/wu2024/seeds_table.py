@@ -46,6 +46,7 @@ def frames(*tables):
                 **{name: by[convention][metric] for name, (convention, metric) in COLUMNS.items()}
             )
             corpus = table["corpus"].iloc[0] if table["corpus"].iloc[0] in corpora.NAMES else "a folder"
+            corpus = corpora.TITLES.get(corpus, corpus)
             depth, width = points[["depth", "width"]].iloc[0]
             found[f"{corpus}, {len(points)} seeds of {depth} × {width}, profile {profile}"] = points
             seen |= keys
