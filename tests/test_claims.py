@@ -197,7 +197,7 @@ def test_recorded_claims_are_loaded_with_every_column(store):
     json.loads((store / "build/claims/smoke/01-x.json").read_text(), parse_constant=pytest.fail)
     html = claims.table(frame).data
     assert "a &lt; b" in html and "nc-undecided" in html and "1.1<br><small>[0.469, 1.73]</small>" in html
-    assert "Rule settled after: x &lt; y" in html and "== 1 (tolerance 0.1), every run" in html
+    assert "Rule settled after: x &lt; y" in html and "= 1 (tolerance 0.1), every run" in html
     assert html.count("settled") == 1 and html.count("every run") == 1 and html.count("<details") == 2
 
 

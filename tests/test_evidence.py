@@ -191,7 +191,7 @@ def test_value_a_report_shows_each_headline_once_with_its_scales(store):
     )
     shown = report([headline], table, "01-x").data
     assert shown.count("<details") == 1 and shown.count("<tr id=") == 2 and 'id="claim-x.a"' in shown
-    assert "A &amp; B" in shown and "2 of 2 claims hold" in shown and "CIFAR-10: verdict" in shown
+    assert "A &amp; B" in shown and "2 of 2 claims hold" in shown and '<th scope="col">CIFAR-10</th>' in shown
     assert [part.split("<")[0] for part in shown.split("nc-verdict nc-")[1:]] == [
         'holds">holds',
         'fails">fails',

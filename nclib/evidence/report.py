@@ -44,20 +44,23 @@ def _scales(part):
 def _chips(part, scales):
     """The verdicts of a headline: at the page's own scale, and at others by their names."""
     worsts = {scale: chip(worst(part.loc[part["beside"] == scale, "verdict"])) for scale in ("", *scales)}
-    return " ".join([worsts.pop(""), *(f"{escape(scale)}: {shown}" for scale, shown in worsts.items())])
+    return " ".join(
+        [worsts.pop(""), *(f'<span class="nc-at">{escape(scale)}: {shown}</span>' for scale, shown in worsts.items())]
+    )
 
 
 def _headline(name, part):
     own, first, scales = part[part["beside"] == ""], part.iloc[0], _scales(part)
     chips = _chips(part, scales)
-    hold = "" if len(own) == 1 else f" · {(own['verdict'] == 'holds').sum()} of {len(own)} claims hold"
+    judged, held = worst(own["verdict"]) != UNJUDGED, (own["verdict"] == "holds").sum()
+    hold = f" · {held} of {len(own)} claims hold" if len(own) > 1 and judged else ""
     about = f"<small>{first.kind} · {typeset(first.of)}{hold}</small>"
     shown = part[part["beside"].isin(["", *scales])]
     facts = {"paper": name.split(".")[0], "kind": first.kind, "verdict": "|".join(shown["verdict"].unique())}
     facts["scale"] = "|".join(["the page's own", *scales])
     data = "".join(f' data-{fact}="{escape(value)}"' for fact, value in facts.items())
-    head = ["Claim", "Paper", "Rule", "Ours", "Verdict", *(f"{scale}: {word}" for scale in scales for word in BESIDE)]
-    rows = "".join(_claim(row, [_at(part, row.id, scale) for scale in scales]) for row in own.itertuples())
+    head = ["Claim", "Paper", "Rule", "Ours", "Verdict", *scales]
+    rows = "".join(_claim(row, {scale: _at(part, row.id, scale) for scale in scales}) for row in own.itertuples())
     heads = "".join(f'<th scope="col">{escape(word)}</th>' for word in head)
     return (
         f'<details class="nc-headline" id="headline-{escape(name)}"{data}>'
@@ -67,7 +70,6 @@ def _headline(name, part):
     )
 
 
-BESIDE = ("ours", "verdict")
 UNJUDGED = "not at this scale"  # a scale beside at which a headline has no other verdict is not shown with it
 
 
@@ -82,9 +84,9 @@ def _claim(row, beside):
     said = "".join(f"<br><small>{typeset(note)}</small>" for note in notes if note)
     cells = [number(row.paper_value), rule(row)]
     shown = "".join(f"<td>{typeset(cell)}</td>" for cell in cells)
-    shown += "".join(
-        f"<td>{ours(at)}</td><td>{chip(at.verdict)}</td>" if at else "<td></td>" * 2 for at in (row, *beside)
-    )
+    shown += f"<td>{ours(row)}</td><td>{chip(row.verdict)}</td>"
+    for scale, at in beside.items():
+        shown += f'<td data-scale="{escape(scale)}">{f"{chip(at.verdict)}<br>{ours(at)}" if at else ""}</td>'
     name = escape(row.id)
     link = f'<small><a href="#claim-{name}"><code>{name}</code></a> · {escape(row.seen)}</small>'
     return f'<tr id="claim-{name}"><td>{typeset(row.statement)}{said}<br>{link}</td>{shown}</tr>'

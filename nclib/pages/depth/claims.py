@@ -56,10 +56,7 @@ def end(table):
     return (rows["value"] / rows["theory"] - 1).abs()
 
 
-DROPPED = (
-    "after: it also needed a training error of at most 1% in every network, which left out the paper's own images, "
-    "where a first layer alone has more"
-)
+DROPPED = "after: it also needed a training error of at most 1%, which left out the paper's own images"
 GEOMETRIC = Claim(
     "geometric",
     "NC1 is geometric in depth; correlation of log NC1 with the layer, from layer 1",
