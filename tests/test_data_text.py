@@ -294,7 +294,7 @@ def test_law_files_are_downloaded_and_verified(own, folder, tmp_path, monkeypatc
         data.tokens(own, "gpt2")
     assert "\n" not in str(error.value)
     (folder / "linguistic-collapse" / "lc.csv").write_text("a,b\n")
-    with pytest.raises(data.DataError, match="the file was removed"):
+    with pytest.raises(data.DataError, match="the file is now called"):
         files.authors_measurements("lc.csv")
     with pytest.raises(ValueError, match=r"name = 'x.csv': must be one of lc-2024_05_18.csv, lc-2024_10_24.csv"):
         files.authors_measurements("x.csv")
