@@ -36,14 +36,9 @@ def pending(profile="paper", queue=QUEUE):
     found = {}
     for study, chosen in queue:
         for index, config in enumerate(results.configs(results.study(study), profile)):
-            if (profile != "paper" or needs_gpu(config)) and chosen(config) and results.folder(config) is None:
+            if (profile != "paper" or results.needs_gpu(config)) and chosen(config) and results.folder(config) is None:
                 found.setdefault(results.key(config), Task(study, index, config))
     return list(found.values())
-
-
-def needs_gpu(config):
-    """Whether a run is meant for a GPU alone."""
-    return getattr(results.experiment(config)[0], "needs_gpu", lambda config: False)(config)
 
 
 def work(tasks, profile, device, jobs, seconds, say=print):

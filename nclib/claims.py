@@ -17,29 +17,15 @@ measurement. A claim is "not at this scale" only where the precondition that it 
 import math
 import statistics
 from dataclasses import KW_ONLY, dataclass
-from typing import NamedTuple
 
 import pandas as pd
-from scipy.special import stdtrit
 
 from nclib import results
 from nclib.evidence import ledger, report
-from nclib.evidence.claims import COLUMNS, number
+from nclib.evidence.claims import COLUMNS, KINDS, SEEN, VERDICTS, Interval, interval_of, number, verdict_of  # noqa: F401
 from nclib.evidence.seeds import by_seed, counted, farthest  # noqa: F401
 
-VERDICTS = ("holds", "fails", "undecided", "not at this scale")
 RELATIONS = ("==", "<=", ">=")
-KINDS = ("paper", "extension", "check")
-SEEN = ("read", "recalled", "derived", "authors' data")
-LEVEL = 0.95
-
-
-class Interval(NamedTuple):
-    """A value with an interval that comes from elsewhere than seeds, such as a bootstrap over models."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -102,30 +88,11 @@ def judge(claim, ours, *, met=True):
     mean = sum(values) / len(values)
     if all(math.isfinite(number) and (number > 0 or not claim.log) for number in (*values, *(given or ()))):
         mean, spread = statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
-        interval = [float(given.low), float(given.high)] if given else _interval(claim, values)
+        interval = [float(given.low), float(given.high)] if given else interval_of(values, claim.every, claim.log)
     row = {"ours": mean, "spread": spread, "interval": interval, "values": values}
     if claim.precondition and not met:
         return vars(claim) | row | {"verdict": "not at this scale"}
-    return vars(claim) | row | {"verdict": _verdict(claim, interval, claim.every and given is None)}
-
-
-def _interval(claim, values):
-    """[low, high] of one value a seed."""
-    if claim.every or len(values) == 1:
-        return [min(values), max(values)]
-    scaled = [math.log(value) for value in values] if claim.log else values
-    half = float(stdtrit(len(values) - 1, LEVEL)) * statistics.stdev(scaled) / math.sqrt(len(values))
-    ends = [statistics.fmean(scaled) - half, statistics.fmean(scaled) + half]
-    return [math.exp(end) if end < 709 else math.inf for end in ends] if claim.log else ends
-
-
-def _verdict(claim, interval, every):
-    if interval is None:
-        return "fails"
-    (low, high), (first, last) = interval, claim.region
-    if first <= low and high <= last:
-        return "holds"
-    return "fails" if every or high < first or last < low else "undecided"
+    return vars(claim) | row | {"verdict": verdict_of(claim.region, interval, claim.every and given is None)}
 
 
 def record(judged, notebook, profile, beside=None):

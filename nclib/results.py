@@ -134,12 +134,16 @@ def find(config):
     return None if found is None else _load(found)
 
 
+def needs_gpu(config):
+    """Whether a run is meant for a GPU alone."""
+    return getattr(experiment(config)[0], "needs_gpu", lambda config: False)(config)
+
+
 def device_for(config, device="auto"):
     """The torch device of a run. "auto": the CPU, or a GPU where the experiment needs one (`needs_gpu(config)`).
 
     Raises MissingRun where it needs one and there is none, and ValueError for "cuda" without one.
     """
-    needs_gpu = getattr(experiment(config)[0], "needs_gpu", lambda config: False)
     return work.chosen(device, lambda: needs_gpu(config))
 
 

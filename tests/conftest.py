@@ -7,3 +7,14 @@ def store(tmp_path, monkeypatch):
     for name in ("build", "cache", "results"):
         monkeypatch.setenv(f"NCLIB_{name.upper()}", str(tmp_path / name))
     return tmp_path
+
+
+@pytest.fixture
+def few_images():
+    """Three real images of CIFAR-10 a class."""
+    from nclib import data
+
+    try:
+        return data.subset(data.load("cifar10", "test"), [3] * 10)
+    except data.DataError as error:
+        pytest.skip(f"no CIFAR-10: {error}")

@@ -40,7 +40,7 @@ def test_value_a_run_that_fails_is_named_and_the_others_go_on(store, monkeypatch
 
 def test_value_paper_scale_starts_with_what_needs_a_gpu():
     tasks = campaign.pending()
-    assert all(campaign.needs_gpu(task.config) for task in tasks)
+    assert all(results.needs_gpu(task.config) for task in tasks)
     assert len({results.key(task.config) for task in tasks}) == len(tasks) > 100
     assert tasks[0].study == "tirer2023.regularization" and tasks[0].config.loss == "mse" and tasks[0].config.seed == 0
     with pytest.raises(ValueError, match="profile"):

@@ -117,13 +117,9 @@ def test_value_overrides():
 
 
 @pytest.mark.data
-def test_the_paper_profile_runs(monkeypatch):
+def test_the_paper_profile_runs(monkeypatch, few_images):
     """The first run of the paper's setting on real CIFAR-10, with few images and one epoch."""
-    try:
-        images = data.subset(data.load("cifar10", "test"), [3] * 10)
-    except data.DataError as error:
-        pytest.skip(f"no CIFAR-10: {error}")
-    monkeypatch.setattr(regularization_network, "load", lambda *_: images)
+    monkeypatch.setattr(regularization_network, "load", lambda *_: few_images)
     regularization_network.images.cache_clear()
     config = dataclasses.replace(regularization.runs("paper")[0], samples=2, epochs=1, batch_size=10, drop=1)
     found = regularization_network.run(config, "cpu")

@@ -126,13 +126,9 @@ def test_value_overrides():
 
 
 @pytest.mark.data
-def test_the_paper_profile_runs(monkeypatch):
+def test_the_paper_profile_runs(monkeypatch, few_images):
     """The first run of the paper's setting on real CIFAR-10, with few images and one epoch."""
-    try:
-        images = data.subset(data.load("cifar10", "test"), [3] * 10)
-    except data.DataError as error:
-        pytest.skip(f"no CIFAR-10: {error}")
-    monkeypatch.setattr(network, "load", lambda *_: images)
+    monkeypatch.setattr(network, "load", lambda *_: few_images)
     run = dataclasses.replace(STUDY.runs("paper")[0], samples=2, epochs=1, batch_size=10, width=24, layers=2)
     found = run.run()
     assert found["value"].notna().all() and {"nc1", "nc1_trace_ratio", "error"} <= set(found["metric"])

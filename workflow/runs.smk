@@ -20,8 +20,7 @@ def entry(run):
 
 def gpus(run):
     """1 for a run that needs a GPU, else 0."""
-    needs_gpu = getattr(results.experiment(run)[0], "needs_gpu", lambda run: False)
-    return int(DEVICE == "cuda" or (DEVICE == "auto" and needs_gpu(run)))
+    return int(DEVICE == "cuda" or (DEVICE == "auto" and results.needs_gpu(run)))
 
 
 # What is stored is not in the graph at all: no trigger and no mark of an unfinished job can remove it.

@@ -173,13 +173,13 @@ def judge(claim, ours, *, every=False, met=True):
     finite = all(math.isfinite(v) and (v > 0 or not claim.log) for v in (*values, *(given or ())))
     interval = None
     if finite:
-        interval = [float(given.low), float(given.high)] if given else _interval(values, every, claim.log)
-    verdict = _verdict(claim.rule.region, interval, every and not given) if met else "not at this scale"
+        interval = [float(given.low), float(given.high)] if given else interval_of(values, every, claim.log)
+    verdict = verdict_of(claim.rule.region, interval, every and not given) if met else "not at this scale"
     return {"ours": sum(values) / len(values), "values": values, "interval": interval, "verdict": verdict}
 
 
-def _interval(values, every, log):
-    """[low, high] of one value a seed."""
+def interval_of(values, every, log):
+    """[low, high] of one value a seed, by the rule above."""
     if every or len(values) == 1:
         return [min(values), max(values)]
     scaled = [math.log(value) for value in values] if log else values
@@ -188,7 +188,8 @@ def _interval(values, every, log):
     return [math.exp(end) if end < 709 else math.inf for end in ends] if log else ends
 
 
-def _verdict(region, interval, every):
+def verdict_of(region, interval, every):
+    """The verdict of an interval [low, high], or None, on a region, by the rule above."""
     if interval is None:
         return "fails"
     (low, high), (first, last) = interval, region
