@@ -88,10 +88,10 @@ MB = 1e6
 
 
 def test_law_the_site_and_its_pages_are_light(html):
-    """48 MB for the whole site, half of it figures (PNG, SVG, narrow, CSV); 3 MB for a page, images aside; what a page
+    """40 MB for the whole site, half of it figures (PNG, SVG, narrow, CSV); 3 MB for a page, images aside; what a page
     offers as its source has no images."""
     files = [path for path in html.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) <= 48 * MB
+    assert sum(path.stat().st_size for path in files) <= 40 * MB
     assert [path for path in files if path.suffix == ".html" and path.stat().st_size > 3 * MB] == []
     assert [path for path in html.glob("_sources/**/*.ipynb") if "iVBORw0KGgo" in path.read_text()] == []
 
