@@ -4,7 +4,7 @@ from nclib.pages.original.network import Network
 from nclib.runs.store import PROFILES
 from nclib.runs.study import Study
 
-SEEDS = {"smoke": 1, "laptop": 3, "paper": 3}
+SEEDS = {"smoke": 1, "laptop": 9, "paper": 3}  # of small networks three left verdicts to the rounding of sums
 # A small network makes a sixtieth of the paper's updates: its weight decay, which moves it by rate x decay an update,
 # is ten times the paper's. The rate is that of the authors' notebook for ResNet-18 on MNIST with cross-entropy.
 SMALL = {"model": "convnet", "epochs": 100, "weight_decay": 5e-3, "batch_size": 64, "precision": "float32"}
