@@ -6,7 +6,7 @@ import pytest
 
 from nclib import claims, cli, results
 
-STUDY = "dang2023.frames"
+STUDY = "geometry"
 
 
 def call(capsys, *arguments):
@@ -19,9 +19,9 @@ def call(capsys, *arguments):
     return stop.value.code, captured.out, captured.err
 
 
-@pytest.mark.parametrize("study", [STUDY, "depth"])
+@pytest.mark.parametrize("study", [STUDY, "dang2023.balanced"])
 def test_runs_are_listed_run_and_found_again(store, capsys, study):
-    """Of a module and of a page."""
+    """Of a page and of a module."""
     code, listed, _ = call(capsys, "runs", study, "--profile", "smoke")
     assert code == 0 and "  -  " in listed.splitlines()[0]
     code, ran, _ = call(capsys, "run", study, "--profile", "smoke", "--index", "0")

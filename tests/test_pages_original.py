@@ -223,8 +223,8 @@ def test_value_curves_at_common_epochs():
 @pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
 def test_law_runs_are_distinct_and_seeds_consecutive(profile):
     runs = STUDY.runs(profile, seed=5)
-    assert len({run.key() for run in runs}) == len(runs) == {"smoke": 1, "laptop": 3, "paper": 6}[profile]
-    assert {run.seed for run in runs} == set(range(5, 5 + min(len(runs), 3)))
+    assert len({run.key() for run in runs}) == len(runs) == {"smoke": 1, "laptop": 9, "paper": 6}[profile]
+    assert {run.seed for run in runs} == set(range(5, 5 + {"smoke": 1, "laptop": 9, "paper": 3}[profile]))
     assert {run.needs_gpu() for run in runs} == {profile == "paper"}
     assert {run.drops for run in runs} == {{"smoke": (10, 20), "laptop": (33, 66), "paper": (116, 233)}[profile]}
 

@@ -177,7 +177,7 @@ def test_law_a_stored_run_is_not_done_again_under_torchrun(both):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("dang2023.frames", "--index", "0"), "nclib: dang2023.frames runs in one process: start it without torchrun"),
+        (("geometry", "--index", "0"), "nclib: geometry runs in one process: start it without torchrun"),
         ((STUDY,), "nclib: torchrun does one run at a time: name it, --index from 0 to 3"),
     ],
 )

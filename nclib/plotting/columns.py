@@ -17,6 +17,8 @@ MEANINGS = {
     "came": "the word that came next in the story",
     "cdnv_ratio": "mean CDNV of the token's pairs over that of the common classes",
     "context": "end of the story up to this position",
+    "class": "class, from 0",
+    "coordinate": "coordinate of the vector, from 0",
     "count": "occurrences of the token in the training text",
     "critical": "weight decay at which the class collapses, by the theorem",
     "data": "the data set",
@@ -115,7 +117,7 @@ MEANINGS = {
     "x": "place on the horizontal axis",
 }
 OF_FIGURE = {
-    "fig-dang2023-frames": {"kind": "w: row of the classifier, h: class mean", "i": "class, from 0", "j": "coordinate"},
+    "fig-dang2023-frames": {"kind": "w: row of the classifier, h: class mean"},
     "fig-dang2023-ce-rank": {"n": "random starts that end there", "ratio": "loss over that of the simplex ETF"},
     "fig-dang2023-ce-candidates": {"ratio": "loss of the cross-polytope over that of the simplex ETF"},
     "fig-dang2023-ce-logits": {"value": "logit of class i for a feature of class j"},

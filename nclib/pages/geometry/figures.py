@@ -1,4 +1,4 @@
-"""Figures of notebook 01: the frames in three dimensions, the traps of the metrics, the first network."""
+"""Rows of `views` -> the figures of page 01."""
 
 import numpy as np
 from matplotlib.ticker import PercentFormatter
@@ -10,7 +10,7 @@ VIEW = {"OF": (24, 38), "ETF": (50, 20), "GOF": (24, 38)}
 
 
 def frames(rows):
-    """The frames at K = d = 3, classifiers and class means divided by their Frobenius norms.
+    """Of `views.frames`: the frames at K = d = 3, classifiers and class means divided by their Frobenius norms.
 
     Black dashed rods: the closed form. Colored: the optimized model of the first seed after one rotation, classifiers
     as rings and class means as small filled markers. The general orthogonal frame has a panel for each of the two.
@@ -40,9 +40,9 @@ def frames(rows):
 
 def _rods(axis, rows, kind, sizes):
     """Rods from the origin to the tips of one kind of vector, theory over measured."""
-    tips = {s: part.pivot(index="i", columns="j", values="value").to_numpy() for s, part in rows.groupby("source")}
-    counts = rows.groupby("i")["n"].first()
-    for k, (theory, measured) in enumerate(zip(tips["theory"], tips["measured"], strict=True)):
+    tips = [rows.pivot(index="class", columns="coordinate", values=of).to_numpy() for of in ("theory", "value")]
+    counts = rows.groupby("class")["n"].first()
+    for k, (theory, measured) in enumerate(zip(*tips, strict=True)):
         color = PALETTE[k]
         axis.plot(*np.stack([np.zeros(3), measured]).T, color=color, lw=4, alpha=0.45, solid_capstyle="round", zorder=2)
         axis.plot(*np.stack([np.zeros(3), theory]).T, **THEORY, zorder=4)
@@ -73,16 +73,16 @@ def _box(axis, elevation, turn, title, zoom):
     axis.text2D(0.5, 1.22, title, transform=axis.transAxes, ha="center", fontsize=11)
 
 
-def curve(rows, metric, source="measured"):
-    """The rows of one curve of a trap."""
-    return rows[(rows["metric"] == metric) & (rows["source"] == source)]
+def curve(rows, metric):
+    """The rows of one way of computing."""
+    return rows[rows["metric"] == metric]
 
 
 def pinv(rows):
-    """The pseudo-inverse's cutoff and CDNV when two classes merge."""
+    """Of `views.trap` "pinv": the pseudo-inverse's cutoff and CDNV when two classes merge."""
     made, axes = figure(2, 1, height=6.4, sharex=True)
     top, low = axes[:, 0]
-    exact = curve(rows, "nc1", "theory").groupby("x")["value"].mean()
+    exact = curve(rows, "float32").groupby("x")["theory"].mean()
     for index, (metric, label) in enumerate(
         {
             "float32": "torch, float32, default cutoff",
@@ -106,7 +106,7 @@ def pinv(rows):
 
 
 def one_pass(rows):
-    """Relative error of the trace of Sigma_W against the collapse ratio."""
+    """Of `views.trap` "one_pass": relative error of the trace of Sigma_W against the collapse ratio."""
     made, axes = figure(height=3.6)
     axis = axes[0, 0]
     labels = {
@@ -126,16 +126,15 @@ def one_pass(rows):
 
 
 def centering(rows):
-    """NC3 of perfect frames with the wrong centering against the number of classes."""
+    """Of `views.trap` "centering": NC3 of perfect frames with the wrong centering against the number of classes."""
     made, axes = figure(height=3.6)
     axis = axes[0, 0]
     for index, (metric, label) in enumerate(
         {"etf": "ETF with an offset, not centered", "of": "orthogonal frame, centered"}.items()
     ):
-        measured = curve(rows, metric).groupby("x")["value"].mean()
-        theory = curve(rows, metric, "theory").groupby("x")["value"].mean()
-        axis.plot(measured.index, measured, MARKERS[index], color=PALETTE[index], ms=6, label=label)
-        axis.plot(theory.index, theory, **THEORY)
+        means = curve(rows, metric).groupby("x")[["value", "theory"]].mean()
+        axis.plot(means.index, means["value"], MARKERS[index], color=PALETTE[index], ms=6, label=label)
+        axis.plot(means.index, means["theory"], **THEORY)
     right = curve(rows, "of_right").groupby("x")["value"].mean()
     axis.plot(right.index, right, "D", color=PALETTE[2], ms=5, label="either one, rightly centered")
     ten = curve(rows, "of").query("x == 10")["value"].iloc[0]
@@ -146,7 +145,7 @@ def centering(rows):
 
 
 def dead(rows):
-    """NC1 and the trace of Sigma_B of a living and of a dying network."""
+    """Of `views.trap` "dead": NC1 and the trace of Sigma_B of a living and of a dying network."""
     made, axes = figure(1, 2, height=3.4)
     for axis, metric, label in zip(
         axes[0], ("nc1", "trace_between"), ("NC1, with $1/K$", r"$\mathrm{tr}\,\Sigma_B$"), strict=True
@@ -159,8 +158,8 @@ def dead(rows):
     return made
 
 
-def first_network(rows):
-    """NC1, NC2, NC3 and the disagreement of NC4 against the epoch, training and test images."""
+def network(rows):
+    """Of `views.network`: NC1, NC2, NC3 and the disagreement of NC4 against the epoch, training and test images."""
     made, axes = figure(2, 2, height=5.8, sharex=True)
     labels = {
         "nc1": "NC1, with $1/K$",

@@ -1,0 +1,1 @@
+"""Page 01: what collapse is, its frames, and how its metrics break."""
