@@ -14,9 +14,8 @@ import pytest
 import yaml
 from smoke_book import account, book  # noqa: F401
 
-from nclib import glued, results
+from nclib import glued
 from nclib.experiments.tirer2023 import regularization, regularization_quoted
-from nclib.experiments.wu2024 import published, published_quoted
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -232,9 +231,3 @@ def test_value_words_follow_the_run():
         assert (found["strong-double"], found["gap-decided"], found["signs"]) == (word, decided, signs)
         assert found["comparisons"] == "4" and found["images"] == "250" and found["wrong"] == "2"
     assert found["nc1-plain-double-features"] == "2.00" and found["nc1-bn-double-features"] == glued.MISSING
-
-
-def test_value_words_of_the_archived_summaries():
-    found = published_quoted.quoted(results.archived(published, "laptop"))
-    assert found["r2-gnc2-uncentered-seeds"] == "0.488" and found["remaining"] == "GNC2 and NC4"
-    assert (found["nc3-goes"], found["unc3-goes"], found["improved-nc1"]) == ("falls", "rises", "30")

@@ -34,7 +34,7 @@ VIEWS = {"torch", "models", "training", "theory", "statistics", "metrics", "plot
 FILES = sorted(PACKAGE.rglob("*.py"))
 LISTING = ("experiments/__init__.py", "results.py")  # they list the studies of the pages
 ROOMS = sorted(path for path in (PACKAGE / "pages").iterdir() if path.is_dir() and path.name[0].isalpha())
-LOOKING = ("views", "figures", "claims", "quoted")  # what only looks at tables
+LOOKING = ("tables", "views", "figures", "claims", "quoted")  # what only looks at tables
 TWINS = {"results.py", "workers.py"}  # they go when the last page has moved
 ARCHIVED = sorted(path.parent for path in (PACKAGE.parent / "results").glob("*/*/manifest.json"))
 

@@ -101,6 +101,7 @@ MEANINGS = {
     "spinodal": "where the local minimum ends: of the horizontal axis' ratio, or a weight decay",
     "split": "which part: training or test, models, or contexts",
     "start": "which start",
+    "statistic": "statistic of collapse on the horizontal axis, or that is drawn",
     "step": "step of optimization, or epoch, as the horizontal axis says",
     "sweep": "what is varied",
     "t": "time along the flow",
@@ -143,7 +144,7 @@ OF_FIGURE = {
         "value": "NC2 over the baseline's",
     },
 }
-PUBLISHED = {"layer": "metric on the horizontal axis, or that is drawn", "split": "which models"}
+PUBLISHED = {"split": "which models"}
 
 
 def meanings(name, columns):

@@ -1,50 +1,34 @@
 """What 230 published language models show: correlations of collapse with validation loss. Wu & Papyan 2024, Fig. 1 to
 3, appendix and Table 1, from the authors' own measurements.
 
-The files are not part of the project, and the table of a run holds summaries alone. In it `layer` is a column of
-`published_models`, `split` a subset of the models or a setting of the training, and `metric` one of
+The files are not part of the project, and the table of a run holds summaries alone. In it `statistic` is a column of
+`measurements`, `split` a subset of the models or a setting of the training, and `metric` one of
 
     r                       Pearson's r with the validation loss over the models of the subset
     slope, intercept        least squares, loss = intercept + slope x statistic; low, high: the range of the statistic
     p, p_10000              two-sided permutation p of r over 21 runs, of `draws` and of 10^4 permutations
-    by_width[i], by_depth[i]    mean over the other of the two, for the i-th width or depth, in one setting
+    by_width, by_depth     mean over the other of the two, for the width or depth number `index`, in one setting
     median                  over the 30 shapes of a setting
     improved                share of 30 shapes that weight decay 0.1 brings nearer to collapse than 5e-4
+    r2, r2_low, r2_high     R^2, or the difference of two ("gnc2_cv less interference_cv"), its 5th and 95th percentile
+                            over resampled training runs: a run that was measured twice is drawn as one
     between_widths          eta squared: what any function of the width alone can explain of the loss in the grid
 
 Subset "within width" is the grid with the mean of its width taken off the loss and the statistic.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
 from nclib.data import files
-from nclib.experiments.wu2024.published_claims import claims
-from nclib.experiments.wu2024.published_models import (
-    DECAY,
-    DEPTHS,
-    MAY,
-    OCTOBER,
-    TOWARD,
-    WIDTHS,
-    models,
-    read,
-    setting,
-    settings,
-    subsets,
-)
-from nclib.experiments.wu2024.published_table import medians, relations, table1
+from nclib.pages.linguistic_published.measurements import MAY, OCTOBER, read, settings, subsets
+from nclib.pages.linguistic_published.tables import DECAY, DEPTHS, TOWARD, WIDTHS, setting
 from nclib.permutation import correlation, permutation_p
-from nclib.results import choose
+from nclib.runs.experiment import Experiment, rows
 
-__all__ = ["claims", "medians", "models", "relations", "run", "runs", "subsets", "table1"]
-
-VERSION = 1
-COST = {"paper": "seconds on one core, with the authors' two files"}
-# A million permutations leave the printed p, from 10^4, as the only one with an error to speak of; they take 3 seconds.
-DRAWS = {"smoke": 1_000_000, "laptop": 1_000_000, "paper": 1_000_000}
 DRAWN = ["1 epoch, 0.0005", "3 epochs, 0.0005", "10 epochs, 0.0005", "10 epochs, 0.1"]
 TRENDS = [
     *("loss", "cdnv_log10", "cdnv_scaled_log10", "norm_log_mean", "interference_std", "interference_excess"),
@@ -59,32 +43,42 @@ BY_GROUP = {
 }
 
 
+RESAMPLED = {  # subset: (statistics, pairs whose R^2 are compared)
+    "all": (
+        ["cdnv_log10", "gnc2_cv", "uniform_duality", "agreement"]
+        + ["norm_cv", "norm_log_cv", "interference_cv", "self_duality"],
+        [("gnc2_cv", "interference_cv"), ("uniform_duality", "self_duality")],
+    ),
+    "epochs 10": (["self_duality"], []),
+}
+RESAMPLES = 2000
+
+
 @dataclass(frozen=True)
-class Config:
+class Summaries(Experiment):
     """seed: of the permutations; draws: their number; may, october: sha256 of the two files."""
+
+    NAME: ClassVar[str] = "wu2024.published"
+    VERSION: ClassVar[int] = 2
 
     seed: int
     draws: int
     may: str = files.MEASUREMENTS[MAY]
     october: str = files.MEASUREMENTS[OCTOBER]
 
+    def reads(self):
+        """The authors' two files."""
+        return {MAY: self.may, OCTOBER: self.october}
 
-def runs(profile, *, seed=0):
-    """One run, the same at every profile: whoever lacks the authors' files finds it in the archive."""
-    return [Config(seed, choose(profile, DRAWS))]
-
-
-def data(config):
-    """The files that a run reads."""
-    return {MAY: config.may, OCTOBER: config.october}
-
-
-def run(config, device):
-    """The summaries that the module names. DataError where the authors' files can be neither found nor downloaded."""
-    table = read()
-    found = [*correlations(table), *trends(table), *decay_effects(table), *permutations(table, config)]
-    records = [(layer, split, metric, value) for layer, split, values in found for metric, value in values.items()]
-    return pd.DataFrame(records, columns=["layer", "split", "metric", "value"]).assign(step=0, source="measured")
+    def run(self, device="cpu"):
+        """The summaries that the module names. DataError where the files can be neither found nor downloaded."""
+        table = read()
+        found = [*correlations(table), *resamples(table, self.seed), *trends(table), *decay_effects(table)]
+        found += permutations(table, self)
+        return pd.concat(
+            [rows(values, "index", statistic=statistic, split=split) for statistic, split, values in found],
+            ignore_index=True,
+        )
 
 
 def correlations(table):
@@ -107,6 +101,28 @@ def line(part, name):
     return {"slope": slope, "intercept": intercept, "low": part[name].min(), "high": part[name].max()}
 
 
+def resamples(table, seed):
+    """(statistic, subset, {metric: value}): R^2 of the claims with its interval over resampled runs."""
+    for split, (names, pairs) in RESAMPLED.items():
+        part = subsets(table)[split]
+        runs = part["model"].str.partition("@")[0].astype("category").cat.codes.to_numpy()
+        drawn = np.random.default_rng(seed).integers(runs.max() + 1, size=(RESAMPLES, runs.max() + 1))
+        counts = np.stack([np.bincount(which, minlength=runs.max() + 1) for which in drawn])[:, runs]
+        weights = np.concatenate([np.ones((1, len(part))), counts])  # first the models as they are
+        r2 = {name: weighted_r2(part[name].to_numpy(float), part["loss"].to_numpy(float), weights) for name in names}
+        r2 |= {f"{first} less {second}": r2[first] - r2[second] for first, second in pairs}
+        for name, (value, *others) in r2.items():
+            low, high = np.quantile(others, [0.05, 0.95])
+            yield name, split, {"r2": value, "r2_low": low, "r2_high": high}
+
+
+def weighted_r2(x, y, weights):
+    """R^2 of y (n,) with x (n,), one for each row of weights (B, n)."""
+    weights = weights / weights.sum(1, keepdims=True)
+    u, v = x - (weights @ x)[:, None], y - (weights @ y)[:, None]
+    return (weights * u * v).sum(1) ** 2 / ((weights * u**2).sum(1) * (weights * v**2).sum(1))
+
+
 def trends(table):
     """(statistic, setting, {metric: value}): medians; in the settings that the figures draw, means by width and by
     depth."""
@@ -114,7 +130,7 @@ def trends(table):
         by = {"width": part.groupby("width").mean(numeric_only=True).loc[WIDTHS]}
         by["depth"] = part.groupby("depth").mean(numeric_only=True).loc[DEPTHS]
         for name in TRENDS:
-            means = {f"by_{factor}[{i}]": mean for factor in by for i, mean in enumerate(by[factor][name])}
+            means = {f"by_{factor}": by[factor][name] for factor in by}
             yield name, split, (means if split in DRAWN else {}) | {"median": part[name].median()}
 
 
@@ -132,14 +148,14 @@ def decay_effects(table):
                 yield name, split, {"improved": (sign * (large[name] - small[name]) > 0).mean()}
 
 
-def permutations(table, config):
+def permutations(table, run):
     """(statistic, "seeds", {metric: p}) over the 21 runs that differ in the order of their data; all statistics see the
     same permutations."""
     seeds = subsets(table)["seeds"]
     names = [name for name in TOWARD if name != "null"]
     found = {
-        metric: permutation_p(seeds[names].to_numpy(), seeds["loss"], draws, config.seed)
-        for metric, draws in (("p", config.draws), ("p_10000", 10_000))
+        metric: permutation_p(seeds[names].to_numpy(), seeds["loss"], draws, run.seed)
+        for metric, draws in (("p", run.draws), ("p_10000", 10_000))
     }
     for i, name in enumerate(names):
         yield name, "seeds", {metric: p[i] for metric, p in found.items()}

@@ -10,41 +10,11 @@ import numpy as np
 import pandas as pd
 
 from nclib.data import files
+from nclib.pages.linguistic_published.tables import DECAY, TOWARD, WIDTHS, setting
 
 MAY, OCTOBER = "lc-2024_05_18.csv", "lc-2024_10_24.csv"
-WIDTHS, DEPTHS = [64, 128, 256, 512, 768, 1024], [1, 2, 4, 8, 12]
-DECAY = {"d": 5e-4, "L": 0.1}
 NAME = r"^(?P<depth>\d+)x(?P<width>\d+)_(?P<epochs>\d+)(?P<decay>[dL])(?P<shuffle>\d*)@(?P<last>\d+)$"
 SHAPE = ["model", "depth", "width", "epochs", "measured", "decay", "shuffle", "parameters", "loss"]
-
-# +1 where a larger value is nearer to collapse, -1 where a smaller one is, 0 where neither is meant.
-TOWARD = {
-    "cdnv": -1,
-    "cdnv_log10": -1,
-    "cdnv_scaled": -1,
-    "cdnv_scaled_log10": -1,
-    "norm_log_mean": 0,
-    "norm_cv": -1,
-    "norm_squared_cv": -1,
-    "norm_log_cv": -1,
-    "norm_log_std": -1,
-    "interference_mean": -1,
-    "interference_std": -1,
-    "interference_cv": 0,
-    "interference_excess": -1,
-    "gnc2_mean": -1,
-    "gnc2_std": -1,
-    "gnc2_cv": 1,
-    "gnc2_excess": -1,
-    "gnc2_uncentered_mean": -1,
-    "gnc2_uncentered_std": -1,
-    "gnc2_uncentered_cv": 1,
-    "self_duality": 1,
-    "uniform_duality": -1,
-    "duality_std": -1,
-    "agreement": 1,
-    "null": 0,
-}
 
 
 def models():
@@ -127,9 +97,3 @@ def settings(models):
     grid = models[models["shuffle"] == ""]
     by = grid.sort_values(["epochs", "measured", "decay"]).groupby(["epochs", "measured", "decay"], sort=False)
     return {setting(*values): rows for values, rows in by}
-
-
-def setting(epochs, measured, decay):
-    """The name of a setting, "6 of 10 epochs, 0.1"."""
-    count = "1 epoch" if epochs == 1 else f"{epochs} epochs"
-    return f"{measured} of {count}, {decay:g}" if measured < epochs else f"{count}, {decay:g}"

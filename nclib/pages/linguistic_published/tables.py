@@ -1,9 +1,40 @@
-"""Reading numbers off the summaries of `published`, and the two printed tables of the page."""
+"""Which models and statistics there are, numbers read off the table of `study.STUDY`, and the printed tables."""
 
 import pandas as pd
 
 from nclib.permutation import bonferroni
-from nclib.results import indexed
+
+WIDTHS, DEPTHS = [64, 128, 256, 512, 768, 1024], [1, 2, 4, 8, 12]
+DECAY = {"d": 5e-4, "L": 0.1}
+
+# +1 where a larger value is nearer to collapse, -1 where a smaller one is, 0 where neither is meant.
+TOWARD = {
+    "cdnv": -1,
+    "cdnv_log10": -1,
+    "cdnv_scaled": -1,
+    "cdnv_scaled_log10": -1,
+    "norm_log_mean": 0,
+    "norm_cv": -1,
+    "norm_squared_cv": -1,
+    "norm_log_cv": -1,
+    "norm_log_std": -1,
+    "interference_mean": -1,
+    "interference_std": -1,
+    "interference_cv": 0,
+    "interference_excess": -1,
+    "gnc2_mean": -1,
+    "gnc2_std": -1,
+    "gnc2_cv": 1,
+    "gnc2_excess": -1,
+    "gnc2_uncentered_mean": -1,
+    "gnc2_uncentered_std": -1,
+    "gnc2_uncentered_cv": 1,
+    "self_duality": 1,
+    "uniform_duality": -1,
+    "duality_std": -1,
+    "agreement": 1,
+    "null": 0,
+}
 
 # property: (statistic, column, R^2 and p as printed). The printed numbers are recalled, not read.
 TABLE1 = {
@@ -59,18 +90,24 @@ MEDIANS = {
 }
 
 
-def value(table, layer, split, metric="r"):
+def setting(epochs, measured, decay):
+    """The name of a setting, "6 of 10 epochs, 0.1"."""
+    count = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+    return f"{measured} of {count}, {decay:g}" if measured < epochs else f"{count}, {decay:g}"
+
+
+def value(table, statistic, split, metric="r"):
     """One number of the summaries, the mean over the runs in the table."""
-    chosen = table[(table["layer"] == layer) & (table["split"] == split) & (table["metric"] == metric)]
+    chosen = table[(table["statistic"] == statistic) & (table["split"] == split) & (table["metric"] == metric)]
     if chosen.empty:
-        raise ValueError(f"{metric} of {layer!r} over {split!r}: not in the table")
+        raise ValueError(f"{metric} of {statistic!r} over {split!r}: not in the table")
     return float(chosen["value"].mean())
 
 
-def trend(table, layer, split, by):
+def trend(table, statistic, split, by):
     """The means by "width" or "depth" of a statistic in a setting, smallest first."""
-    chosen = table[(table["layer"] == layer) & (table["split"] == split)]
-    return indexed(chosen, f"by_{by}").sort_values("i")["value"].to_numpy()
+    chosen = table[(table["statistic"] == statistic) & (table["split"] == split) & (table["metric"] == f"by_{by}")]
+    return chosen.sort_values("index")["value"].to_numpy()
 
 
 def table1(table):
@@ -103,7 +140,7 @@ def relations(table):
     pooled = {"all 230": "all", "210 of the grid": "grid", "120 of 10 epochs": "epochs 10"}
     lines = {}
     for name, layer in RELATIONS.items():
-        r = table[(table["layer"] == layer) & (table["metric"] == "r")].groupby("split")["value"].mean()
+        r = table[(table["statistic"] == layer) & (table["metric"] == "r")].groupby("split")["value"].mean()
         inside = r[r.index.str.startswith("width ")]
         lines[name] = {label: f"{r[split] ** 2:.3f}" for label, split in pooled.items()} | {
             "within widths": f"{r['within width'] ** 2:.3f}" if len(inside) else "–",
@@ -114,6 +151,6 @@ def relations(table):
 
 def medians(table):
     """Medians over the 30 shapes, a row a setting."""
-    chosen = table[(table["metric"] == "median") & table["layer"].isin(MEDIANS)]
-    wide = chosen.pivot_table(index="split", columns="layer", values="value", sort=False)[list(MEDIANS)]
+    chosen = table[(table["metric"] == "median") & table["statistic"].isin(MEDIANS)]
+    wide = chosen.pivot_table(index="split", columns="statistic", values="value", sort=False)[list(MEDIANS)]
     return wide.rename(columns=MEDIANS).rename_axis(index="epochs, weight decay", columns=None).round(3)

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from nclib.experiments.wu2024.published_claims import LAST, TRIALS
-from nclib.experiments.wu2024.published_models import DEPTHS, WIDTHS
-from nclib.experiments.wu2024.published_table import MEDIANS, TABLE1, trend, value
 from nclib.glued import number, word
+from nclib.pages.linguistic_published.claims import LAST, TRIALS
+from nclib.pages.linguistic_published.tables import DEPTHS, MEDIANS, TABLE1, WIDTHS, trend, value
 from nclib.permutation import bonferroni
 
 SHAPES = len(WIDTHS) * len(DEPTHS)
@@ -50,7 +49,7 @@ THREE |= {"nc1-raw", "nc1-scaled-raw", "gnc2-seeds", "gnc2-uncentered-seeds"}
 
 
 def quoted(table):
-    """{key: text} of the table of `published.run`."""
+    """{key: text} of the table of `study.STUDY`."""
     found = {
         f"r2-{key}": number(value(table, *which) ** 2, ".3f" if key in THREE else ".2f") for key, which in R2.items()
     }

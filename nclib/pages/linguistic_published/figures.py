@@ -52,16 +52,16 @@ RANKED = {
 }
 
 
-def draw_line(axis, rows, layer, split, **style):
+def draw_line(axis, rows, statistic, split, **style):
     """The line of one statistic over one subset; R^2."""
-    found = rows[(rows["part"] == "line") & (rows["layer"] == layer) & (rows["split"] == split)]
+    found = rows[(rows["part"] == "line") & (rows["statistic"] == statistic) & (rows["split"] == split)]
     axis.plot(found["x"], found["loss"], **style)
     return found["r2"].iloc[0]
 
 
-def models(rows, layer, split=None):
+def models(rows, statistic, split=None):
     """The models at one statistic (of one subset)."""
-    found = rows[(rows["part"] == "models") & (rows["layer"] == layer)]
+    found = rows[(rows["part"] == "models") & (rows["statistic"] == statistic)]
     return found if split is None else found[found["split"] == split]
 
 
@@ -81,15 +81,15 @@ def title(text, rows):
 
 def loss(rows):
     """Validation loss against four (or two) statistics, with the least-squares line and R^2. Fig. 1 and 2, Table 1."""
-    layers = list(dict.fromkeys(rows["layer"]))
-    made, axes = figure(len(layers) // 2, 2, height=2.9 * (len(layers) // 2) + 0.2, sharey=True)
+    statistics = list(dict.fromkeys(rows["statistic"]))
+    made, axes = figure(len(statistics) // 2, 2, height=2.9 * (len(statistics) // 2) + 0.2, sharey=True)
     shown = have(rows)
-    for axis, layer in zip(axes.flat, layers, strict=True):
+    for axis, statistic in zip(axes.flat, statistics, strict=True):
         if shown:
-            drawn = scatter(axis, models(rows, layer))
+            drawn = scatter(axis, models(rows, statistic))
         (split,) = set(rows.loc[rows["part"] == "line", "split"])
-        r2 = draw_line(axis, rows, layer, split, color="black", linestyle="--")
-        axis.set(xlabel=LABELS[layer])
+        r2 = draw_line(axis, rows, statistic, split, color="black", linestyle="--")
+        axis.set(xlabel=LABELS[statistic])
         axis.set_title(title(f"$R^2$ = {r2:.3f}", rows))
     for row in axes:
         row[0].set_ylabel(LABELS["loss"])
@@ -100,16 +100,16 @@ def loss(rows):
 
 def duality(rows):
     """Validation loss against NC3 and UNC3, the lines of all models and of those of 1 and of 10 epochs. Fig. 3."""
-    layers = ["self_duality", "uniform_duality"]
+    statistics = ["self_duality", "uniform_duality"]
     made, axes = figure(1, 2, height=3.9, sharey=True)
-    for axis, layer in zip(axes.flat, layers, strict=True):
+    for axis, statistic in zip(axes.flat, statistics, strict=True):
         for e, epochs in enumerate(EPOCHS if have(rows) else []):
             style = {"c": [PALETTE[e]], "norm": None, "cmap": None, "marker": MARKERS[e], "alpha": 0.7}
-            scatter(axis, models(rows, layer, f"epochs {epochs}"), **style)
-        r2 = [draw_line(axis, rows, layer, "all", color="black", linestyle="--")]
+            scatter(axis, models(rows, statistic, f"epochs {epochs}"), **style)
+        r2 = [draw_line(axis, rows, statistic, "all", color="black", linestyle="--")]
         for epochs, index in ((1, 0), (10, 2)):
-            r2.append(draw_line(axis, rows, layer, f"epochs {epochs}", color=PALETTE[index]))
-        axis.set(xlabel=LABELS[layer])
+            r2.append(draw_line(axis, rows, statistic, f"epochs {epochs}", color=PALETTE[index]))
+        axis.set(xlabel=LABELS[statistic])
         axis.set_title(title("$R^2$ = {:.2f}\n1 epoch {:.2f}, 10 epochs {:.2f}".format(*r2), rows))
     axes[0, 0].set_ylabel(LABELS["loss"])
     handles = [Line2D([], [], color="black", linestyle="--", label="all")]
@@ -123,9 +123,9 @@ def duality(rows):
 
 def trends(rows, *, by):
     """Means by width or by depth in four settings of the training, with the null of independent directions."""
-    groups = list(rows.groupby("layer", sort=False))
+    groups = list(rows.groupby("statistic", sort=False))
     made, axes = figure(len(groups) // 2, 2, height=2.6 * (len(groups) // 2) + 0.5, sharex=True)
-    for axis, (layer, found) in zip(axes.flat, groups, strict=True):
+    for axis, (statistic, found) in zip(axes.flat, groups, strict=True):
         for s, (split, label) in enumerate(SETTINGS.items()):
             part = found[found["split"] == split]
             line = "--" if split.endswith("0.1") else "-"
@@ -136,7 +136,7 @@ def trends(rows, *, by):
             axis.plot(at, null, **THEORY)
             axis.annotate("independent", (at[3], null[3]), xytext=(0, 8), textcoords="offset points", ha="center")
             axis.set_ylim(bottom=0)
-        axis.set_ylabel(LABELS[layer].replace("validation loss (nats a token)", "validation loss (nats)"))
+        axis.set_ylabel(LABELS[statistic].replace("validation loss (nats a token)", "validation loss (nats)"))
         axis.set_xscale("log", base=2)
         axis.set_xticks(at, [str(value) for value in at])
         axis.minorticks_off()
@@ -150,18 +150,18 @@ def trends(rows, *, by):
 
 def null(rows):
     """Loss against the spread of cosines, as it is and over that of independent directions; a line for each width."""
-    layers = ["interference_std", "interference_excess"]
+    statistics = ["interference_std", "interference_excess"]
     made, axes = figure(1, 2, height=3.9, sharey=True)
-    for axis, layer in zip(axes.flat, layers, strict=True):
+    for axis, statistic in zip(axes.flat, statistics, strict=True):
         for d, color, marker in zip(WIDTHS, PALETTE, MARKERS, strict=False):
             if have(rows):
                 style = {"c": [color], "norm": None, "cmap": None, "marker": marker, "alpha": 0.6}
-                scatter(axis, models(rows, layer, f"width {d}"), **style)
+                scatter(axis, models(rows, statistic, f"width {d}"), **style)
             ends = {} if have(rows) else {"marker": marker, "markersize": 4}
-            draw_line(axis, rows, layer, f"width {d}", color=color, **ends)
-        r2 = draw_line(axis, rows, layer, "all", **THEORY)
-        inside = rows[(rows["layer"] == layer) & (rows["split"] == "within width")]["r2"].iloc[0]
-        axis.set(xlabel=LABELS[layer])
+            draw_line(axis, rows, statistic, f"width {d}", color=color, **ends)
+        r2 = draw_line(axis, rows, statistic, "all", **THEORY)
+        inside = rows[(rows["statistic"] == statistic) & (rows["split"] == "within width")]["r2"].iloc[0]
+        axis.set(xlabel=LABELS[statistic])
         axis.set_title(title(f"$R^2$ = {r2:.3f}, within widths {inside:.2f}", rows))
     axes[0, 0].set_ylabel(LABELS["loss"])
     handles = [
@@ -176,7 +176,7 @@ def within(rows):
     """R^2 with the loss: over all models, within each width, and over the 10-epoch runs; the null's own as a line."""
     made, axes = figure(1, 1, height=5.2)
     axis = axes[0, 0]
-    r2 = rows.set_index(["layer", "split"])["r2"]
+    r2 = rows.set_index(["statistic", "split"])["r2"]
     for place, name in enumerate(RANKED):
         shown = {"label": "each width"} if place == 0 else {}
         widths = [r2[name, f"width {d}"] for d in WIDTHS]

@@ -7,36 +7,37 @@ import math
 
 import pandas as pd
 
-from nclib.experiments.wu2024.published_models import DEPTHS, WIDTHS
-from nclib.results import indexed
+from nclib.pages.linguistic_published.tables import DEPTHS, WIDTHS, trend
 
-COLUMNS = ["layer", "part", "split", "x", "loss", "r2", "parameters"]
+COLUMNS = ["statistic", "part", "split", "x", "loss", "r2", "parameters"]
 
 
-def pick(table, layer, split):
+def pick(table, statistic, split):
     """{metric: value} of one statistic over one subset, means over the runs in the table."""
-    chosen = table[(table["layer"] == layer) & (table["split"] == split)]
+    chosen = table[(table["statistic"] == statistic) & (table["split"] == split)]
     return chosen.groupby("metric")["value"].mean()
 
 
-def line(table, layer, split):
+def line(table, statistic, split):
     """The least-squares line of the loss over the range of the statistic; its R^2."""
-    found = pick(table, layer, split)
+    found = pick(table, statistic, split)
     x = found[["low", "high"]].to_numpy()
     values = {"x": x, "loss": found["intercept"] + found["slope"] * x, "r2": found["r"] ** 2}
-    return pd.DataFrame({"layer": layer, "part": "line", "split": split, **values})
+    return pd.DataFrame({"statistic": statistic, "part": "line", "split": split, **values})
 
 
-def r2(table, layer, split):
+def r2(table, statistic, split):
     """R^2 alone."""
-    return pd.DataFrame({"layer": [layer], "part": "line", "split": split, "r2": pick(table, layer, split)["r"] ** 2})
+    return pd.DataFrame(
+        {"statistic": [statistic], "part": "line", "split": split, "r2": pick(table, statistic, split)["r"] ** 2}
+    )
 
 
-def dots(points, layer, split=""):
+def dots(points, statistic, split=""):
     """The models at one statistic; none where there are none."""
-    values = {"x": points[layer], "loss": points["loss"], "parameters": points["parameters"]}
+    values = {"x": points[statistic], "loss": points["loss"], "parameters": points["parameters"]}
     frame = pd.DataFrame({name: value.astype(float) for name, value in values.items()})
-    return frame.assign(layer=layer, part="models", split=split)
+    return frame.assign(statistic=statistic, part="models", split=split)
 
 
 def stacked(parts):
@@ -45,47 +46,48 @@ def stacked(parts):
     return found.astype({name: float for name in ("x", "loss", "r2", "parameters")})
 
 
-def loss(table, points, *, layers, split="all"):
+def loss(table, points, *, statistics, split="all"):
     """Loss and some statistics of the models, with the lines of one subset."""
-    return stacked(part for layer in layers for part in (dots(points, layer), line(table, layer, split)))
+    return stacked(
+        part for statistic in statistics for part in (dots(points, statistic), line(table, statistic, split))
+    )
 
 
 def duality(table, points):
     """Loss, NC3 and UNC3 of the models by length of training, with the lines of all and of 1 and of 10 epochs."""
     found = []
-    for layer in ("self_duality", "uniform_duality"):
-        found += [dots(points[points["epochs"] == n], layer, f"epochs {n}") for n in (1, 3, 10)]
-        found += [line(table, layer, split) for split in ("all", "epochs 1", "epochs 10")]
+    for statistic in ("self_duality", "uniform_duality"):
+        found += [dots(points[points["epochs"] == n], statistic, f"epochs {n}") for n in (1, 3, 10)]
+        found += [line(table, statistic, split) for split in ("all", "epochs 1", "epochs 10")]
     return stacked(found)
 
 
 def null(table, points):
     """Loss and two spreads of cosines of the grid by width, with the lines of each width and of all."""
     found = []
-    for layer in ("interference_std", "interference_excess"):
+    for statistic in ("interference_std", "interference_excess"):
         for d in WIDTHS:
             part = points[(points["width"] == d) & (points["shuffle"] == "")]
-            found += [dots(part, layer, f"width {d}"), line(table, layer, f"width {d}")]
-        found += [line(table, layer, "all"), r2(table, layer, "within width")]
+            found += [dots(part, statistic, f"width {d}"), line(table, statistic, f"width {d}")]
+        found += [line(table, statistic, "all"), r2(table, statistic, "within width")]
     return stacked(found)
 
 
-def trends(table, *, by, layers, splits):
+def trends(table, *, by, statistics, splits):
     """Means by width or by depth, `at`, in some settings; for two spreads that of independent directions, `theory`."""
     at = {"width": WIDTHS, "depth": DEPTHS}[by]
     scale = {"gnc2_std": 0.5, "interference_std": 1.0} if by == "width" else {}
     found = []
-    for layer in layers:
+    for statistic in statistics:
         for split in splits:
-            rows = table[(table["layer"] == layer) & (table["split"] == split)]
-            means = indexed(rows, f"by_{by}").groupby("i")["value"].mean().to_numpy()
-            part = pd.DataFrame({"layer": layer, "split": split, "at": at, "value": means})
-            found.append(part.assign(theory=scale.get(layer, math.nan) * part["at"] ** -0.5))
+            means = trend(table, statistic, split, by)
+            part = pd.DataFrame({"statistic": statistic, "split": split, "at": at, "value": means})
+            found.append(part.assign(theory=scale.get(statistic, math.nan) * part["at"] ** -0.5))
     return pd.concat(found)
 
 
-def within(table, *, layers):
+def within(table, *, statistics):
     """R^2 with the loss over all models, within each width, and over the 10-epoch runs; of the null over all."""
     splits = [*(f"width {d}" for d in WIDTHS), "all", "epochs 10"]
-    found = [r2(table, layer, split) for layer in layers for split in splits]
-    return pd.concat([*found, r2(table, "null", "all")])[["layer", "split", "r2"]]
+    found = [r2(table, statistic, split) for statistic in statistics for split in splits]
+    return pd.concat([*found, r2(table, "null", "all")])[["statistic", "split", "r2"]]

@@ -9,14 +9,15 @@ import pytest
 import scipy.stats
 from published import drawn
 
-from nclib import results
 from nclib.data import files
-from nclib.experiments.wu2024 import published as study
-from nclib.experiments.wu2024 import published_claims, published_models
-from nclib.experiments.wu2024 import published_views as views
-from nclib.experiments.wu2024.published_models import DEPTHS, MAY, OCTOBER, WIDTHS
-from nclib.experiments.wu2024.published_table import TABLE1, trend, value
-from nclib.plotting import published as plotting
+from nclib.evidence.claims import judge_all
+from nclib.pages.linguistic_published import claims, figures, measurements, summaries, tables, views
+from nclib.pages.linguistic_published import study as page
+from nclib.pages.linguistic_published.measurements import MAY, OCTOBER
+from nclib.pages.linguistic_published.quoted import quoted
+from nclib.pages.linguistic_published.summaries import Summaries
+from nclib.pages.linguistic_published.tables import DEPTHS, TABLE1, TOWARD, WIDTHS, trend, value
+from nclib.runs.store import PROFILES
 
 RUNS = ["01d@0", "01L@0", "03d@2", "10d@5", "10L@5", "10d@9", "10L@9"]
 SHAPES = list(itertools.product(DEPTHS, WIDTHS))
@@ -55,7 +56,7 @@ def world(tmp_path_factory):
     """(models, table) of made-up files."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files, "authors_measurements", made_up(tmp_path_factory.mktemp("made-up")))
-        return study.models(), study.run(study.Config(seed=0, draws=2000), "cpu")
+        return measurements.models(), Summaries(seed=0, draws=2000).run()
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def authors():
         may, october = (pd.read_csv(files.authors_measurements(name)) for name in (MAY, OCTOBER))
     except files.DataError as reason:
         pytest.skip(str(reason))
-    return study.run(study.Config(seed=0, draws=20_000), "cpu"), may.set_index("model"), october.set_index("model")
+    return Summaries(seed=0, draws=20_000).run(), may.set_index("model"), october.set_index("model")
 
 
 def test_value_statistics_of_one_model():
@@ -83,7 +84,7 @@ def test_value_statistics_of_one_model():
     both |= {"norms_log_mean_may": 2.0, "norms_log_std": 0.5, "interfere_mean_may": 0.01, "interfere_std": 0.25}
     both |= {"log_kern_mean": -0.3, "log_kern_var": 0.09, "log_dist_mean": -0.2, "log_dist_std": 0.1}
     both |= {"sims_mean": 0.4, "sims_std": 0.2, "matches": 30, "misses_may": 70}
-    found = published_models.statistics(pd.DataFrame([both]), pd.Series([64])).iloc[0]
+    found = measurements.statistics(pd.DataFrame([both]), pd.Series([64])).iloc[0]
     expected = {
         **{"cdnv": 1e-3, "cdnv_log10": -3, "cdnv_scaled": 0.02, "cdnv_scaled_log10": np.log10(0.02)},
         **{"norm_log_mean": 1.0, "norm_cv": 1 / 3, "norm_squared_cv": 0.4, "norm_log_cv": 0.25, "norm_log_std": 0.25},
@@ -92,7 +93,7 @@ def test_value_statistics_of_one_model():
         **{"gnc2_uncentered_mean": -0.2, "gnc2_uncentered_std": 0.1, "gnc2_uncentered_cv": -0.5},
         **{"self_duality": 0.4, "uniform_duality": 0.5, "duality_std": 0.2, "agreement": 0.3, "null": 0.125},
     }
-    assert list(found.index) == list(published_models.TOWARD) == list(expected)
+    assert list(found.index) == list(TOWARD) == list(expected)
     np.testing.assert_allclose(found.to_numpy(), list(expected.values()), rtol=1e-12)
 
 
@@ -108,13 +109,13 @@ def test_value_names_of_models_are_read(models):
     assert len(models) == 230 and models["depth"].dtype.kind == "i"
     row = models[models["model"] == "12x1024_10L@5"].iloc[0]
     assert (row.depth, row.width, row.epochs, row.measured, row.decay, row.shuffle) == (12, 1024, 10, 6, 0.1, "")
-    sizes = {name: len(part) for name, part in study.subsets(models).items()}
+    sizes = {name: len(part) for name, part in measurements.subsets(models).items()}
     assert sizes == {"all": 230, "grid": 210, "seeds": 21} | {f"width {d}": 35 for d in WIDTHS} | {
         "epochs 1": 60,
         "epochs 3": 30,
         "epochs 10": 120,
     }
-    assert [len(part) for part in published_models.settings(models).values()] == [30] * 7
+    assert [len(part) for part in measurements.settings(models).values()] == [30] * 7
 
 
 def test_value_lines_trends_and_shares_of_a_known_law(table):
@@ -132,7 +133,7 @@ def test_value_lines_trends_and_shares_of_a_known_law(table):
 
 
 def test_oracle_between_widths_is_the_best_fit_by_a_factor(models, table):
-    grid = study.subsets(models)["grid"]
+    grid = measurements.subsets(models)["grid"]
     factor = pd.get_dummies(grid["width"]).to_numpy(float)
     fitted = factor @ np.linalg.lstsq(factor, grid["loss"], rcond=None)[0]
     expected = np.corrcoef(fitted, grid["loss"])[0, 1] ** 2
@@ -140,8 +141,22 @@ def test_oracle_between_widths_is_the_best_fit_by_a_factor(models, table):
     assert value(table, "null", "grid") ** 2 < expected
 
 
+def test_oracle_resampled_r2_is_that_of_the_repeated_rows():
+    rng = np.random.default_rng(1)
+    x, y, counts = rng.normal(size=9), rng.normal(size=9), np.array([0, 2, 1, 3, 0, 1, 1, 0, 2])
+    expected = np.corrcoef(np.repeat(x, counts), np.repeat(y, counts))[0, 1] ** 2
+    assert summaries.weighted_r2(x, y, counts[None])[0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_law_an_interval_holds_its_value_and_differences_are_of_the_same_models(table):
+    for name in ("agreement", "uniform_duality less self_duality"):
+        low, middle, high = (value(table, name, "all", metric) for metric in ("r2_low", "r2", "r2_high"))
+        assert low < middle < high
+    assert value(table, "agreement", "all", "r2") == pytest.approx(value(table, "agreement", "all") ** 2, rel=1e-9)
+
+
 def test_oracle_within_widths_is_the_correlation_of_residuals(models, table):
-    grid = study.subsets(models)["grid"]
+    grid = measurements.subsets(models)["grid"]
     factor = pd.get_dummies(grid["width"]).to_numpy(float)
     both = grid[["uniform_duality", "loss"]].to_numpy(float)
     residuals = both - factor @ np.linalg.lstsq(factor, both, rcond=None)[0]
@@ -162,44 +177,45 @@ def test_law_table_holds_no_model(models, table):
 
 def test_law_without_files_models_are_none_and_a_run_says_so(monkeypatch):
     monkeypatch.setattr(files, "authors_measurements", missing)
-    models = study.models()
-    assert models.empty and list(models.columns)[-1] == "null" and study.subsets(models)["seeds"].empty
+    models = measurements.models()
+    assert models.empty and list(models.columns)[-1] == "null" and measurements.subsets(models)["seeds"].empty
     with pytest.raises(files.DataError, match="not here"):
-        study.run(study.Config(seed=0, draws=10), "cpu")
+        Summaries(seed=0, draws=10).run()
 
 
-@pytest.mark.parametrize("profile", results.PROFILES)
+@pytest.mark.parametrize("profile", PROFILES)
 def test_law_archived_run_serves_every_profile_without_files(store, tmp_path, monkeypatch, profile):
     made = tmp_path / "files"
     made.mkdir()
     monkeypatch.setattr(files, "authors_measurements", made_up(made))
-    monkeypatch.setattr(study, "DRAWS", dict.fromkeys(results.PROFILES, 500))
-    first = results.table(study, "paper")
+    monkeypatch.setattr(page, "DRAWS", dict.fromkeys(PROFILES, 500))
+    first = page.STUDY.table("paper")
     assert (store / "results" / "wu2024.published").is_dir()
     monkeypatch.setattr(files, "authors_measurements", missing)
-    pd.testing.assert_frame_equal(results.table(study, profile), first)
+    found = page.STUDY.table(profile)
+    pd.testing.assert_frame_equal(found.drop(columns="profile"), first.drop(columns="profile"))
 
 
-def figures(table, points):
+def shown_figures(table, points):
     layers = ["cdnv_log10", "gnc2_cv", "uniform_duality", "agreement"]
-    yield drawn(plotting.loss, views.loss(table, points, layers=layers))
-    yield drawn(plotting.duality, views.duality(table, points))
-    yield drawn(plotting.null, views.null(table, points))
-    seeds = study.subsets(points)["seeds"]
-    yield drawn(plotting.loss, views.loss(table, seeds, layers=["gnc2_uncentered_cv", "gnc2_cv"], split="seeds"))
+    yield drawn(figures.loss, views.loss(table, points, statistics=layers))
+    yield drawn(figures.duality, views.duality(table, points))
+    yield drawn(figures.null, views.null(table, points))
+    seeds = measurements.subsets(points)["seeds"]
+    yield drawn(figures.loss, views.loss(table, seeds, statistics=["gnc2_uncentered_cv", "gnc2_cv"], split="seeds"))
 
 
 def test_law_figures_show_points_where_they_are_and_say_where_not(models, table):
-    for shown, bare in zip(figures(table, models), figures(table, models.head(0)), strict=True):
+    for shown, bare in zip(shown_figures(table, models), shown_figures(table, models.head(0)), strict=True):
         dots = [sum(len(c.get_offsets()) for c in axis.collections) for axis in shown.axes if axis.get_title()]
-        assert min(dots) >= 21 and not any(plotting.MISSING in axis.get_title() for axis in shown.axes)
-        assert all(plotting.MISSING in axis.get_title() for axis in bare.axes)
+        assert min(dots) >= 21 and not any(figures.MISSING in axis.get_title() for axis in shown.axes)
+        assert all(figures.MISSING in axis.get_title() for axis in bare.axes)
         assert not any(axis.collections for axis in bare.axes) and all(axis.lines for axis in bare.axes)
         plt.close(shown), plt.close(bare)
 
 
 def test_value_figure_titles_hold_r2(table, models):
-    made = drawn(plotting.loss, views.loss(table, models.head(0), layers=["cdnv_log10", "agreement"]))
+    made = drawn(figures.loss, views.loss(table, models.head(0), statistics=["cdnv_log10", "agreement"]))
     assert "1.000" in made.axes[0].get_title()
     assert f"{value(table, 'agreement', 'all') ** 2:.3f}" in made.axes[1].get_title()
     plt.close(made)
@@ -207,28 +223,28 @@ def test_value_figure_titles_hold_r2(table, models):
 
 @pytest.mark.parametrize("by", ["width", "depth"])
 def test_value_trend_figures_draw_the_means(table, by):
-    rows = views.trends(table, by=by, layers=["loss", "gnc2_std"], splits=plotting.SETTINGS)
-    made = drawn(plotting.trends, rows, by=by)
+    rows = views.trends(table, by=by, statistics=["loss", "gnc2_std"], splits=figures.SETTINGS)
+    made = drawn(figures.trends, rows, by=by)
     np.testing.assert_allclose(made.axes[0].lines[0].get_ydata(), trend(table, "loss", "1 epoch, 0.0005", by))
     assert len(made.axes[1].lines) == (5 if by == "width" else 4)
     plt.close(made)
 
 
 def test_value_summary_figure_ranks_fourteen_statistics(table):
-    made = drawn(plotting.within, views.within(table, layers=plotting.RANKED))
-    assert len(made.axes[0].get_yticks()) == 14 == len(plotting.RANKED)
+    made = drawn(figures.within, views.within(table, statistics=figures.RANKED))
+    assert len(made.axes[0].get_yticks()) == 14 == len(figures.RANKED)
     plt.close(made)
 
 
 def test_value_error_of_a_printed_p():
     # One hit in 10^4: the Poisson mean m with e^-m (1 + m) = 0.00135 is 8.90; many hits: three standard errors.
-    assert published_claims.printed_error(1e-4) == pytest.approx(8.90e-4 - 1e-4, rel=0.01)
-    assert published_claims.printed_error(0.5) == pytest.approx(3 * 0.005, rel=0.01)
+    assert claims.printed_error(1e-4) == pytest.approx(8.90e-4 - 1e-4, rel=0.01)
+    assert claims.printed_error(0.5) == pytest.approx(3 * 0.005, rel=0.01)
 
 
 def test_law_claims_judge_and_can_fail(table):
-    judged = {row["id"].removeprefix("wu2024.published."): row["verdict"] for row in study.claims(table)}
-    assert len(judged) == len(study.claims(table)) and set(judged.values()) == {"holds", "fails"}
+    found = judge_all(claims.HEADLINES, table.assign(beside="")).set_index("id")
+    judged = {name.removeprefix("wu2024.published."): row.verdict for name, row in found.iterrows()}
     assert judged["table1.gnc2.r2"] == "fails" and judged["fig1.nc1"] == "holds" and judged["fig1.unc3"] == "fails"
     assert judged["width.nc1"] == "holds" and judged["decay.nc1"] == "holds" and judged["decay.unc3"] == "fails"
     assert judged["beyond-scale.nc1"] == "holds"
@@ -237,7 +253,7 @@ def test_law_claims_judge_and_can_fail(table):
 @pytest.mark.data
 def test_oracle_authors_table_1_to_its_digits(authors):
     table, *_ = authors
-    lines = study.table1(table)
+    lines = tables.table1(table)
     printed = lines.loc[list(TABLE1)]
     assert printed["R²"].tolist() == printed["R² (paper)"].tolist()
     assert lines.loc["GNC2, as defined", "R²"].startswith("0.262")
@@ -266,5 +282,11 @@ def test_value_authors_headline_numbers(authors):
     r2 = {name: round(value(table, name, "all") ** 2, 3) for name in ("cdnv_log10", "cdnv", "interference_std")}
     assert r2 == {"cdnv_log10": 0.916, "cdnv": 0.315, "interference_std": 0.875}
     assert round(value(table, "interference_excess", "all") ** 2, 3) == 0.098
-    assert study.medians(table).loc["10 epochs, 0.1"].tolist()[:2] == [1.615, -3.36]
-    assert study.relations(table).loc["null: 1/√d", "all 230"] == "0.471"
+    assert tables.medians(table).loc["10 epochs, 0.1"].tolist()[:2] == [1.615, -3.36]
+    assert tables.relations(table).loc["null: 1/√d", "all 230"] == "0.471"
+
+
+def test_value_words_of_the_archived_summaries():
+    found = quoted(page.STUDY.table("laptop"))
+    assert found["r2-gnc2-uncentered-seeds"] == "0.488" and found["remaining"] == "GNC2 and NC4"
+    assert (found["nc3-goes"], found["unc3-goes"], found["improved-nc1"]) == ("falls", "rises", "30")
