@@ -14,6 +14,7 @@ from nclib.evidence.claims import judge_all
 from nclib.pages.linguistic_published import claims, figures, measurements, summaries, tables, views
 from nclib.pages.linguistic_published import study as page
 from nclib.pages.linguistic_published.measurements import MAY, OCTOBER
+from nclib.pages.linguistic_published.points import Points
 from nclib.pages.linguistic_published.quoted import quoted
 from nclib.pages.linguistic_published.summaries import Summaries
 from nclib.pages.linguistic_published.tables import DEPTHS, TABLE1, TOWARD, WIDTHS, trend, value
@@ -56,7 +57,9 @@ def world(tmp_path_factory):
     """(models, table) of made-up files."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files, "authors_measurements", made_up(tmp_path_factory.mktemp("made-up")))
-        return measurements.models(), Summaries(seed=0, draws=2000).run()
+        return measurements.read(), pd.concat(
+            [Summaries(0, 2000).run().assign(part="summaries"), Points().run().assign(part="points")]
+        )
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +112,7 @@ def test_value_names_of_models_are_read(models):
     assert len(models) == 230 and models["depth"].dtype.kind == "i"
     row = models[models["model"] == "12x1024_10L@5"].iloc[0]
     assert (row.depth, row.width, row.epochs, row.measured, row.decay, row.shuffle) == (12, 1024, 10, 6, 0.1, "")
-    sizes = {name: len(part) for name, part in measurements.subsets(models).items()}
+    sizes = {name: len(part) for name, part in tables.subsets(models).items()}
     assert sizes == {"all": 230, "grid": 210, "seeds": 21} | {f"width {d}": 35 for d in WIDTHS} | {
         "epochs 1": 60,
         "epochs 3": 30,
@@ -133,7 +136,7 @@ def test_value_lines_trends_and_shares_of_a_known_law(table):
 
 
 def test_oracle_between_widths_is_the_best_fit_by_a_factor(models, table):
-    grid = measurements.subsets(models)["grid"]
+    grid = tables.subsets(models)["grid"]
     factor = pd.get_dummies(grid["width"]).to_numpy(float)
     fitted = factor @ np.linalg.lstsq(factor, grid["loss"], rcond=None)[0]
     expected = np.corrcoef(fitted, grid["loss"])[0, 1] ** 2
@@ -156,7 +159,7 @@ def test_law_an_interval_holds_its_value_and_differences_are_of_the_same_models(
 
 
 def test_oracle_within_widths_is_the_correlation_of_residuals(models, table):
-    grid = measurements.subsets(models)["grid"]
+    grid = tables.subsets(models)["grid"]
     factor = pd.get_dummies(grid["width"]).to_numpy(float)
     both = grid[["uniform_duality", "loss"]].to_numpy(float)
     residuals = both - factor @ np.linalg.lstsq(factor, both, rcond=None)[0]
@@ -171,16 +174,21 @@ def test_oracle_trend_by_depth_is_a_mean_over_widths(models, table):
     assert found[DEPTHS.index(8)] == pytest.approx(sum(chosen["agreement"]) / 6, rel=1e-12)
 
 
-def test_law_table_holds_no_model(models, table):
-    assert not set(models["loss"]) & set(table["value"]) and len(table) < 1500
+def test_value_points_are_the_models_to_five_digits(models, table):
+    points = views.models(table).set_index("model")
+    expected = models.set_index("model").loc[points.index]
+    assert len(points) == 230 and set(tables.DRAWN) < set(points)
+    for name in ("loss", "parameters", *tables.DRAWN):
+        np.testing.assert_allclose(points[name], expected[name], rtol=5e-5)
+    assert points["loss"].tolist() == [float(f"{x:.5g}") for x in expected["loss"]] != expected["loss"].tolist()
+    assert (points[["width", "shuffle", "measured"]] == expected[["width", "shuffle", "measured"]]).all(axis=None)
 
 
-def test_law_without_files_models_are_none_and_a_run_says_so(monkeypatch):
+def test_law_without_files_a_run_says_so(monkeypatch):
     monkeypatch.setattr(files, "authors_measurements", missing)
-    models = measurements.models()
-    assert models.empty and list(models.columns)[-1] == "null" and measurements.subsets(models)["seeds"].empty
-    with pytest.raises(files.DataError, match="not here"):
-        Summaries(seed=0, draws=10).run()
+    for run in (Summaries(seed=0, draws=10), Points()):
+        with pytest.raises(files.DataError, match="not here"):
+            run.run()
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -196,26 +204,22 @@ def test_law_archived_run_serves_every_profile_without_files(store, tmp_path, mo
     pd.testing.assert_frame_equal(found.drop(columns="profile"), first.drop(columns="profile"))
 
 
-def shown_figures(table, points):
-    layers = ["cdnv_log10", "gnc2_cv", "uniform_duality", "agreement"]
-    yield drawn(figures.loss, views.loss(table, points, statistics=layers))
-    yield drawn(figures.duality, views.duality(table, points))
-    yield drawn(figures.null, views.null(table, points))
-    seeds = measurements.subsets(points)["seeds"]
-    yield drawn(figures.loss, views.loss(table, seeds, statistics=["gnc2_uncentered_cv", "gnc2_cv"], split="seeds"))
+def test_law_figures_show_every_model(table):
+    main = ["cdnv_log10", "gnc2_cv", "uniform_duality", "agreement"]
+    for rows, draw, models in (
+        (views.loss(table, statistics=main), figures.loss, 230),
+        (views.duality(table), figures.duality, 230),
+        (views.null(table), figures.null, 210),
+        (views.loss(table, statistics=["gnc2_uncentered_cv", "gnc2_cv"], split="seeds"), figures.loss, 21),
+    ):
+        made = drawn(draw, rows)
+        shown = [sum(len(c.get_offsets()) for c in axis.collections) for axis in made.axes if axis.get_title()]
+        assert set(shown) == {models} and all(axis.lines for axis in made.axes if axis.get_title())
+        plt.close(made)
 
 
-def test_law_figures_show_points_where_they_are_and_say_where_not(models, table):
-    for shown, bare in zip(shown_figures(table, models), shown_figures(table, models.head(0)), strict=True):
-        dots = [sum(len(c.get_offsets()) for c in axis.collections) for axis in shown.axes if axis.get_title()]
-        assert min(dots) >= 21 and not any(figures.MISSING in axis.get_title() for axis in shown.axes)
-        assert all(figures.MISSING in axis.get_title() for axis in bare.axes)
-        assert not any(axis.collections for axis in bare.axes) and all(axis.lines for axis in bare.axes)
-        plt.close(shown), plt.close(bare)
-
-
-def test_value_figure_titles_hold_r2(table, models):
-    made = drawn(figures.loss, views.loss(table, models.head(0), statistics=["cdnv_log10", "agreement"]))
+def test_value_figure_titles_hold_r2(table):
+    made = drawn(figures.loss, views.loss(table, statistics=["cdnv_log10", "agreement"]))
     assert "1.000" in made.axes[0].get_title()
     assert f"{value(table, 'agreement', 'all') ** 2:.3f}" in made.axes[1].get_title()
     plt.close(made)

@@ -1,14 +1,10 @@
-"""The 230 published language models: loss against each measure of collapse, trends, and what width alone explains.
-
-Every figure is drawn from the summaries of a run, and shows the models where they are at hand.
-"""
+"""The 230 published language models: loss against each measure of collapse, trends, and what width alone explains."""
 
 from matplotlib.colors import LogNorm
 from matplotlib.lines import Line2D
 
 from nclib.plotting import MARKERS, PALETTE, THEORY, figure
 
-MISSING = "points: authors' files not at hand"
 WIDTHS = [64, 128, 256, 512, 768, 1024]
 LABELS = {
     "loss": "validation loss (nats a token)",
@@ -71,29 +67,19 @@ def scatter(axis, points, **style):
     return axis.scatter(points["x"], points["loss"], s=14, **(color | style))
 
 
-def have(rows):
-    return bool((rows["part"] == "models").any())
-
-
-def title(text, rows):
-    return text if have(rows) else f"{text}\n{MISSING}"
-
-
 def loss(rows):
     """Validation loss against four (or two) statistics, with the least-squares line and R^2. Fig. 1 and 2, Table 1."""
     statistics = list(dict.fromkeys(rows["statistic"]))
     made, axes = figure(len(statistics) // 2, 2, height=2.9 * (len(statistics) // 2) + 0.2, sharey=True)
-    shown = have(rows)
     for axis, statistic in zip(axes.flat, statistics, strict=True):
-        if shown:
-            drawn = scatter(axis, models(rows, statistic))
+        drawn = scatter(axis, models(rows, statistic))
         (split,) = set(rows.loc[rows["part"] == "line", "split"])
         r2 = draw_line(axis, rows, statistic, split, color="black", linestyle="--")
         axis.set(xlabel=LABELS[statistic])
-        axis.set_title(title(f"$R^2$ = {r2:.3f}", rows))
+        axis.set_title(f"$R^2$ = {r2:.3f}")
     for row in axes:
         row[0].set_ylabel(LABELS["loss"])
-    if shown and rows["parameters"].nunique() > 1:
+    if rows["parameters"].nunique() > 1:
         made.colorbar(drawn, ax=axes, label="parameters", location="right", aspect=35, pad=0.02)
     return made
 
@@ -103,14 +89,14 @@ def duality(rows):
     statistics = ["self_duality", "uniform_duality"]
     made, axes = figure(1, 2, height=3.9, sharey=True)
     for axis, statistic in zip(axes.flat, statistics, strict=True):
-        for e, epochs in enumerate(EPOCHS if have(rows) else []):
+        for e, epochs in enumerate(EPOCHS):
             style = {"c": [PALETTE[e]], "norm": None, "cmap": None, "marker": MARKERS[e], "alpha": 0.7}
             scatter(axis, models(rows, statistic, f"epochs {epochs}"), **style)
         r2 = [draw_line(axis, rows, statistic, "all", color="black", linestyle="--")]
         for epochs, index in ((1, 0), (10, 2)):
             r2.append(draw_line(axis, rows, statistic, f"epochs {epochs}", color=PALETTE[index]))
         axis.set(xlabel=LABELS[statistic])
-        axis.set_title(title("$R^2$ = {:.2f}\n1 epoch {:.2f}, 10 epochs {:.2f}".format(*r2), rows))
+        axis.set_title("$R^2$ = {:.2f}\n1 epoch {:.2f}, 10 epochs {:.2f}".format(*r2))
     axes[0, 0].set_ylabel(LABELS["loss"])
     handles = [Line2D([], [], color="black", linestyle="--", label="all")]
     handles += [
@@ -154,15 +140,13 @@ def null(rows):
     made, axes = figure(1, 2, height=3.9, sharey=True)
     for axis, statistic in zip(axes.flat, statistics, strict=True):
         for d, color, marker in zip(WIDTHS, PALETTE, MARKERS, strict=False):
-            if have(rows):
-                style = {"c": [color], "norm": None, "cmap": None, "marker": marker, "alpha": 0.6}
-                scatter(axis, models(rows, statistic, f"width {d}"), **style)
-            ends = {} if have(rows) else {"marker": marker, "markersize": 4}
-            draw_line(axis, rows, statistic, f"width {d}", color=color, **ends)
+            style = {"c": [color], "norm": None, "cmap": None, "marker": marker, "alpha": 0.6}
+            scatter(axis, models(rows, statistic, f"width {d}"), **style)
+            draw_line(axis, rows, statistic, f"width {d}", color=color)
         r2 = draw_line(axis, rows, statistic, "all", **THEORY)
         inside = rows[(rows["statistic"] == statistic) & (rows["split"] == "within width")]["r2"].iloc[0]
         axis.set(xlabel=LABELS[statistic])
-        axis.set_title(title(f"$R^2$ = {r2:.3f}, within widths {inside:.2f}", rows))
+        axis.set_title(f"$R^2$ = {r2:.3f}, within widths {inside:.2f}")
     axes[0, 0].set_ylabel(LABELS["loss"])
     handles = [
         Line2D([], [], color=color, marker=marker, label=f"$d$ = {d}")

@@ -10,34 +10,19 @@ import numpy as np
 import pandas as pd
 
 from nclib.data import files
-from nclib.pages.linguistic_published.tables import DECAY, TOWARD, WIDTHS, setting
+from nclib.pages.linguistic_published.tables import setting, shapes
 
 MAY, OCTOBER = "lc-2024_05_18.csv", "lc-2024_10_24.csv"
-NAME = r"^(?P<depth>\d+)x(?P<width>\d+)_(?P<epochs>\d+)(?P<decay>[dL])(?P<shuffle>\d*)@(?P<last>\d+)$"
-SHAPE = ["model", "depth", "width", "epochs", "measured", "decay", "shuffle", "parameters", "loss"]
-
-
-def models():
-    """One row a model, the columns SHAPE and those that TOWARD names; empty, with these columns, without the files."""
-    try:
-        return read()
-    except files.DataError:
-        return pd.DataFrame(columns=SHAPE + list(TOWARD))
 
 
 def read():
-    """`models`, but DataError (where the files are to be had) without the files.
-
-    depth: layers. width: d. epochs: of the run's schedule; measured: after how many of them. decay: weight decay.
-    shuffle: text, "" for the 210 models of the grid. parameters: number. loss: validation cross-entropy, nats a token.
+    """One row a model: what `shapes` says, parameters (their number), loss (validation cross-entropy, nats a token) and
+    the columns that TOWARD of `tables` names. DataError says where the files are to be had.
     """
     may, october = (pd.read_csv(files.authors_measurements(name)) for name in (MAY, OCTOBER))
     both = october.merge(may, on="model", suffixes=("", "_may"), validate="1:1")
-    run = both["model"].str.extract(NAME)
-    shape = run[["depth", "width", "epochs"]].astype(int)
-    shape = shape.assign(model=both["model"], measured=run["last"].astype(int) + 1, shuffle=run["shuffle"])
-    shape = shape.assign(decay=run["decay"].map(DECAY), parameters=both["n_params"], loss=both["val_loss"])
-    return pd.concat([shape[SHAPE], statistics(both, shape["width"])], axis=1)
+    shape = shapes(both["model"]).assign(parameters=both["n_params"], loss=both["val_loss"])
+    return pd.concat([shape, statistics(both, shape["width"])], axis=1)
 
 
 def statistics(both, d):
@@ -78,18 +63,6 @@ def statistics(both, d):
         "null": null,
     }
     return pd.DataFrame(columns)
-
-
-def subsets(models):
-    """{name: rows}: all 230; the grid of 210, each of its widths, each number of epochs; the 21 runs of one shape."""
-    grid = models[models["shuffle"] == ""]
-    one = (models["depth"] == 2) & (models["width"] == 768) & (models["epochs"] == 1) & (models["decay"] == DECAY["d"])
-    return (
-        {"all": models, "grid": grid}
-        | {f"width {width}": grid[grid["width"] == width] for width in WIDTHS}
-        | {f"epochs {epochs}": grid[grid["epochs"] == epochs] for epochs in (1, 3, 10)}
-        | {"seeds": models[one]}
-    )
 
 
 def settings(models):

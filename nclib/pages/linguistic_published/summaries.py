@@ -24,8 +24,8 @@ import numpy as np
 import pandas as pd
 
 from nclib.data import files
-from nclib.pages.linguistic_published.measurements import MAY, OCTOBER, read, settings, subsets
-from nclib.pages.linguistic_published.tables import DECAY, DEPTHS, TOWARD, WIDTHS, setting
+from nclib.pages.linguistic_published.measurements import MAY, OCTOBER, read, settings
+from nclib.pages.linguistic_published.tables import DECAY, DEPTHS, TOWARD, WIDTHS, setting, subsets
 from nclib.permutation import correlation, permutation_p
 from nclib.runs.experiment import Experiment, rows
 

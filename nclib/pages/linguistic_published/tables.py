@@ -6,6 +6,11 @@ from nclib.permutation import bonferroni
 
 WIDTHS, DEPTHS = [64, 128, 256, 512, 768, 1024], [1, 2, 4, 8, 12]
 DECAY = {"d": 5e-4, "L": 0.1}
+DRAWN = [  # statistics whose points are shown
+    *("cdnv_log10", "gnc2_cv", "uniform_duality", "agreement", "norm_cv", "norm_log_cv", "interference_cv"),
+    *("self_duality", "interference_std", "gnc2_uncentered_cv"),
+]
+NAME = r"^(?P<depth>\d+)x(?P<width>\d+)_(?P<epochs>\d+)(?P<decay>[dL])(?P<shuffle>\d*)@(?P<last>\d+)$"
 
 # +1 where a larger value is nearer to collapse, -1 where a smaller one is, 0 where neither is meant.
 TOWARD = {
@@ -88,6 +93,26 @@ MEDIANS = {
     "uniform_duality": "UNC3",
     "agreement": "NC4",
 }
+
+
+def shapes(models):
+    """What the names of models say, a row each: model, depth (layers), width d, epochs of the run's schedule,
+    `measured` after how many of them, weight decay, and `shuffle`, text that is "" for the 210 models of the grid."""
+    run = models.str.extract(NAME)
+    shape = pd.DataFrame({"model": models}).join(run[["depth", "width", "epochs"]].astype(int))
+    return shape.assign(measured=run["last"].astype(int) + 1, decay=run["decay"].map(DECAY), shuffle=run["shuffle"])
+
+
+def subsets(models):
+    """{name: rows}: all 230; the grid of 210, each of its widths, each number of epochs; the 21 runs of one shape."""
+    grid = models[models["shuffle"] == ""]
+    one = (models["depth"] == 2) & (models["width"] == 768) & (models["epochs"] == 1) & (models["decay"] == DECAY["d"])
+    return (
+        {"all": models, "grid": grid}
+        | {f"width {width}": grid[grid["width"] == width] for width in WIDTHS}
+        | {f"epochs {epochs}": grid[grid["epochs"] == epochs] for epochs in (1, 3, 10)}
+        | {"seeds": models[one]}
+    )
 
 
 def setting(epochs, measured, decay):

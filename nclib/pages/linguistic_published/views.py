@@ -1,4 +1,4 @@
-"""What the figures of the published models draw: summaries of a run, and the models where they are at hand.
+"""What the figures of the published models draw: summaries, and the models.
 
 `part` is "line", two ends of a least-squares line (or none) with its `r2`, or "models", one row a model.
 """
@@ -7,7 +7,7 @@ import math
 
 import pandas as pd
 
-from nclib.pages.linguistic_published.tables import DEPTHS, WIDTHS, trend
+from nclib.pages.linguistic_published.tables import DEPTHS, WIDTHS, shapes, subsets, trend
 
 COLUMNS = ["statistic", "part", "split", "x", "loss", "r2", "parameters"]
 
@@ -33,42 +33,47 @@ def r2(table, statistic, split):
     )
 
 
-def dots(points, statistic, split=""):
-    """The models at one statistic; none where there are none."""
-    values = {"x": points[statistic], "loss": points["loss"], "parameters": points["parameters"]}
-    frame = pd.DataFrame({name: value.astype(float) for name, value in values.items()})
-    return frame.assign(statistic=statistic, part="models", split=split)
+def models(table):
+    """A row a model: what its name says, parameters, loss and the statistics that are drawn."""
+    rows = table[table["part"] == "points"]
+    wide = rows.pivot(index="model", columns="metric", values="value").reset_index()
+    return shapes(wide["model"]).join(wide.drop(columns="model"))
+
+
+def dots(models, statistic, split=""):
+    """The models at one statistic."""
+    found = models[["loss", "parameters"]].assign(x=models[statistic])
+    return found.assign(statistic=statistic, part="models", split=split)
 
 
 def stacked(parts):
-    """The parts that have rows, in the columns of the module; a line has no parameters, a model no R^2."""
-    found = pd.concat([part for part in parts if len(part)]).reindex(columns=COLUMNS)
+    """The parts in the columns of the module; a line has no parameters, a model no R^2."""
+    found = pd.concat(parts).reindex(columns=COLUMNS)
     return found.astype({name: float for name in ("x", "loss", "r2", "parameters")})
 
 
-def loss(table, points, *, statistics, split="all"):
-    """Loss and some statistics of the models, with the lines of one subset."""
-    return stacked(
-        part for statistic in statistics for part in (dots(points, statistic), line(table, statistic, split))
-    )
+def loss(table, *, statistics, split="all"):
+    """Loss and some statistics of the models of a subset, with its lines."""
+    points = subsets(models(table))[split]
+    return stacked([part for name in statistics for part in (dots(points, name), line(table, name, split))])
 
 
-def duality(table, points):
+def duality(table):
     """Loss, NC3 and UNC3 of the models by length of training, with the lines of all and of 1 and of 10 epochs."""
-    found = []
+    points, found = models(table), []
     for statistic in ("self_duality", "uniform_duality"):
         found += [dots(points[points["epochs"] == n], statistic, f"epochs {n}") for n in (1, 3, 10)]
         found += [line(table, statistic, split) for split in ("all", "epochs 1", "epochs 10")]
     return stacked(found)
 
 
-def null(table, points):
+def null(table):
     """Loss and two spreads of cosines of the grid by width, with the lines of each width and of all."""
-    found = []
+    grid, found = subsets(models(table))["grid"], []
+    grid = grid.assign(interference_excess=grid["interference_std"] * grid["width"] ** 0.5)
     for statistic in ("interference_std", "interference_excess"):
         for d in WIDTHS:
-            part = points[(points["width"] == d) & (points["shuffle"] == "")]
-            found += [dots(part, statistic, f"width {d}"), line(table, statistic, f"width {d}")]
+            found += [dots(grid[grid["width"] == d], statistic, f"width {d}"), line(table, statistic, f"width {d}")]
         found += [line(table, statistic, "all"), r2(table, statistic, "within width")]
     return stacked(found)
 
