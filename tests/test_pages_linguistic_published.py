@@ -177,8 +177,8 @@ def test_oracle_trend_by_depth_is_a_mean_over_widths(models, table):
 def test_value_points_are_the_models_to_five_digits(models, table):
     points = views.models(table).set_index("model")
     expected = models.set_index("model").loc[points.index]
-    assert len(points) == 230 and set(tables.DRAWN) < set(points)
-    for name in ("loss", "parameters", *tables.DRAWN):
+    assert len(points) == 230 and set(tables.SHOWN) < set(points)
+    for name in ("loss", "parameters", *tables.SHOWN):
         np.testing.assert_allclose(points[name], expected[name], rtol=5e-5)
     assert points["loss"].tolist() == [float(f"{x:.5g}") for x in expected["loss"]] != expected["loss"].tolist()
     assert (points[["width", "shuffle", "measured"]] == expected[["width", "shuffle", "measured"]]).all(axis=None)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from nclib.data import files
 from nclib.pages.linguistic_published.measurements import MAY, OCTOBER, read
-from nclib.pages.linguistic_published.tables import DRAWN
+from nclib.pages.linguistic_published.tables import SHOWN
 from nclib.runs.experiment import Experiment, rows
 
 DIGITS = 5  # significant ones: more than a figure shows, fewer than the files hold
@@ -26,6 +26,6 @@ class Points(Experiment):
 
     def run(self, device="cpu"):
         """parameters, loss and the statistics that are drawn, to five digits, by `model`. DataError without files."""
-        table = read().set_index("model")[["parameters", "loss", *DRAWN]]
+        table = read().set_index("model")[["parameters", "loss", *SHOWN]]
         found = rows({name: [float(f"{x:.{DIGITS}g}") for x in column] for name, column in table.items()}, "index")
         return found.assign(model=table.index[found["index"]]).drop(columns="index")

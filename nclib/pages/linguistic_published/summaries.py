@@ -25,7 +25,7 @@ import pandas as pd
 
 from nclib.data import files
 from nclib.pages.linguistic_published.measurements import MAY, OCTOBER, read, settings
-from nclib.pages.linguistic_published.tables import DECAY, DEPTHS, TOWARD, WIDTHS, setting, subsets
+from nclib.pages.linguistic_published.tables import DECAY, DEPTHS, SHOWN, TOWARD, WIDTHS, setting, subsets
 from nclib.permutation import correlation, permutation_p
 from nclib.runs.experiment import Experiment, rows
 
@@ -45,8 +45,7 @@ BY_GROUP = {
 
 RESAMPLED = {  # subset: (statistics, pairs whose R^2 are compared)
     "all": (
-        ["cdnv_log10", "gnc2_cv", "uniform_duality", "agreement"]
-        + ["norm_cv", "norm_log_cv", "interference_cv", "self_duality"],
+        [name for name in SHOWN if name not in ("interference_std", "gnc2_uncentered_cv")],
         [("gnc2_cv", "interference_cv"), ("uniform_duality", "self_duality")],
     ),
     "epochs 10": (["self_duality"], []),

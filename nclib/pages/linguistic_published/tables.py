@@ -6,7 +6,7 @@ from nclib.permutation import bonferroni
 
 WIDTHS, DEPTHS = [64, 128, 256, 512, 768, 1024], [1, 2, 4, 8, 12]
 DECAY = {"d": 5e-4, "L": 0.1}
-DRAWN = [  # statistics whose points are shown
+SHOWN = [  # statistics whose points are shown
     *("cdnv_log10", "gnc2_cv", "uniform_duality", "agreement", "norm_cv", "norm_log_cv", "interference_cv"),
     *("self_duality", "interference_std", "gnc2_uncentered_cv"),
 ]
