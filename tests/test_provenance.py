@@ -170,3 +170,16 @@ def test_the_commit_is_that_of_the_project():
 def test_outside_a_repository_there_is_no_commit(tmp_path, monkeypatch):
     monkeypatch.setattr(manifest, "ROOT", tmp_path)
     assert manifest.commit() == (None, None)
+
+
+def test_value_results_do_not_make_a_checkout_differ_from_its_commit(tmp_path, monkeypatch):
+    """The table of one run is no reason to mark the next."""
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], [*who, "commit", "-q", "--allow-empty", "-m", "first"]):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    monkeypatch.setattr(manifest, "ROOT", tmp_path)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "table.csv").write_text("1")
+    assert manifest.commit()[1] is False
+    (tmp_path / "code.py").write_text("1")
+    assert manifest.commit()[1] is True

@@ -18,11 +18,13 @@ ROOT = _checkout if (_checkout / "pyproject.toml").exists() else Path.cwd()
 
 
 def commit():
-    """The git commit of the project and whether the tree differs from it; (None, None) outside a repository."""
+    """The git commit of the project and whether the tree differs from it, `results/` aside, to which runs themselves add;
+    (None, None) outside a repository."""
     try:
         git = ["git", "-C", str(ROOT)]
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+        status = [*git, "status", "--porcelain", "--", ".", ":(exclude)results"]
+        changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None, None
     return head, bool(changed.strip())
