@@ -18,7 +18,7 @@ ROOT = _checkout if (_checkout / "pyproject.toml").exists() else Path.cwd()
 
 
 def commit():
-    """The git commit of the project and whether the tree differs from it, `results/` aside, to which runs themselves add;
+    """The git commit of the project and whether the tree differs from it, but for `results/`, to which runs add;
     (None, None) outside a repository."""
     try:
         git = ["git", "-C", str(ROOT)]
