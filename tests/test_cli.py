@@ -57,7 +57,7 @@ def test_claims_are_shown_as_text_and_json(store, capsys):
         (["run", "wu2024.grid", "--corpus", "novels"], "corpus = 'novels': must be one of documentation, reference"),
         (["run", "depth", "--profile", "huge"], "profile = 'huge': must be one of smoke, laptop, paper"),
         (["runs", "depth", "--corpus", "books"], "corpus = 'books': the runs of depth read no text"),
-        (["runs", "dang2023.balanced", "--corpus", "books"], "corpus = 'books': the runs of dang2023.balanced read no"),
+        (["runs", "deep_linear", "--corpus", "books"], "corpus = 'books': the runs of deep_linear read no"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(store, capsys, arguments, message):

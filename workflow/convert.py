@@ -85,7 +85,10 @@ class Form:
         return sorted(found)
 
 
+PLACE = {"step": ("step", "Int64"), "layer": ("layer", "str")}
 FORMS = {
+    "dang2023.direct": Form(("i", "j"), PLACE),
+    "dang2023.network": Form(("i", "j"), PLACE | {"split": ("split", "str")}),
     "tirer2023.depth_network": Form(keep={"layer": ("layer", "Int64")}),
 }
 

@@ -84,6 +84,7 @@ MEANINGS = {
     "r": "correlation coefficient of the models",
     "r2": "R^2 of the least-squares line",
     "rank": "rank of the logits",
+    "rate": "predicted rate of decay a step, in the first row of a panel",
     "ratio": "ratio of two values, as the horizontal or vertical axis says",
     "residual": "norm of what the formula misses",
     "rises": "whether NC1 rises somewhere on the path",
@@ -109,6 +110,7 @@ MEANINGS = {
     "threshold": "class size at which the minority collapses, by the theorem",
     "token": "the token; the mark before it is a space",
     "training": "which training: shortest or longest",
+    "until": "step up to which the predicted rate is drawn, in the first row of a panel",
     "up": "the same on the branch that is followed with growing weight decay",
     "validation": "loss on held-out text, nats a token; empty where it is not drawn",
     "value": "value of the quantity that the row names",
@@ -119,6 +121,10 @@ MEANINGS = {
 }
 OF_FIGURE = {
     "fig-dang2023-frames": {"kind": "w: row of the classifier, h: class mean"},
+    "fig-dang2023-balance": {
+        "line": "optimizer and loss",
+        "value": "norm of the imbalance of neighbouring layers, over that at the start",
+    },
     "fig-dang2023-ce-rank": {"n": "random starts that end there", "ratio": "loss over that of the simplex ETF"},
     "fig-dang2023-ce-candidates": {"ratio": "loss of the cross-polytope over that of the simplex ETF"},
     "fig-dang2023-ce-logits": {"value": "logit of class i for a feature of class j"},

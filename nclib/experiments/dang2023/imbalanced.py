@@ -4,8 +4,8 @@ and in networks. Dang et al. 2023, Theorems 4.1 (M = 1) and 4.4 (M >= 2): number
 
 from nclib.claims import Claim, by_seed, judge
 from nclib.experiments.dang2023 import verdicts
-from nclib.experiments.dang2023.direct import Config as Direct
-from nclib.experiments.dang2023.network import Config as Network
+from nclib.pages._linear_heads.direct import Direct
+from nclib.pages._linear_heads.network import Network
 from nclib.results import choose
 
 COST = {

@@ -6,7 +6,7 @@ The network is that of `imbalanced`: full batch, penalties on the linear layer a
 from nclib.claims import Claim, by_seed, judge
 from nclib.experiments.dang2023.imbalanced import DIGITS
 from nclib.experiments.dang2023.minority import beta
-from nclib.experiments.dang2023.network import Config
+from nclib.pages._linear_heads.network import Network as Config
 from nclib.results import choose, indexed
 
 COST = {"paper": "about ten minutes on one CPU core"}

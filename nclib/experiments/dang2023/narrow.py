@@ -6,7 +6,7 @@ derived.
 """
 
 from nclib.experiments.dang2023 import verdicts
-from nclib.experiments.dang2023.direct import Config
+from nclib.pages._linear_heads.direct import Direct as Config
 from nclib.results import choose
 
 COST = {"paper": "about a minute on one CPU core"}

@@ -1,0 +1,1 @@
+"""Page 02: Dang et al. 2023, balanced classes."""
