@@ -86,6 +86,9 @@ class Form:
 
 
 FORMS = {
+    "wu2024.language_model": Form(
+        keep={"step": ("step", "Int64"), "layer": ("convention", "str"), "split": ("split", "str")}
+    ),
     "tirer2023.depth_network": Form(keep={"layer": ("layer", "Int64")}),
 }
 
