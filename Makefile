@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 BUILD ?= build
 PROFILE ?= laptop
 JOBS ?= 2
-STUDY ?= wu2024.grid
+STUDY ?= linguistic_scaling
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.requirements.lock
@@ -38,7 +38,7 @@ book: $(STAMP)  ## run the notebooks that changed, build the site, print the pat
 serve: book  ## the same, then serve the site on http://localhost:8000
 	"$(RUN)" -m http.server --bind localhost --directory "$(BUILD)/site/_build/html" 8000
 
-runs: $(STAMP)  ## do the runs of a study that are not stored: make runs STUDY=wu2024.grid
+runs: $(STAMP)  ## do the runs of a study that are not stored: make runs STUDY=linguistic_scaling
 	"$(RUN)" -m snakemake --snakefile workflow/runs.smk --workflow-profile workflow/profiles/local \
 		--directory "$(BUILD)" --cores $(JOBS) --config study=$(STUDY) profile=$(PROFILE)
 

@@ -17,15 +17,15 @@ QUEUE = (
     ("original", lambda run: run.data == "cifar10" and run.seed == 0),
     ("tirer2023.regularization", lambda run: run.seed == 0),
     ("original", lambda run: True),
-    ("wu2024.grid", lambda run: run.depth <= 8 and run.epochs <= 3),
+    ("linguistic_scaling", lambda run: run.depth <= 8 and run.epochs <= 3),
     ("wu2024.names", lambda run: True),
     ("deep_linear", lambda run: getattr(run, "model", "") == "mlp"),
     ("tirer2023.regularization", lambda run: True),
     ("deep_linear", lambda run: True),
     ("wu2024.tokens", lambda run: True),
     ("wu2024.grammar", lambda run: True),
-    ("wu2024.grid", lambda run: run.depth <= 8),
-    ("wu2024.grid", lambda run: True),
+    ("linguistic_scaling", lambda run: run.depth <= 8),
+    ("linguistic_scaling", lambda run: True),
 )
 
 Task = namedtuple("Task", "study index config")

@@ -66,7 +66,7 @@ def run(
 ):
     """Do the runs of a study that are not stored yet; on a CPU side by side. Those of profile paper go to results/.
 
-    `torchrun --nproc-per-node N -m nclib run wu2024.grid --index I` trains one language model on N processes.
+    `torchrun --nproc-per-node N -m nclib run linguistic_scaling --index I` trains one language model on N processes.
     """
     from nclib import results, torchrun
 

@@ -248,7 +248,10 @@ def _as_before(table, config):
 
 
 def _with_fields(table, config):
-    table = _as_before(table, config) if isinstance(config, Experiment) else table
+    if isinstance(config, Experiment) and "i" in table:  # on a page that has not moved
+        table = _as_before(table, config)
+    elif isinstance(config, Experiment):
+        table = table.assign(experiment=config.NAME, config=config.key(), seed=config.seed)
     fields = {name: value for name, value in dataclasses.asdict(config).items() if name not in SCHEMA}
     return table.assign(**{name: [value] * len(table) for name, value in fields.items()})
 

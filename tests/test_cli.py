@@ -54,7 +54,10 @@ def test_claims_are_shown_as_text_and_json(store, capsys):
         (["run", STUDY, "--profile", "smoke", "--device", "tpu"], "device = 'tpu': must be auto, cpu or cuda"),
         (["claims", "--verdict", "maybe"], "verdict = 'maybe': must be one of holds, fails"),
         (["claims", "--profile", "huge"], "profile = 'huge': must be one of smoke, laptop, paper"),
-        (["run", "wu2024.grid", "--corpus", "novels"], "corpus = 'novels': must be one of documentation, reference"),
+        (
+            ["run", "linguistic_scaling", "--corpus", "novels"],
+            "corpus = 'novels': must be one of documentation, reference",
+        ),
         (["run", "depth", "--profile", "huge"], "profile = 'huge': must be one of smoke, laptop, paper"),
         (["runs", "depth", "--corpus", "books"], "corpus = 'books': the runs of depth read no text"),
         (["runs", "deep_linear", "--corpus", "books"], "corpus = 'books': the runs of deep_linear read no"),

@@ -39,7 +39,14 @@ RUN = {
     "papermill --help-notebook notebooks/03-imbalanced-geometry.ipynb": [
         *(sys.executable, "-m", "papermill", "--help-notebook", "notebooks/03-imbalanced-geometry.ipynb")
     ],
-    "nclib runs wu2024.grid --profile paper": [sys.executable, "-m", "nclib", "runs", "wu2024.grid", "--profile=paper"],
+    "nclib runs linguistic_scaling --profile paper": [
+        sys.executable,
+        "-m",
+        "nclib",
+        "runs",
+        "linguistic_scaling",
+        "--profile=paper",
+    ],
     "nclib runs dang2023.imbalanced --profile paper": [
         *(sys.executable, "-m", "nclib", "runs", "dang2023.imbalanced", "--profile", "paper")
     ],
@@ -64,11 +71,11 @@ ELSEWHERE = {
     "nclib run": "test_cli.py",
     "nclib run <page> --profile smoke": "test_cli.py",
     "nclib run dang2023.imbalanced --profile paper": "test_cli.py",
-    "nclib run wu2024.grid --profile laptop": "test_workflow_runs.py",
-    "nclib run wu2024.grid --profile laptop --index 3": "test_workflow_runs.py",
-    "make runs STUDY=wu2024.grid PROFILE=laptop JOBS=8": "test_workflow_runs.py",
-    "snakemake -s workflow/runs.smk --workflow-profile workflow/profiles/local --cores 8 --config study=wu2024.grid "
-    "profile=laptop": "test_workflow_runs.py",
+    "nclib run linguistic_scaling --profile laptop": "test_workflow_runs.py",
+    "nclib run linguistic_scaling --profile laptop --index 3": "test_workflow_runs.py",
+    "make runs STUDY=linguistic_scaling PROFILE=laptop JOBS=8": "test_workflow_runs.py",
+    "snakemake -s workflow/runs.smk --workflow-profile workflow/profiles/local --cores 8 "
+    "--config study=linguistic_scaling profile=laptop": "test_workflow_runs.py",
 }
 NOT_HERE = {
     "git clone <its address>": "needs the address of the repository",
@@ -81,10 +88,10 @@ NOT_HERE = {
     '"$CONDA/bin/conda" env create -f environment.yml': CONDA,
     '"$CONDA/bin/conda" run -n nclib papermill notebooks/01-geometry.ipynb out.ipynb -p profile smoke': CONDA,
     'echo "NCLIB_CHROMIUM=$(command -v google-chrome)" >> "$GITHUB_ENV"': "needs the workflow's machine",
-    "torchrun --nproc-per-node 8 -m nclib run wu2024.grid --profile paper --index 149": CLUSTER,
-    "snakemake -s workflow/runs.smk --workflow-profile workflow/profiles/slurm --config study=wu2024.grid "
+    "torchrun --nproc-per-node 8 -m nclib run linguistic_scaling --profile paper --index 149": CLUSTER,
+    "snakemake -s workflow/runs.smk --workflow-profile workflow/profiles/slurm --config study=linguistic_scaling "
     "profile=paper -n": CLUSTER,
-    "snakemake -s workflow/runs.smk --workflow-profile workflow/profiles/slurm --config study=wu2024.grid "
+    "snakemake -s workflow/runs.smk --workflow-profile workflow/profiles/slurm --config study=linguistic_scaling "
     "profile=paper --default-resources slurm_account=NAME slurm_partition=NAME runtime=240 mem_mb=8000": CLUSTER,
 }
 

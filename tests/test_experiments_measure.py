@@ -130,13 +130,16 @@ def test_law_claims_hold_and_each_of_them_can_fail(table):
 
     textbook, may, october = conventions.PRESETS
     assert broken("traps.ours", "measure.traps", layer="width", metric="ours") == "fails"
-    assert broken("presets.agree", "wu2024.language_model", layer=may, metric="etf_error") == "fails"
-    assert broken("presets.agree", "wu2024.language_model", layer=october, metric="cdnv_mean") == "fails"
-    assert broken("presets.agree", "wu2024.language_model", layer=october, metric="gnc2_std") == "fails"
-    assert broken("presets.interference", "wu2024.language_model", layer=october, metric="interference_mean") == "fails"
+    assert broken("presets.agree", "wu2024.language_model", convention=may, metric="etf_error") == "fails"
+    assert broken("presets.agree", "wu2024.language_model", convention=october, metric="cdnv_mean") == "fails"
+    assert broken("presets.agree", "wu2024.language_model", convention=october, metric="gnc2_std") == "fails"
+    assert (
+        broken("presets.interference", "wu2024.language_model", convention=october, metric="interference_mean")
+        == "fails"
+    )
     rows = table.copy()
-    same = (rows["metric"] == "gnc2_cv") & (rows["layer"] == may)
-    rows.loc[same, "value"] = rows.loc[(rows["metric"] == "gnc2_cv") & (rows["layer"] == textbook), "value"].item()
+    same = (rows["metric"] == "gnc2_cv") & (rows["convention"] == may)
+    rows.loc[same, "value"] = rows.loc[(rows["metric"] == "gnc2_cv") & (rows["convention"] == textbook), "value"].item()
     rows.loc[rows["metric"] == "streaming", "value"] = 1e-11
     rows.loc[(rows["layer"] == "cutoff") & (rows["metric"] == "naive"), "value"] = rows.loc[
         (rows["layer"] == "cutoff") & (rows["metric"] == "truth"), "value"

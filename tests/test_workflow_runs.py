@@ -14,10 +14,11 @@ import torch
 from smoke_book import clean_environment
 
 from nclib import results
-from nclib.experiments.wu2024 import cost, grid
+from nclib.pages._language_models import cost, grid
+from nclib.runs import store
 
 ROOT = Path(__file__).resolve().parents[1]
-STUDY = "wu2024.grid"
+STUDY = "linguistic_scaling"
 
 
 def environment(folder):
@@ -130,7 +131,7 @@ def nclib(folder, program, *arguments):
 
 def one_table(folder):
     (path,) = (folder / "cache" / "wu2024.language_model").glob("*/table.csv")
-    return path.parent.name, results.read_csv(path)
+    return path.parent.name, store.read(path.parent)[0]
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +159,7 @@ def test_law_two_processes_have_the_loss_curve_of_one(both):
 def test_law_two_processes_store_the_entry_of_one(both):
     (key, expected), (found_key, found) = map(one_table, both)
     assert found_key == key and not list((both[1] / "cache" / "checkpoints").iterdir())
-    names = ["step", "layer", "split", "source", "metric"]
+    names = ["step", "convention", "split", "metric"]
     pd.testing.assert_frame_equal(found[names], expected[names])
     losses = expected["metric"] == "loss"
     assert losses.sum() == 2

@@ -89,6 +89,9 @@ PLACE = {"step": ("step", "Int64"), "layer": ("layer", "str")}
 FORMS = {
     "dang2023.direct": Form(("i", "j"), PLACE),
     "dang2023.network": Form(("i", "j"), PLACE | {"split": ("split", "str")}),
+    "wu2024.language_model": Form(
+        keep={"step": ("step", "Int64"), "layer": ("convention", "str"), "split": ("split", "str")}
+    ),
     "tirer2023.depth_network": Form(keep={"layer": ("layer", "Int64")}),
 }
 

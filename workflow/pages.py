@@ -178,7 +178,7 @@ def costs(page, folder):
     """Put measured training speeds and the cost of the paper's grid at those speeds on the page about clusters."""
     import pandas as pd
 
-    from nclib.experiments.wu2024 import cost
+    from nclib.pages._language_models import cost
 
     timings = pd.read_csv(folder / "language.csv")
     speeds = cost.speeds(timings)

@@ -1,5 +1,5 @@
 # Every run of a study that is not stored, one job a run. From the top of the checkout:
-#   snakemake -s workflow/runs.smk --workflow-profile workflow/profiles/local --config study=wu2024.grid profile=laptop
+#   snakemake -s workflow/runs.smk --workflow-profile workflow/profiles/local --config study=linguistic_scaling profile=laptop
 # Further settings: device=cpu does without the GPU that a run asks for; seed=3 is the first of the seeds.
 import sys
 from pathlib import Path

@@ -8,8 +8,8 @@ import pandas as pd
 from nclib import conventions
 from nclib.claims import Claim, judge
 from nclib.experiments.measure import network, traps
-from nclib.experiments.wu2024 import grid
 from nclib.measuring import report
+from nclib.pages._language_models import grid
 from nclib.reading import reading
 from nclib.results import choose
 
@@ -18,7 +18,7 @@ CHECK = "Wu & Papyan 2024"
 
 
 def runs(profile, *, seed=0, epochs=None):
-    """Networks and traps from consecutive seeds (smoke: one), and one model of `wu2024.grid`, from its store entry."""
+    """Networks and traps from consecutive seeds (smoke: one), and one language model of page 11, as it is stored."""
     length, seeds, shape = choose(
         profile,
         {"smoke": (10, 1, ("smoke", 8)), "laptop": (120, 3, ("laptop", 32)), "paper": (600, 3, ("laptop", 32))},
@@ -77,9 +77,9 @@ def language(table):
     """({preset: {metric: value}}, {metric: value of random directions}) of the language model, at its last epoch."""
     rows = of(table, "wu2024.language_model")
     rows = rows[(rows["step"] == rows["step"].max()) & (rows["split"] == "train")]
-    measured = rows[(rows["source"] == "measured") & rows["layer"].isin(conventions.PRESETS)]
-    values = {name: part.set_index("metric")["value"].to_dict() for name, part in measured.groupby("layer")}
-    null = rows[rows["source"] == "theory"].set_index("metric")["value"].to_dict()
+    measured = rows[rows["convention"].isin(conventions.PRESETS)]
+    values = {name: part.set_index("metric")["value"].to_dict() for name, part in measured.groupby("convention")}
+    null = rows[rows["theory"].notna()].set_index("metric")["theory"].to_dict()
     return {name: values[name] for name in conventions.PRESETS}, null
 
 

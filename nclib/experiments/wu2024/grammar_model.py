@@ -16,8 +16,9 @@ from torch.nn import functional as F
 from nclib import metrics, results
 from nclib.data.grammar import Grammar
 from nclib.data.text import windows
-from nclib.experiments.wu2024 import language_model
-from nclib.experiments.wu2024.language_model import EVALUATED, data, needs_gpu  # noqa: F401
+from nclib.experiments.wu2024.model_fields import Fields, data, needs_gpu  # noqa: F401
+from nclib.pages._language_models import language_model
+from nclib.pages._language_models.language_model import EVALUATED
 from nclib.statistics import ClassStatistics
 
 VERSION = 1
@@ -29,7 +30,7 @@ MODE = 1e-13  # eigenvalues of the resampling chain below it are 0 but for round
 
 
 @dataclass(frozen=True)
-class Config(language_model.Config):
+class Config(Fields):
     """A run of `language_model`; fresh: words of fresh text; floor: the fewest samples of a class that is compared."""
 
     fresh: int

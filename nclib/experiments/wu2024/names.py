@@ -10,9 +10,10 @@ import numpy as np
 
 from nclib import results
 from nclib.claims import counted, judge
-from nclib.experiments.wu2024 import grid, tokens
+from nclib.experiments.wu2024 import tokens
 from nclib.experiments.wu2024.names_model import MEASURED, Config
 from nclib.experiments.wu2024.tokens import CAPTION
+from nclib.pages._language_models import grid
 
 COST = {"laptop": "three models of 2 x 64 on the corpus: four minutes of one core"} | tokens.COST
 NAMELESS = ("documentation", "reference", "grammar")  # corpora in which nobody has a first name

@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 
 from nclib.claims import Claim, judge
-from nclib.experiments.wu2024 import grid
-from nclib.experiments.wu2024.language_model import Config
-from nclib.experiments.wu2024.over_models import interval
+from nclib.pages._language_models import grid
+from nclib.pages._language_models.language_model import LanguageModel
+from nclib.pages._language_models.models import interval, models
 from nclib.permutation import correlation, permutation_p
 from nclib.results import choose
 
@@ -31,7 +31,7 @@ def runs(profile, *, seed=0, corpus=None, count=None):
     corpus = corpus or choose(profile, grid.CORPORA)
     rate, size = grid.rate(profile, shape["width"]), grid.size(profile, corpus)
     common = {"corpus": corpus, "rate": rate, **size, **shape}
-    return [Config(seed=seed + i, **common) for i in range(int(count or COUNT[profile]))]
+    return [LanguageModel(seed=seed + i, **common) for i in range(int(count or COUNT[profile]))]
 
 
 CONVENTION = "wu-papyan-2024-05"
@@ -64,7 +64,7 @@ def _claim(name):
     unrelated = f"not related to the validation loss of models that differ by their seed alone: |r| <= {UNRELATED}"
     return Claim(
         id=f"wu2024.seeds.{name.lower().replace(' ', '-')}",
-        paper=grid.PAPER,
+        paper="Wu & Papyan 2024",
         statement=f"{name} is {statement if related else unrelated}",
         source="Table 1; r recomputed from the authors' file; which are related by the printed p, recalled, at 0.05",
         relation=("<=" if name in NEGATIVE else ">=") if related else "==",
@@ -90,7 +90,7 @@ def relation(x, loss):
 
 def claims(table):
     """The verdicts on a table of `runs`, by the interval of r over models."""
-    frame = grid.models(table, CONVENTION)
+    frame = models(table.rename(columns={"config": "run"}), CONVENTION)
     met = len(frame) >= 21 and bool(frame["updates"].min() >= 600)
     return [
         judge(CLAIMS[name], interval(frame, partial(with_loss, metric)) if met else math.nan, met=met)

@@ -7,8 +7,8 @@ import pandas as pd
 from scipy.stats import norm
 
 from nclib.data import corpora
-from nclib.experiments.wu2024.grid import models
 from nclib.experiments.wu2024.seeds import CONVENTION, DRAWS, PROPERTIES, authors_r, claims, relation
+from nclib.pages._language_models.models import models
 from nclib.permutation import bonferroni, correlation
 
 STATISTICS = {
@@ -36,12 +36,13 @@ SHOWN = ("NC4", "NC2 equiangularity")
 def frames(*tables):
     """{label: models} of (profile, table of `seeds.runs`) pairs, without empty tables and the same seeds twice.
 
-    models: a row for each seed with the columns of STATISTICS, the validation loss, and what `grid.models` has.
+    models: a row for each seed with the columns of STATISTICS, the validation loss, and what `models` has.
     """
     found, seen = {}, set()
     for profile, table in tables:
         if len(table) and seen.isdisjoint(keys := set(table["config"])):
-            by = {name: models(table, name) for name in {convention for convention, _ in COLUMNS.values()}}
+            runs = table.rename(columns={"config": "run"})
+            by = {name: models(runs, name) for name in {convention for convention, _ in COLUMNS.values()}}
             points = by["textbook"].assign(
                 **{name: by[convention][metric] for name, (convention, metric) in COLUMNS.items()}
             )

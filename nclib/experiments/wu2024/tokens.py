@@ -9,8 +9,8 @@ from scipy.stats import spearmanr
 
 from nclib import results
 from nclib.claims import Claim, judge
-from nclib.experiments.wu2024 import grid
 from nclib.experiments.wu2024.tokens_model import Config
+from nclib.pages._language_models import grid
 
 COST = {"paper": "3 models of 8 x 512, 10 epochs of 20 M tokens, 1.1e17 FLOP: about 20 minutes of one H200 (estimated)"}
 FLOOR = 10
@@ -175,7 +175,17 @@ TRAINED = "at least 600 updates"
 
 def claim(name, statement, source, relation, reference, precondition=TRAINED, paper_value=None, **how):
     """A claim of the page on tokens: of the paper where its source is, else a question of ours."""
-    parts = f"wu2024.tokens.{name}", grid.PAPER, statement, source, relation, reference, 0.0, paper_value, precondition
+    parts = (
+        f"wu2024.tokens.{name}",
+        "Wu & Papyan 2024",
+        statement,
+        source,
+        relation,
+        reference,
+        0.0,
+        paper_value,
+        precondition,
+    )
     kind, seen = ("paper", "read") if CAPTION in source or FILES in source else ("extension", "derived")
     return Claim(*parts, kind=kind, seen=seen, **how)
 

@@ -11,23 +11,19 @@ from torch.nn import functional as F
 
 from nclib import language_measures, metrics, results
 from nclib.data import text
-from nclib.experiments.wu2024 import language_model
-from nclib.experiments.wu2024.language_model import EVALUATED, needs_gpu  # noqa: F401
+from nclib.experiments.wu2024.model_fields import Fields, data, needs_gpu  # noqa: F401
+from nclib.pages._language_models import language_model
+from nclib.pages._language_models.language_model import EVALUATED
 from nclib.statistics import StatisticsAccumulator
 
 VERSION = 1
 
 
 @dataclass(frozen=True)
-class Config(language_model.Config):
+class Config(Fields):
     """A run of `language_model`; floor: the samples that split "equal" takes from each class that has them."""
 
     floor: int
-
-
-def data(config):
-    """{file: sha256} of the text."""
-    return language_model.data(config)
 
 
 def shown(token):

@@ -1,4 +1,4 @@
-"""Our own grid of language models: loss against collapse, collapse against width, its null, and the losses themselves.
+"""Rows of `views` -> figures of page 11: loss against collapse, collapse against width, its null, and the losses.
 
 Every function gives each grid of its rows panels of its own under its label.
 Colors are widths (in `trends`: depths), markers are depths, open markers models whose validation loss rose.

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 
-from nclib.experiments.wu2024.language_model import parameters
+from nclib.pages._language_models.language_model import parameters
 
 # Section 3 and Table 2: GPT-Neo with GPT-2's vocabulary, windows of 2048 tokens (2047 targets) of TinyStories.
 VOCAB, POSITIONS, LOCAL = 50_257, 2048, 256

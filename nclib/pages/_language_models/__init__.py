@@ -1,0 +1,1 @@
+"""What the pages on language models share: Wu & Papyan 2024."""
