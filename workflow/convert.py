@@ -87,6 +87,7 @@ class Form:
 
 FORMS = {
     "tirer2023.depth_network": Form(keep={"layer": ("layer", "Int64")}),
+    "tirer2023.regularization_network": Form(keep={"step": ("step", "Int64")}),
 }
 
 
