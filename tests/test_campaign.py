@@ -29,19 +29,17 @@ def test_value_a_run_that_fails_is_named_and_the_others_go_on(store, monkeypatch
     monkeypatch.setenv("NCLIB_DATA", str(store / "afile"))
     (store / "afile").write_text("")
     tasks = campaign.pending("smoke", QUEUE[1:])
-    broken = campaign.Task(
-        "tirer2023.regularization", 0, results.configs(results.study("tirer2023.regularization"), "paper")[0]
-    )
+    broken = campaign.Task("regularization", 0, results.configs(results.study("regularization"), "paper")[0])
     left = campaign.work([broken], "paper", "cpu", 1, 120, said.append)
     left += campaign.work(tasks, "smoke", "cpu", 1, 120, said.append)
     assert left == [broken] and [line.split()[0] for line in said] == ["failed", "done"]
-    assert "tirer2023.regularization --index 0" in said[0] and "is a file, must be a folder" in said[0]
+    assert "regularization --index 0" in said[0] and "is a file, must be a folder" in said[0]
 
 
 def test_value_paper_scale_starts_with_what_needs_a_gpu():
     tasks = campaign.pending()
     assert all(results.needs_gpu(task.config) for task in tasks)
     assert len({results.key(task.config) for task in tasks}) == len(tasks) > 100
-    assert tasks[0].study == "tirer2023.regularization" and tasks[0].config.loss == "mse" and tasks[0].config.seed == 0
+    assert tasks[0].study == "regularization" and tasks[0].config.loss == "mse" and tasks[0].config.seed == 0
     with pytest.raises(ValueError, match="profile"):
         campaign.pending("poster")

@@ -6,20 +6,18 @@ Numbers in digits are found, not number words, orders or signs: those are the wr
 
 import json
 import re
-from itertools import product
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import yaml
 from smoke_book import account, book  # noqa: F401
 
 from nclib import glued
-from nclib.experiments.tirer2023 import regularization, regularization_quoted
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
-    *("00-original", "02-deep-linear", "09-regularization", "10-linguistic-published", "11-linguistic-scaling"),
+    *("00-original", "02-deep-linear", "06-near-collapse", "09-regularization", "10-linguistic-published"),
+    "11-linguistic-scaling",
     *("12-linguistic-seeds", "13-linguistic-tokens", "A1-measure", "A2-grammar"),
 ]
 DECLARED = yaml.safe_load((ROOT / "tests" / "prose_numbers.yml").read_text())
@@ -205,29 +203,3 @@ def test_value_glue_keeps_text_and_shows_nothing(monkeypatch):
 def test_law_bad_values_to_glue(values, error, message):
     with pytest.raises(error, match=message):
         glued.glue(values)
-
-
-def regularization_table(nc1, regimes=("plain", "strong")):
-    """A table of `regularization` for two seeds without batch norm: nc1 {setting: (value of seed 0, of seed 1)}."""
-    rows = [
-        {"setting": setting, "seed": seed, "metric": metric, "step": 700, "samples": 25, "loss": "mse"}
-        | {"value": 0.008 if metric == "error" else pair[seed]}
-        | {name: regularization.REGIMES[regime][name] for name in ("model", "lam")}
-        for regime, (setting, pair), seed, metric in product(
-            regimes, ({"baseline": (1.0, 1.0)} | nc1).items(), (0, 1), ("nc1", "nc2", "error")
-        )
-    ]
-    return pd.DataFrame(rows)
-
-
-def test_value_words_follow_the_run():
-    """The paper's picture, and one in which doubling hurts and the seeds disagree about no decay."""
-    lasts = {"2x last layer": (0.9, 0.9), "0 last layer": (1.1, 1.5)}
-    for features, word, decided, signs in (
-        ({"2x features": (0.5, 0.32), "0 features": (2.0, 2.0)}, "lowers", "agree", "4"),
-        ({"2x features": (2.0, 2.0), "0 features": (1.2, 1.2)}, "raises", "disagree", "2"),
-    ):
-        found = regularization_quoted.quoted(regularization_table(features | lasts))
-        assert (found["strong-double"], found["gap-decided"], found["signs"]) == (word, decided, signs)
-        assert found["comparisons"] == "4" and found["images"] == "250" and found["wrong"] == "2"
-    assert found["nc1-plain-double-features"] == "2.00" and found["nc1-bn-double-features"] == glued.MISSING

@@ -324,3 +324,38 @@ def test_law_bad_arguments_of_depth():
         layerwise(normal(6, 3), labels(3, 2), 0.1, 0.1, 1.0, 0)
     with pytest.raises(ValueError, match="beta"):
         proximal_chain(normal(6, 3), labels(3, 2), 0.1, 0.1, 0.0, 2)
+
+
+@pytest.mark.parametrize(("K", "d", "lam_W", "lam_H", "beta"), [(3, 5, 0.5, 0.2, 2.0), (4, 4, 0.3, 1.9, 0.7)])
+def test_oracle_elasticities_are_derivatives_of_what_is_left(K, d, lam_W, lam_H, beta):
+    found = Problem(K, 2, d, lam_W, lam_H, beta).elasticities()
+    for metric, both in found.items():
+        for step, of in (((1e-5, 0), "lam_W"), ((0, 1e-5), "lam_H")):
+            logs = [
+                math.log(Problem(K, 2, d, *shifted, beta).attenuation()[metric])
+                for sign in (1, -1)
+                for shifted in [[lam * math.exp(sign * h) for lam, h in zip((lam_W, lam_H), step, strict=True)]]
+            ]
+            assert both[of] == pytest.approx((logs[0] - logs[1]) / 2e-5, rel=1e-6, abs=1e-8)
+
+
+def test_law_which_decay_matters_more():
+    """NC1 never lam_H; the trace ratio always if noise is off the span; NC2 iff c < 1/2."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        lam_W, c, beta, share = rng.uniform(0.05, 3), rng.uniform(0.01, 0.99), 10 ** rng.uniform(-2, 3), rng.uniform()
+        found = Problem(3, 2, 6, lam_W, c * c / lam_W, beta).elasticities(share)
+        gaps = {metric: abs(both["lam_H"]) - abs(both["lam_W"]) for metric, both in found.items()}
+        assert gaps["nc1"] == 0 and gaps["nc1_trace_ratio"] > 0 and (gaps["nc2"] > 0) == (c < 0.5)
+    assert Problem(3, 2, 6, 0.5, 0.2, 1.0).elasticities(1.0)["nc1_trace_ratio"]["lam_H"] == -math.sqrt(0.4) / (
+        1 + math.sqrt(0.4)
+    )
+
+
+def test_law_feature_decay_is_a_rescaling_of_what_is_held_fixed():
+    H0, y = normal(12, 5), labels(3, 4)
+    for lam_H, beta in ((0.2, 0.5), (0.7, 3.0), (0.05, 40.0)):
+        ours = at(H0, y, 0.3, lam_H, beta)
+        other = at(beta / (beta + lam_H) * H0, y, 0.3, 0.0, beta + lam_H)
+        for a, b in zip(ours, other, strict=True):
+            assert torch.allclose(a, b, atol=1e-8) and a.norm() > 0.1

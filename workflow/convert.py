@@ -93,6 +93,7 @@ FORMS = {
         keep={"step": ("step", "Int64"), "layer": ("convention", "str"), "split": ("split", "str")}
     ),
     "tirer2023.depth_network": Form(keep={"layer": ("layer", "Int64")}),
+    "tirer2023.regularization_network": Form(keep={"step": ("step", "Int64")}),
 }
 
 

@@ -131,6 +131,10 @@ OF_FIGURE = {
     "fig-dang2023-minority-hysteresis": {"q": "mean output of the classes for themselves at the global minimum"},
     "fig-dang2023-minority-network": {"beta": "beta_k of the theorem", "i": "class, from 0"},
     "fig-dang2023-minority-overlap": {"beta": "beta_k of the theorem"},
+    "fig-tirer2023-decays": {
+        "of": "the decay in which it is taken",
+        "value": "modulus of the elasticity of what is left of the metric",
+    },
     "fig-tirer2023-residual": {
         "layer": "exact derivative or first order",
         "ratio": "beta over s",

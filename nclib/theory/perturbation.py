@@ -129,15 +129,39 @@ class Problem:
             raise ValueError(f"lam_W * lam_H must be < 1 for a law of collapse, got {self.c**2:g}")
         return self
 
-    def attenuation(self) -> dict[str, float]:
+    def attenuation(self, share=None) -> dict[str, float]:
         """Metric of the minimizer over that of H0, to leading order in |H0 - collapsed H|, any beta.
 
         "nc1": (beta/(beta+s))^2 whatever the noise; "nc1_trace_ratio": the same and (beta/(beta+lam_H))^2 in the
-        proportions K/d and 1-K/d of isotropic noise; "nc2": beta/(beta+2 mu). Raises ValueError at c >= 1.
+        proportions a and 1-a, a the share of tr Sigma_W(H0) in the span of the means, K/d for isotropic noise (None);
+        "nc2": beta/(beta+2 mu). Raises ValueError at c >= 1.
         """
         inside, outside, _, symmetric = self._collapse()._factors(None)
-        a = self.num_classes / self.dim
+        a = self.num_classes / self.dim if share is None else share
         return {"nc1": inside**2, "nc1_trace_ratio": a * inside**2 + (1 - a) * outside**2, "nc2": symmetric}
+
+    def elasticities(self, share=None) -> dict[str, dict[str, float]]:
+        """{metric: {"lam_W": E_W, "lam_H": E_H}}, E = d log(`attenuation`)/d log lam at fixed beta.
+
+        With u = (beta/(beta+s))^2, v = (beta/(beta+lam_H))^2, A = a u + (1-a) v, in the order E_W, E_H:
+        nc1:              s/(beta+s),                -E_W
+        nc1_trace_ratio:  (a u/A) s/(beta+s),        -E_W - ((1-a) v/A) 2 lam_H/(beta+lam_H)
+        nc2:              2 lam_H c/(beta+2 mu),     -2 lam_H (2-3c)/(beta+2 mu)
+        So lam_H matters more, |E_H| > |E_W|: for nc1 never, for nc1_trace_ratio iff a < 1, for nc2 iff c < 1/2.
+        H0 is near the collapsed point of the decays and moves with it; with H0 held fixed E_H is of order beta^-2,
+        since lam_H then only turns (beta, H0) into (beta + lam_H, beta/(beta + lam_H) H0). Raises ValueError at c >= 1.
+        """
+        left, (inside, outside, _, _) = self.attenuation(share), self._factors(None)
+        a = self.num_classes / self.dim if share is None else share
+        b, total = self.beta + 2 * self.mu, left["nc1_trace_ratio"]
+        own = self.s / (self.beta + self.s)
+        seen = a * inside**2 / total * own
+        unseen = (1 - a) * outside**2 / total * 2 * self.lam_H / (self.beta + self.lam_H)
+        return {
+            "nc1": {"lam_W": own, "lam_H": -own},
+            "nc1_trace_ratio": {"lam_W": seen, "lam_H": -seen - unseen},
+            "nc2": {"lam_W": 2 * self.lam_H * self.c / b, "lam_H": -2 * self.lam_H * (2 - 3 * self.c) / b},
+        }
 
     def depth_law(self, layers) -> float:
         """(1 + s/beta)^(-2 layers): NC1 at the end of `layerwise` over NC1 of H0, near collapse."""

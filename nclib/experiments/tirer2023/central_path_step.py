@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 
+from nclib import metrics
 from nclib.experiments.tirer2023 import central_path_flow
-from nclib.experiments.tirer2023.near_collapse_certificate import ratio
 from nclib.results import rows
+from nclib.statistics import ClassStatistics
 from nclib.theory import perturbation
 
 VERSION = 1
@@ -57,3 +58,8 @@ def traces(H, K):
     means = H.view(K, -1, H.shape[1]).mean(1, keepdim=True)
     within = (H.view(K, -1, H.shape[1]) - means).square().sum() / len(H)
     return float(within), float((means - means.mean(0)).square().sum() / K)
+
+
+def ratio(H, y, K):
+    """tr Sigma_W / tr Sigma_B."""
+    return metrics.nc1_trace_ratio(ClassStatistics.from_features(H, y, K, scatter=True))

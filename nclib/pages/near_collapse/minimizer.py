@@ -8,21 +8,22 @@ beta = 0 is their Eq. 1; beta > 0 is Eq. 2 with H0 the collapsed features of the
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pandas as pd
 import torch
 from torch.nn import functional as F
 
 from nclib import lbfgs
-from nclib.results import rows
+from nclib.runs.experiment import Experiment, rows
 from nclib.theory import perturbation
-
-VERSION = 1
 
 
 @dataclass(frozen=True)
-class Config:
+class Minimizer(Experiment):
     """A problem for each lam_H, from `starts` random starts for each seed."""
+
+    NAME: ClassVar[str] = "tirer2023.near_collapse_minimizer"
 
     lam_W: float
     lam_Hs: tuple[float, ...]
@@ -32,6 +33,36 @@ class Config:
     dim: int = 6
     starts: int = 3
     seeds: tuple[int, ...] = (0, 1, 2)
+
+    def run(self, device="cpu"):
+        """For each `c`: loss and "norm" (mean over classes of |hbar_k|^2), measured and predicted; the largest entries
+        of "within" (features minus class mean), "gram" (Hbar Hbar^T - rho I), "duality" (W - s Hbar), and for beta > 0
+        "distance" (of W and of H from the theorem's)."""
+        K, n, d, S = self.num_classes, self.samples, self.dim, self.starts
+        y = torch.arange(K).repeat_interleave(n)
+        theory = self.problems()
+        targets = [p.collapsed() for p in theory]
+        P = len(theory)
+        H0 = torch.stack([H for _, H in targets]).repeat_interleave(S, 0)
+        lam_H = torch.tensor(self.lam_Hs, dtype=torch.float64).repeat_interleave(S)
+        lam_W, beta = torch.full_like(lam_H, self.lam_W), torch.full_like(lam_H, self.beta)
+        found = []
+        for seed in self.seeds:
+            generator = torch.Generator().manual_seed(seed)
+            W = 0.5 * torch.randn(P * S, K, d, generator=generator, dtype=torch.float64)
+            H = 0.5 * torch.randn(P * S, K * n, d, generator=generator, dtype=torch.float64)
+            W, H, loss = minimize(W, H, H0, y, lam_W, lam_H, beta)
+            best = loss.view(P, S).argmin(1) + torch.arange(P) * S
+            for p, i, target in zip(theory, best, targets, strict=True):
+                law = {"loss": objective(*target, target[1], y, p.lam_W, p.lam_H, 0), "norm": p.rho}
+                values = geometry(p, W[i], H[i], target) | {"loss": loss[i]}
+                found.append(rows(values, theory=law, c=p.c, seed=seed))
+        return pd.concat(found, ignore_index=True)
+
+    def problems(self):
+        """perturbation.Problem for each lam_H."""
+        sizes = self.num_classes, self.samples, self.dim
+        return [perturbation.Problem(*sizes, self.lam_W, lam_H, self.beta) for lam_H in self.lam_Hs]
 
 
 def objective(W, H, H0, y, lam_W, lam_H, beta):
@@ -57,41 +88,8 @@ def minimize(W, H, H0, y, lam_W, lam_H, beta):
     return *split(theta), value / N
 
 
-def problems(config):
-    """perturbation.Problem for each lam_H."""
-    sizes = config.num_classes, config.samples, config.dim
-    return [perturbation.Problem(*sizes, config.lam_W, lam_H, config.beta) for lam_H in config.lam_Hs]
-
-
-def run(config, device="cpu"):
-    """Over lam_H: loss, "norm" (mean over classes of |hbar_k|^2), measured and theory; the largest entries of
-    "within" (features minus class mean), "gram" (Hbar Hbar^T - rho I), "duality" (W - s Hbar), and for beta > 0
-    "distance" (of W and of H from the theorem's)."""
-    K, n, d, S = config.num_classes, config.samples, config.dim, config.starts
-    y = torch.arange(K).repeat_interleave(n)
-    theory = problems(config)
-    targets = [p.collapsed() for p in theory]
-    P = len(theory)
-    H0 = torch.stack([H for _, H in targets]).repeat_interleave(S, 0)
-    lam_H = torch.tensor(config.lam_Hs, dtype=torch.float64).repeat_interleave(S)
-    lam_W, beta = torch.full_like(lam_H, config.lam_W), torch.full_like(lam_H, config.beta)
-    exact = {"loss": [objective(W, H, H, y, p.lam_W, p.lam_H, 0) for p, (W, H) in zip(theory, targets, strict=True)]}
-    found = [rows({k: torch.stack(v) for k, v in exact.items()}, source="theory", seed=config.seeds[0])]
-    found.append(rows({"norm": [p.rho for p in theory]}, source="theory", seed=config.seeds[0]))
-    for seed in config.seeds:
-        generator = torch.Generator().manual_seed(seed)
-        W = 0.5 * torch.randn(P * S, K, d, generator=generator, dtype=torch.float64)
-        H = 0.5 * torch.randn(P * S, K * n, d, generator=generator, dtype=torch.float64)
-        W, H, loss = minimize(W, H, H0, y, lam_W, lam_H, beta)
-        best = loss.view(P, S).argmin(1) + torch.arange(P) * S
-        measured = [geometry(p, W[i], H[i], target) for p, i, target in zip(theory, best, targets, strict=True)]
-        values = {name: [row[name] for row in measured] for name in measured[0]} | {"loss": loss[best]}
-        found.append(rows(values, seed=seed))
-    return pd.concat(found, ignore_index=True)
-
-
 def geometry(p, W, H, target):
-    """The deviations of `run` of one minimizer."""
+    """The deviations of `Minimizer.run` of one minimizer."""
     K, n = p.num_classes, p.samples_per_class
     means = H.view(K, n, -1).mean(1)
     far = {"distance": float(max((W - target[0]).abs().max(), (H - target[1]).abs().max()))} if p.beta else {}

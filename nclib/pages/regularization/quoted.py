@@ -1,14 +1,14 @@
-"""What the prose of the page on regularization quotes of its runs, as text."""
+"""What the prose of page 09 quotes of its runs, as text."""
 
 import numpy as np
 import pandas as pd
 
-from nclib.experiments.tirer2023.regularization import GROUPS, effects, final, group
-from nclib.experiments.tirer2023.regularization_network import SETTINGS
 from nclib.glued import MISSING, number, word
+from nclib.pages.regularization.claims import SETTINGS
+from nclib.pages.regularization.views import changes, final
 
 CLASSES = 10
-KEYS = {("bn", "mse"): "bn", ("bn", "cross-entropy"): "ce", ("plain", "mse"): "plain", ("strong", "mse"): "strong"}
+PARTS = {"bn": "batch norm, MSE", "ce": "batch norm, CE", "plain": "plain, MSE", "strong": "strong decay, MSE"}
 CHANGES = {
     "double-features": "2x features",
     "double-last": "2x last layer",
@@ -18,12 +18,13 @@ CHANGES = {
 
 
 def quoted(table):
-    """{key: text} of a table of `runs`: NC1 and NC2 over the baseline, geometric means over seeds.
+    """{key: text} of a table of `study.STUDY`: NC1 and NC2 over the baseline, geometric means over seeds.
 
     A count of comparisons has those alone in which all seeds agree. Regimes that a table lacks, as at profile paper,
     have no numbers.
     """
-    rows = {KEYS[chosen]: group(table, *chosen) for chosen in GROUPS}
+    table = table[table["beside"] == ""]
+    rows = {key: table[table["part"] == part] for key, part in PARTS.items()}
     nc1, nc2 = ({key: _effects(part, metric) for key, part in rows.items()} for metric in ("nc1", "nc2"))
     factors = [("nc1", key, name) for key in nc1 for name in CHANGES] + [("nc2", "bn", name) for name in CHANGES]
     factors += [("nc2", key, "zero-features") for key in ("plain", "strong")]
@@ -35,8 +36,8 @@ def quoted(table):
 
 
 def _effects(rows, metric):
-    """`effects`, or one row of NaN where there are no rows."""
-    return pd.DataFrame(np.nan, [0], list(CHANGES.values())) if rows.empty else effects(rows, metric)
+    """`changes`, or one row of NaN where there are no rows."""
+    return pd.DataFrame(np.nan, [0], list(CHANGES.values())) if rows.empty else changes(rows, metric)
 
 
 def _orders(rows):
@@ -76,7 +77,7 @@ def _verdicts(nc1, nc2):
 def _strong(rows, nc1):
     """Strong decay: images that are not fitted, signs, and whether the seeds agree on which of the two matters more."""
     images = np.nan if rows.empty else CLASSES * rows["samples"].iloc[0]
-    wrong = pd.Series(np.nan, SETTINGS) if rows.empty else (images * final(rows, "error")).max()
+    wrong = pd.Series(np.nan, sorted(SETTINGS)) if rows.empty else (images * final(rows, "error")).max()
     gap = nc1["0 features"].abs() - nc1["0 last layer"].abs()
     theorem = nc1["2x last layer"].mean() > 0 > nc1["0 last layer"].mean()
     return {

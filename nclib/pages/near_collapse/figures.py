@@ -1,4 +1,4 @@
-"""Near collapse: the minimizer, the spectrum of its linear response, and the attenuation of the collapse metrics."""
+"""Rows of `views` -> figures of page 06."""
 
 from nclib.plotting import MARKERS, PALETTE, THEORY, figure
 
@@ -12,14 +12,14 @@ def style(index):
 
 
 def minimizer(rows):
-    """|hbar_k|^2 and the loss of the lowest of random starts against c, with Theorem 2.1."""
+    """Of `views.minimizer`, with Theorem 2.1."""
     made, axes = figure(1, 2, height=3.2)
     labels = r"mean of $\|\bar h_k\|^2$", "minimum of Eq. 1"
     for axis, metric, label in zip(axes.flat, ("norm", "loss"), labels, strict=True):
         part = rows[rows["metric"] == metric]
-        measured, law = part[part["source"] == "measured"], part[part["source"] == "theory"].sort_values("c")
-        axis.plot(measured["c"], measured["value"], label="optimized, all seeds", **style(0))
-        axis.plot(law["c"], law["value"], label="Theorem 2.1", **THEORY)
+        law = part.groupby("c")["theory"].first()
+        axis.plot(part["c"], part["value"], label="optimized, all seeds", **style(0))
+        axis.plot(law.index, law, label="Theorem 2.1", **THEORY)
         axis.axvline(1, color="gray", linewidth=0.8)
         axis.set(xlabel=r"$c = \sqrt{\lambda_W\lambda_H}$", ylabel=label)
     axes[0, 0].set_yscale("symlog", linthresh=0.1)
@@ -29,14 +29,13 @@ def minimizer(rows):
 
 
 def spectrum(rows):
-    """The singular values of F_kk in descending order for some lam_H, from Eq. 5's matrices and in closed form."""
+    """Of `views.spectrum`: markers from Eq. 5's matrices, lines in closed form."""
     made, axes = figure(1, 1, height=3.8)
     for s, (value, part) in enumerate(rows.sort_values(["lam_H", "i"], kind="stable").groupby("lam_H")):
-        ours, law = part[part["source"] == "measured"], part[part["source"] == "theory"]
         axes[0, 0].plot(
-            ours["i"] + 1, ours["value"], label=rf"$\lambda_H = {value:.3g}$", **style(s) | {"markersize": 3.5}
+            part["i"] + 1, part["value"], label=rf"$\lambda_H = {value:.3g}$", **style(s) | {"markersize": 3.5}
         )
-        axes[0, 0].plot(law["i"] + 1, law["value"], **THEORY | {"linewidth": 0.9})
+        axes[0, 0].plot(part["i"] + 1, part["theory"], **THEORY | {"linewidth": 0.9})
     axes[0, 0].set(xlabel="index of the singular value, descending", ylabel="singular value of $F_{kk}$")
     axes[0, 0].ticklabel_format(axis="y", useOffset=False)
     axes[0, 0].legend(loc="center left", bbox_to_anchor=(1, 0.5))
@@ -44,7 +43,7 @@ def spectrum(rows):
 
 
 def families(rows):
-    """beta (1 - sigma) of every singular value sigma of F_kk, and beta sigma of F_kk', against lam_H."""
+    """Of `views.families`: within a class (left) and between two (right)."""
     made, axes = figure(1, 2, height=3.5)
     own, cross, rates, peak = (rows[rows["family"] == name] for name in ("within", "between", "rate", "peak"))
     axes[0, 0].plot(own["lam_H"], own["value"], ".", color=PALETTE[0], markersize=5)
@@ -68,14 +67,13 @@ def families(rows):
 
 
 def validity(rows):
-    """The largest and least singular value of F_kk against beta, exact and first order; and the largest difference."""
+    """Of `views.validity`: the ends of the spectrum, exact and first order (left); the largest difference (right)."""
     made, axes = figure(1, 2, height=3.4)
     for index, (layer, label) in enumerate({"exact": "exact", "first-order": FIRST}.items()):
         for end in ("max", "min"):
             part = rows[(rows["end"] == end) & (rows["layer"] == layer)]
-            ours, law = part[part["source"] == "measured"], part[part["source"] == "theory"]
-            axes[0, 0].plot(ours["ratio"], ours["value"], label=label, **style(index))
-            axes[0, 0].plot(law["ratio"], law["value"], **THEORY | {"linewidth": 0.9})
+            axes[0, 0].plot(part["ratio"], part["value"], label=label, **style(index))
+            axes[0, 0].plot(part["ratio"], part["theory"], **THEORY | {"linewidth": 0.9})
             label = None
     error = rows[rows["end"] == "difference"]
     axes[0, 1].plot(error["ratio"], error["value"], **style(2))
@@ -90,7 +88,7 @@ def validity(rows):
 
 
 def residuals(rows):
-    """|minimizer - collapsed - F dH0| against |dH0|, F exact (left) and to first order in 1/beta (right)."""
+    """Of `views.residuals`, F exact (left) and to first order in 1/beta (right)."""
     made, axes = figure(1, 2, height=3.6, sharey=True)
     for axis, (layer, title) in zip(axes.flat, {"exact": "exact $F$", "first-order": FIRST}.items(), strict=True):
         for index, (ratio, part) in enumerate(rows[rows["layer"] == layer].groupby("ratio")):
@@ -108,16 +106,15 @@ def residuals(rows):
 
 
 def attenuation(rows):
-    """What the minimizer leaves of the three metrics against lam_H near collapse; and the laws' error with distance."""
+    """Of `views.attenuation`: what is left of the three metrics near collapse; and the laws' error with distance."""
     made, axes = figure(2, 2, height=6.4)
     near, far = (rows[rows["panel"] == panel] for panel in ("near", "far"))
     for axis, (metric, name) in zip(axes.flat, NAMES.items(), strict=False):
         for s, ((lam_W, skew), part) in enumerate(near[near["metric"] == metric].groupby(["lam_W", "skew"])):
             shape = "isotropic" if skew == 1 else "skewed"
-            ours, law = part[part["source"] == "measured"], part[part["source"] == "theory"]
-            label = rf"$\lambda_W = {lam_W:.3g}$, {shape} noise"
-            axis.plot(ours["x"], ours["value"], label=label, **style(s))
-            axis.plot(law["x"], law["value"], **THEORY)
+            law = part.groupby("x")["theory"].first()
+            axis.plot(part["x"], part["value"], label=rf"$\lambda_W = {lam_W:.3g}$, {shape} noise", **style(s))
+            axis.plot(law.index, law, **THEORY)
         axis.set(xlabel=r"$c = \sqrt{\lambda_W\lambda_H}$", ylabel=f"{name}, minimizer over $H_0$", ylim=(0, 1.02))
     last = axes[1, 1]
     for s, (metric, name) in enumerate(NAMES.items()):
@@ -126,4 +123,23 @@ def attenuation(rows):
     last.set(xscale="log", yscale="log", xlabel=r"noise in $H_0$ / length of a class mean", ylabel="error of the law")
     last.legend()
     axes[1, 0].legend(loc="lower left")
+    return made
+
+
+def decays(rows):
+    """Of `views.decays`: a panel for each metric where H0 follows the decays, and one for NC1 with H0 held fixed."""
+    made, axes = figure(2, 2, height=6.4)
+    panels = {("follows", metric): name for metric, name in NAMES.items()} | {("fixed", "nc1"): "NC1"}
+    for axis, ((panel, metric), name) in zip(axes.flat, panels.items(), strict=True):
+        part = rows[(rows["panel"] == panel) & (rows["metric"] == metric)]
+        for s, (of, label) in enumerate({"lam_H": r"$\lambda_H$", "lam_W": r"$\lambda_W$"}.items()):
+            ours = part[part["of"] == of]
+            law = ours.groupby("x")["theory"].first()
+            axis.plot(ours["x"], ours["value"], label=f"in {label}", **style(s) | {"markersize": 8 - 3 * s})
+            axis.plot(law.index, law, **THEORY)
+        axis.set(xlabel=r"$c = \sqrt{\lambda_W\lambda_H}$", ylabel="|elasticity|", title=name)
+        axis.legend()
+    axes[1, 1].set(xlabel=r"$\beta$", xscale="log", yscale="log", title="NC1, random $H_0$ held fixed")
+    for axis in axes.flat[:3]:
+        axis.set_ylim(bottom=0)
     return made

@@ -21,7 +21,7 @@ def groups(rows):
 
 
 def curves(rows):
-    """NC1 and NC2 against epochs for the five settings: networks with batch norm, a row for each loss."""
+    """Of `views.curves`: NC1 and NC2 against epochs, a row for each network and loss."""
     found = groups(rows)
     made, axes = figure(len(found), 2, height=3.0 * len(found) + 0.5, sharex="row")
     for row, (title, part) in zip(axes, found.items(), strict=True):
@@ -37,7 +37,7 @@ def curves(rows):
 
 
 def effects(rows, *, metric):
-    """The final value over the baseline's of the same seed: markers for seeds, bars for their geometric mean."""
+    """Of `views.effects` with this metric: markers for seeds, bars for their geometric mean."""
     found = groups(rows)
     made, axes = figure(-(-len(found) // 2), 2, height=2.4 * -(-len(found) // 2) + 0.2, sharex=True, sharey=True)
     changed = SETTINGS[1:]

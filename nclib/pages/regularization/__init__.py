@@ -1,0 +1,1 @@
+"""Page 09: Tirer et al. 2023, which weight decay matters."""
