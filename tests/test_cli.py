@@ -19,7 +19,7 @@ def call(capsys, *arguments):
     return stop.value.code, captured.out, captured.err
 
 
-@pytest.mark.parametrize("study", [STUDY, "dang2023.balanced"])
+@pytest.mark.parametrize("study", [STUDY, "wu2024.grammar"])
 def test_runs_are_listed_run_and_found_again(store, capsys, study):
     """Of a page and of a module."""
     code, listed, _ = call(capsys, "runs", study, "--profile", "smoke")
