@@ -49,6 +49,15 @@ def seed_band(axis, table, x, *, label, index=0, log=True):
         axis.set_yscale("log")
 
 
+def nothing(axis, values, log=False):
+    """Whether none of the values of a panel can be drawn: finite, on a logarithmic axis positive. The panel says so."""
+    values = np.asarray(values, dtype=float)
+    if (np.isfinite(values) & ((values > 0) | (not log))).any():
+        return False
+    axis.text(0.5, 0.5, "no value", transform=axis.transAxes, ha="center", va="center", color="gray")
+    return True
+
+
 def places(column):
     """{value: place in the palette and among the markers}, the same in every panel that draws some of the values."""
     return {value: place for place, value in enumerate(sorted(column.unique()))}

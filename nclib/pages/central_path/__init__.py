@@ -1,0 +1,1 @@
+"""Page 07: Tirer et al. 2023, the central path."""
