@@ -23,7 +23,7 @@ QUEUE = (
     ("regularization", lambda run: True),
     ("deep_linear", lambda run: True),
     ("wu2024.tokens", lambda run: True),
-    ("wu2024.grammar", lambda run: True),
+    ("grammar", lambda run: True),
     ("linguistic_scaling", lambda run: run.depth <= 8),
     ("linguistic_scaling", lambda run: True),
 )

@@ -1,5 +1,6 @@
 """Models held against an exact distribution: the theorem on a small text, hand-computed values, rules that can fail."""
 
+import dataclasses
 import math
 import warnings
 
@@ -9,12 +10,14 @@ import pytest
 import torch
 from published import drawn
 
-from nclib import ClassStatistics, metrics, results
+from nclib import ClassStatistics, metrics
 from nclib.data.grammar import Grammar
-from nclib.experiments.wu2024 import grammar as study
-from nclib.experiments.wu2024 import grammar_model, grammar_views
-from nclib.experiments.wu2024.grammar_model import Truth
-from nclib.plotting import grammar as figures
+from nclib.evidence.claims import judge_all
+from nclib.pages.grammar import figures, tables, views
+from nclib.pages.grammar import model as grammar_model
+from nclib.pages.grammar.claims import HEADLINES
+from nclib.pages.grammar.model import Truth
+from nclib.pages.grammar.study import STUDY
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +25,7 @@ def table(tmp_path_factory):
     """The study at profile smoke, on less text."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NCLIB_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return results.table(study, "smoke", tokens=4000, fresh=4000)
+        return STUDY.table("smoke", "cpu", tokens=4000, fresh=4000)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,8 @@ def small(P):
 
 
 def verdicts(rows):
-    return {row["id"].removeprefix("wu2024.grammar."): row["verdict"] for row in study.claims(rows)}
+    judged = judge_all(HEADLINES, rows)
+    return {row.id.removeprefix("wu2024.grammar."): row.verdict for row in judged.itertuples()}
 
 
 def test_value_decomposition_by_hand():
@@ -161,7 +165,7 @@ def test_value_collapse_and_parts_of_equal_size():
     determined = torch.tensor([1, 1, 0, 0, 1, 1, 1, 0, 0, 1]).bool()
     H = torch.tensor([[0.0], [0], [1], [3], [5], [5], [9], [4], [8], [7]]).double()
     true = Truth(None, None, torch.zeros(10, 3), y, determined, None, None, None, None)
-    config = study.runs("smoke")[0].__class__(**vars(study.runs("smoke")[0]) | {"floor": 2})
+    config = dataclasses.replace(STUDY.runs("smoke")[0], floor=2)
     found = grammar_model.apart(H, true, config)
     # Determined 0, 0 | 5, 5 (the third of class 1 is left out); ambiguous 1, 3 | 4, 8, variances 1 and 4, means 2, 6.
     assert found["matched-determined"] == {"nc1_trace_ratio": 0, "cdnv_mean": 0, "cdnv_median": 0, "classes": 2}
@@ -174,9 +178,9 @@ def test_value_collapse_and_parts_of_equal_size():
 def test_law_growth_of_merged_pairs(true):
     f = 30 * true.P[:, 20:] + torch.randn(len(true.P), 344, generator=torch.Generator().manual_seed(0)).double()
     found = grammar_model.growth(f, true)
-    n = [found[f"first 1/{part}"]["samples"] for part in grammar_model.PARTS]
+    n = [found[f"first 1/{part}"]["samples"] for part in tables.GROWING]
     assert n[-1] == len(true.P) and n[0] == n[-1] // 8
-    merged = [found[f"first 1/{part}"]["merged"] for part in grammar_model.PARTS]
+    merged = [found[f"first 1/{part}"]["merged"] for part in tables.GROWING]
     assert np.polyfit(np.log(n), merged, 1)[0] == pytest.approx(1, abs=0.3)
     last = found["first 1/1"]
     assert float(last["merged"]) == pytest.approx(float(last["sampled"]), abs=0.3) and last["others"] < last["merged"]
@@ -186,30 +190,30 @@ def test_law_growth_of_merged_pairs(true):
 
 
 def test_value_words_that_came_in_the_examples():
-    found = study.story()
+    found = grammar_model.story()
     assert found.groupby("position")["came"].first().tolist() == ["Mia", "ball", "ball", "ball"]
-    recalled = found[found["position"] == study.EXAMPLES[2]]
+    recalled = found[found["position"] == grammar_model.EXAMPLES[2]]
     assert recalled["p"].tolist() == pytest.approx([1]) and recalled["entropy"].iloc[0] == pytest.approx(0, abs=1e-12)
-    two = found[found["position"] == study.EXAMPLES[3]].set_index("word")["p"]
+    two = found[found["position"] == grammar_model.EXAMPLES[3]].set_index("word")["p"]
     assert two.to_dict() == pytest.approx({"ball": 2 / 3, "fox": 1 / 3})
 
 
 def test_law_table_is_whole(table):
-    kl, excess = study.pick(table, "kl"), study.pick(table, "excess")
+    kl, excess = tables.pick(table, "kl"), tables.pick(table, "excess")
     assert kl.shape == (3, 2) and (kl > 0).all(axis=None) and kl.nunique().tolist() == [3, 3]
-    assert ((excess - kl).abs() < 4 * study.pick(table, "error")).all(axis=None)
-    parts = {split: study.pick(table, "kl", split=split) for split in ("determined", "ambiguous")}
-    number = {split: study.pick(table, "positions", split=split) for split in parts}
-    whole = sum(parts[split] * number[split] for split in parts) / study.pick(table, "positions")
+    assert ((excess - kl).abs() < 4 * tables.pick(table, "error")).all(axis=None)
+    parts = {split: tables.pick(table, "kl", split=split) for split in ("determined", "ambiguous")}
+    number = {split: tables.pick(table, "positions", split=split) for split in parts}
+    whole = sum(parts[split] * number[split] for split in parts) / tables.pick(table, "positions")
     assert np.allclose(whole, kl)
-    assert np.allclose(sum(study.parts(table, "features").values()), study.pick(table, "total", layer="features"))
-    distance, rest = (study.pick(table, name, layer="predictions") for name in ("distance", "rest"))
-    noise = study.pick(table, "noise", layer="predictions")
+    assert np.allclose(sum(tables.parts(table, "features").values()), tables.pick(table, "total", layer="features"))
+    distance, rest = (tables.pick(table, name, layer="predictions") for name in ("distance", "rest"))
+    noise = tables.pick(table, "noise", layer="predictions")
     assert (
         (distance >= rest).all(axis=None) and (0 < noise).all(axis=None) and (noise < 1.05 * rest).all(axis=None)
     )  # |p - P|^2 is |B'P - P|^2 + |p - B'P|^2 on average
-    summary = study.summary(table)
-    untrained = study.parts(table, "features", trained=False)
+    summary = tables.summary(table)
+    untrained = tables.parts(table, "features", trained=False)
     share = untrained["rest"] / sum(untrained.values())
     assert summary.loc["16, untrained", "features: rest"] == pytest.approx(share[16].mean(), abs=1e-3) and (
         share > 0.5
@@ -221,15 +225,14 @@ def test_law_table_is_whole(table):
     assert summary.loc["perfect", [f"predictions: {name}" for name in figures.PARTS]].sum() == pytest.approx(
         1, abs=2e-3
     )
-    assert study.chain(table).loc["modes that are 1", "value"] > 10 and len(study.merging(table)) == 4
+    assert tables.chain(table).loc["modes that are 1", "value"] > 10 and len(tables.merging(table)) == 4
 
 
 def test_law_verdicts_need_scale_and_can_fail(table):
     found = verdicts(table)
-    free = {"excess.kl", "excess.positive", "merged.trace"}
+    free = {"excess.kl", "merged.trace"}
     assert {name for name, verdict in found.items() if verdict != "not at this scale"} == free
-    columns = [*results.SCHEMA, "width", "tokens", "epochs"]
-    table = table.loc[~table["metric"].str.startswith("modes"), columns].astype({"metric": "category"})
+    table = table[table["metric"] != "modes"]
     trained = table.assign(value=np.where(table["metric"] == "updates", 600, table["value"]))
 
     def scaled(factor, power=0, **fields):
@@ -240,7 +243,6 @@ def test_law_verdicts_need_scale_and_can_fail(table):
     kl = {"metric": "kl", "split": "fresh"}
     assert [scaled(1, power, **kl)["excess.width"] for power in (-9, 9)] == ["holds", "fails"]
     assert scaled(2, **kl)["excess.kl"] == "fails" and found["excess.kl"] == "holds"
-    assert scaled(-1, metric="excess", split="fresh")["excess.positive"] == "fails"
     rest = {"metric": "rest", "layer": "predictions", "source": "measured"}
     assert [scaled(f, **rest)["predictions.most"] for f in (1e-3, 1e3)] == ["holds", "fails"]
     assert [scaled(1, p, **rest)["predictions.rest"] for p in (-9, 9)] == ["holds", "fails"]
@@ -266,9 +268,9 @@ def test_law_verdicts_need_scale_and_can_fail(table):
 def test_law_figures_draw(table):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        made = [drawn(figures.story, study.story())]
+        made = [drawn(figures.story, grammar_model.story())]
         names = ("excess", "shares", "determined", "merged")
-        made += [drawn(getattr(figures, name), getattr(grammar_views, name)(table)) for name in names]
+        made += [drawn(getattr(figures, name), getattr(views, name)(table)) for name in names]
         for figure in made:
             figure.draw_without_rendering()
     assert max(figure.get_figwidth() for figure in made) <= 7
@@ -277,9 +279,9 @@ def test_law_figures_draw(table):
 
 def test_law_runs_of_the_profiles():
     for profile, number in {"smoke": 7, "laptop": 13, "paper": 19}.items():
-        configs = study.runs(profile, seed=5)
+        configs = STUDY.runs(profile, seed=5)
         assert len(configs) == number and [config.seed for config in configs[:3]] == [5, 6, 7]
         updates = [(config.tokens - 1) // config.context // (config.batch // config.context) for config in configs]
         assert profile == "smoke" or min(updates) >= 600
-        assert grammar_model.needs_gpu(configs[-1]) == (profile == "paper")
-    assert [config.width for config in study.runs("smoke", widths=[32.0, 8])] == [8, 8, 8, 32, 32, 32, 32]
+        assert configs[-1].needs_gpu() == (profile == "paper")
+    assert [config.width for config in STUDY.runs("smoke", widths=[32.0, 8])] == [8, 8, 8, 32, 32, 32, 32]

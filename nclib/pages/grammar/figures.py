@@ -20,7 +20,7 @@ SIDES = {
 
 
 def story(frame):
-    """The exact probabilities of the likeliest next words at some positions of a story; frame: as of `study.story`."""
+    """The exact probabilities of the likeliest next words at some positions of a story; frame: as of `model.story`."""
     made, axes = figure(2, 2, height=5.6)
     for axis, (_, rows) in zip(axes.flat, frame.groupby("position", sort=True), strict=True):
         came = rows["word"] == rows["came"]

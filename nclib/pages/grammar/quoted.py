@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from nclib.experiments.wu2024.grammar_claims import power
-from nclib.experiments.wu2024.grammar_table import LONGER, chain, growth, means, parts, pick
 from nclib.glued import number, word
+from nclib.pages.grammar.claims import power
+from nclib.pages.grammar.tables import LONGER, chain, growth, means, parts, pick
 
 
 def quoted(table):
-    """{key: text} of a table of `runs`; narrow and wide are the smallest and the largest width."""
+    """{key: text} of a table of `study.STUDY`; narrow and wide are the smallest and the largest width."""
     return _setting(table) | _losses(table) | _shares(table) | _determined(table) | _merged(table)
 
 

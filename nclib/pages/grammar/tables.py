@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from nclib import results
-
+GROWING = (8, 4, 2, 1)  # the first 1/8, 1/4, ... of the positions, where a metric is measured against their number
 LONGER = 3  # times the words, once more at the largest width
 LOSSES = {"loss": "loss", "excess": "excess", "KL": "kl"}
 
@@ -82,7 +81,7 @@ def growth(table):
     """`merging`, not rounded."""
     names = {"samples": "positions", "nc1": "NC1", "nc1_trace_ratio": "trace ratio", "cdnv_mean": "CDNV, mean"}
     names |= {"cdnv_median": "CDNV, median", "merged": "merged pairs, log CDNV", "others": "other pairs, log CDNV"}
-    first = table[(table["source"] == "theory") & (table["config"] == table["config"].iloc[0])]
+    first = table[(table["source"] == "theory") & (table["run"] == table["run"].iloc[0])]
     rows = first[first["split"].str.startswith("first")]
     wide = rows.pivot(index="split", columns="metric", values="value")[list(names)].sort_values("samples")
     return wide.rename(columns=names).astype({"positions": int}).reset_index(drop=True)
@@ -91,8 +90,8 @@ def growth(table):
 def chain(table):
     """Of the text: words that can come, interchangeable pairs, shares of contexts; and of its resampling chain: modes,
     how many of them are 1, the sum of 1/lambda - 1, and how many of the smallest modes make up half of it."""
-    first = table[(table["source"] == "theory") & (table["config"] == table["config"].iloc[0])]
-    modes = results.indexed(first, "modes")["value"].to_numpy()
+    first = table[(table["source"] == "theory") & (table["run"] == table["run"].iloc[0])]
+    modes = first[first["metric"] == "modes"].sort_values("index")["value"].to_numpy()
     noise = np.sort(1 / modes - 1)[::-1]
     values = first[first["split"] == "fresh"].set_index("metric")["value"]
     return pd.Series(

@@ -1,4 +1,5 @@
-"""One language model trained on stories of a grammar, held against the exact distribution of the next word. Derived.
+"""One language model trained on stories of a grammar, held against the exact distribution of the next word. Derived;
+Wu & Papyan (2024) had no text whose next-token distribution is known.
 
 All measurements are on fresh text, at the positions of `Grammar.known`: there a model has seen its whole story so far,
 and the exact P(. | context) is the best prediction that there is. A context is *determined* where P is a single word,
@@ -7,34 +8,57 @@ and the exact P(. | context) is the best prediction that there is. A context is 
 
 import functools
 from dataclasses import dataclass
+from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nclib import metrics, results
+from nclib import metrics
 from nclib.data.grammar import Grammar
 from nclib.data.text import windows
-from nclib.experiments.wu2024.model_fields import Fields, data, needs_gpu  # noqa: F401
 from nclib.pages._language_models import language_model
-from nclib.pages._language_models.language_model import EVALUATED
+from nclib.pages._language_models.language_model import EVALUATED, LanguageModel
+from nclib.pages.grammar.tables import GROWING
+from nclib.runs.experiment import rows
 from nclib.statistics import ClassStatistics
 
-VERSION = 1
 FRESH = 2  # seed of the fresh text; those of training and validation text are 0 and 1
 DETERMINED = 1e-9  # nats: an entropy below it is 0 but for rounding
-PARTS = (8, 4, 2, 1)  # the first 1/8, 1/4, ... of the positions, where a metric is measured against their number
 EQUAL = 1e-9  # 1 - cos^2 of two columns of exact probabilities below which they are proportional
+EXAMPLES = 7, 23, 28, 62  # positions of the first fresh story whose distributions are shown
 MODE = 1e-13  # eigenvalues of the resampling chain below it are 0 but for rounding
 
 
 @dataclass(frozen=True)
-class Config(Fields):
-    """A run of `language_model`; fresh: words of fresh text; floor: the fewest samples of a class that is compared."""
+class GrammarModel(LanguageModel):
+    """fresh: words of fresh text; floor: the fewest samples of a class that is compared."""
+
+    NAME: ClassVar[str] = "wu2024.grammar_model"
+    DISTRIBUTED: ClassVar[bool] = False
 
     fresh: int
     floor: int
+
+    def together(self):
+        """Each model is trained alone."""
+        return None
+
+    def run(self, device="cpu"):
+        """`measure` after training, with updates and parameters, and the `exact` values, whose `source` is "theory".
+
+        At step 0 there is `decompose` of the features of the untrained model.
+        """
+        true = truth(self.fresh, self.context, str(device))
+        H, _, _ = outputs(language_model.model(self).to(device).eval(), true)
+        found = [at(decompose(H, true), "fresh", "features").assign(step=0)]
+        net, losses = language_model.train([self], device, language_model.texts(self)["train"].to(device))
+        totals = at({"updates": len(losses), "parameters": language_model.parameters(self)})
+        found += [some.assign(step=self.epochs) for some in (measure(net.eval(), true, self), totals)]
+        found = pd.concat(found).assign(source="measured")
+        return pd.concat([found, exact(self.fresh, self.context, self.floor, str(device))], ignore_index=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,22 +90,12 @@ def truth(fresh, context, device="cpu"):
     return Truth(found.to(device), known.to(device), P, y, determined, groups(P), *resampling(P), interchangeable(P))
 
 
-def run(config, device):
-    """The tidy table of one run: `measure` after training, with updates and parameters, and the `exact` values.
-
-    At step 0 there is `decompose` of the features of the untrained model.
-    """
-    true = truth(config.fresh, config.context, str(device))
-    H, _, _ = outputs(language_model.model(config).to(device).eval(), true)
-    found = [results.rows(decompose(H, true), split="fresh", layer="features")]
-    train = language_model.texts(config)["train"].to(device)
-    net, losses = language_model.train([config], device, train)
-    totals = {"updates": len(losses), "parameters": language_model.parameters(config)}
-    found += [rows.assign(step=config.epochs) for rows in (measure(net.eval(), true, config), results.rows(totals))]
-    return pd.concat([*found, exact(config.fresh, config.context, config.floor, str(device))], ignore_index=True)
+def at(values, split="", layer=""):
+    """Rows where they stand; `index` is that of a vector."""
+    return rows(values, "index", split=split, layer=layer)
 
 
-def measure(net, true, config):
+def measure(net, true, run):
     """All numbers of a model. layer "features" or "predictions", the model's distributions p; "" for its losses.
 
     Splits "fresh" (all known positions), "determined", "ambiguous": `excess`, and "ncc_agreement", NC4 with the class
@@ -91,21 +105,21 @@ def measure(net, true, config):
     H, logits, loss = outputs(net, true)
     q, V, y = logits.log_softmax(1), logits.shape[1], true.y
     splits = {"fresh": y >= 0, "determined": true.determined, "ambiguous": ~true.determined}
-    found = [results.rows({"loss": loss}, split="windows")]
-    found += [results.rows(values, split=split) for split, values in excess(q, true.P, y, splits).items()]
+    found = [at({"loss": loss}, "windows")]
+    found += [at(values, split) for split, values in excess(q, true.P, y, splits).items()]
     p, W = q.exp(), net.classifier.detach()
     for layer, f in {"features": H, "predictions": p}.items():
-        values = decompose(f, true) | {"noise": noise(f, true.group)} | collapse(f, y, V, config.floor)
-        found.append(results.rows(values, split="fresh", layer=layer))
+        values = decompose(f, true) | {"noise": noise(f, true.group)} | collapse(f, y, V, run.floor)
+        found.append(at(values, "fresh", layer))
     distance = p.sub_(true.P).square().sum(1).mean()
-    found.append(results.rows({"distance": distance}, split="fresh", layer="predictions"))
+    found.append(at({"distance": distance}, "fresh", "predictions"))
     stats = ClassStatistics.from_features(H, y, V, scatter=False)
     values = {
         split: {"ncc_agreement": metrics.ncc_agreement(H[part], W, None, stats.means, stats.present)}
         for split, part in splits.items()
     }
-    for rows in (values, apart(H, true, config), growth(H, true)):
-        found += [results.rows(row, split=split, layer="features") for split, row in rows.items()]
+    for some in (values, apart(H, true, run), growth(H, true)):
+        found += [at(row, split, "features") for split, row in some.items()]
     return pd.concat(found, ignore_index=True)
 
 
@@ -122,10 +136,9 @@ def exact(fresh, context, floor, device="cpu"):
     values["repeated"] = (torch.bincount(true.group)[true.group] > 1).double().mean()
     values |= {"pairs": len(true.pairs), "words": (true.P.amax(0) > 0).sum()}
     values |= decompose(true.P, true) | collapse(true.P, true.y, true.P.shape[1], floor)
-    found = [results.rows(values, split="fresh", layer="predictions")]
-    for part, rows in growth(true.P, true).items():
-        found.append(results.rows(rows, split=part, layer="predictions"))
-    return pd.concat(found, ignore_index=True).assign(source="theory")
+    found = [at(values, "fresh", "predictions")]
+    found += [at(some, part, "predictions") for part, some in growth(true.P, true).items()]
+    return pd.concat(found, ignore_index=True).assign(step=0, source="theory")
 
 
 @torch.no_grad()
@@ -229,7 +242,7 @@ def _summary(stats):
     }
 
 
-def apart(H, true, config):
+def apart(H, true, run):
     """`collapse` of determined and of ambiguous contexts, with the same words and as many samples of each.
 
     For each word with at least `floor` samples in both, the first m of both are taken, m the smaller number. Splits
@@ -239,14 +252,14 @@ def apart(H, true, config):
     y, V = true.y, true.P.shape[1]
     sides = {"determined": true.determined, "ambiguous": ~true.determined}
     count = torch.stack([torch.bincount(y[part], minlength=V) for part in sides.values()]).amin(0)
-    take = torch.where(count >= config.floor, count, 0)
+    take = torch.where(count >= run.floor, count, 0)
     found = {name: first_of_each(y, part.nonzero()[:, 0], take) for name, part in sides.items()}
     both = torch.cat(list(found.values()))
-    both = both[torch.randperm(len(both), generator=torch.Generator().manual_seed(config.seed)).to(both.device)]
+    both = both[torch.randperm(len(both), generator=torch.Generator().manual_seed(run.seed)).to(both.device)]
     dealt = first_of_each(y, both, take)
     samples = {f"matched-{name}": part for name, part in found.items()}
     samples |= {"shuffled-determined": dealt, "shuffled-ambiguous": both[~torch.isin(both, dealt)]}
-    return {split: collapse(H[part], y[part], V, config.floor) for split, part in samples.items()}
+    return {split: collapse(H[part], y[part], V, run.floor) for split, part in samples.items()}
 
 
 def first_of_each(y, order, take):
@@ -273,13 +286,13 @@ def growth(f, true):
     former "sampled": what two classes of one mean would show, with v_a / n_a + v_b / n_b for their squared distance.
     """
     y, V, found = true.y, true.P.shape[1], {}
-    often = torch.bincount(y[: len(y) // PARTS[0]], minlength=V) > 1
+    often = torch.bincount(y[: len(y) // GROWING[0]], minlength=V) > 1
     pairs = true.pairs[often[true.pairs].all(1)]
     merged = torch.zeros(V, V, dtype=torch.bool, device=y.device)
     merged[pairs[:, 0], pairs[:, 1]] = True
     a, b = torch.combinations(pairs.unique(), 2).mT
     same = merged[a, b]
-    for part in PARTS:
+    for part in GROWING:
         n = len(y) // part
         stats = ClassStatistics.from_features(f[:n], y[:n], V, mask=often[y[:n]], scatter=True)
         log, v, count = metrics.cdnv(stats)[a, b].log(), stats.spread / stats.counts, stats.counts
@@ -287,3 +300,20 @@ def growth(f, true):
         values = {"merged": log[same].mean(), "others": log[~same].mean(), "sampled": sampled[same].mean()}
         found[f"first 1/{part}"] = {"samples": n, "nc1": metrics.nc1(stats)} | _summary(stats) | values
     return found
+
+
+def story(shown=6):
+    """What may come at `EXAMPLES`: rows position, context (the five words before), entropy, came, word, p.
+
+    The `shown` likeliest words of each position, in descending order, and `came`, the word of the text.
+    """
+    grammar, found = Grammar(), []
+    ids = grammar.sample(max(EXAMPLES) + 1, FRESH)
+    words = np.array(grammar.vocabulary)
+    P = grammar.next_distribution(ids)  # row t is that of word t + 1
+    for t in EXAMPLES:
+        p = P[t - 1]
+        fields = {"position": t, "context": " ".join(words[ids[max(0, t - 5) : t]]), "came": words[ids[t]]}
+        fields["entropy"] = abs(float((p[p > 0] * np.log(p[p > 0])).sum()))
+        found += [fields | {"word": words[k], "p": p[k]} for k in np.argsort(-p, kind="stable")[:shown] if p[k] > 0]
+    return pd.DataFrame(found)

@@ -64,7 +64,7 @@ def merged(table):
     means of CDNV over pairs, and collapse metrics. Means over seeds."""
     rows = table[table["split"].str.startswith("first") & (table["tokens"] == table["tokens"].min())]
     widest = rows[(rows["width"] == rows["width"].max()) & (rows["source"] == "measured")]
-    perfect = rows[(rows["source"] == "theory") & (rows["config"] == rows["config"].iloc[0])]
+    perfect = rows[(rows["source"] == "theory") & (rows["run"] == rows["run"].iloc[0])]
     found = []
     for of, part in {"features": widest, "perfect predictions": perfect}.items():
         mean = part.groupby(["split", "metric"])["value"].mean().unstack().sort_values("samples").set_index("samples")
