@@ -5,6 +5,7 @@
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pandas as pd
 import torch
@@ -14,72 +15,74 @@ from nclib.collect import collect
 from nclib.data import load
 from nclib.measuring import report
 from nclib.models import MLP
-from nclib.results import rows
+from nclib.runs.experiment import Experiment, rows
 from nclib.statistics import ClassStatistics, StatisticsAccumulator
 from nclib.training import seed_everything, train
 
-VERSION = 1
 LAYERS = {"pixels": "backbone.0", "layer 1": "backbone.3", "layer 2": "backbone.6", "features": "backbone.10"}
 LAST = "features"
 
 
 @dataclass(frozen=True)
-class Config:
+class Network(Experiment):
     """A ReLU network of three layers of 128 with batch norm and a linear layer with bias, trained with cross-entropy.
 
     SGD: momentum 0.9, learning rate 0.05 (cosine to 0), batches of 100, weight decay on every parameter. draws: of the
     classes, for the intervals.
     """
 
+    NAME: ClassVar[str] = "measure.network"
+
     epochs: int
     weight_decay: float
     draws: int
     seed: int
 
+    def reads(self):
+        """The digits."""
+        return load("digits").sha256
 
-def data(config):
-    return load("digits").sha256
+    def run(self, device="cpu"):
+        """Rows of every number of `conventions.measure` at each layer, and `streaming` (see there) at the last."""
+        generator = seed_everything(self.seed)
+        images = load("digits")
+        x, y = images.x.to(device), images.y.to(device)
+        model = trained(self, x, y, generator)
+        W, b = model.head.weights[-1].detach(), model.head.bias.detach()
+        found, shuffled = (
+            collect(
+                model, zip(x.split(500), labels.split(500), strict=True), num_classes=10, layer=list(LAYERS.values())
+            )
+            for labels in (y, y[torch.randperm(len(y), generator=generator).to(device)])
+        )
+        with torch.no_grad():
+            H = model.features(x)
+        agreement = metrics.ncc_agreement(H, W, b, found[LAYERS[LAST]].means)
+        tables = []
+        for layer, name in LAYERS.items():
+            stats = found[name]
+            head = {"W": W} if layer == LAST else {}
+            share = {"agreement": agreement} if layer == LAST else {}
+            intervals = bootstrap.intervals(stats, **head, draws=self.draws, seed=self.seed)
+            values = {
+                "measured": conventions.measure(stats, **head, **share),
+                "low": {key: low for key, (low, _) in intervals.items()},
+                "high": {key: high for key, (_, high) in intervals.items()},
+                "theory": report.directions(stats, "textbook"),
+                "shuffled": conventions.measure(shuffled[name], **head),
+            }
+            tables += [rows(numbers, layer=layer, source=source) for source, numbers in values.items()]
+        worst = streaming(H, y, W, torch.Generator().manual_seed(self.seed))
+        return pd.concat([*tables, rows({"streaming": worst}, layer=LAST)], ignore_index=True)
 
 
-def run(config, device):
-    """Rows of every number of `conventions.measure` at each layer, and `streaming` (see there) at the last."""
-    generator = seed_everything(config.seed)
-    images = load("digits")
-    x, y = images.x.to(device), images.y.to(device)
-    model = trained(config, x, y, generator)
-    W, b = model.head.weights[-1].detach(), model.head.bias.detach()
-    found, shuffled = (
-        collect(model, zip(x.split(500), labels.split(500), strict=True), num_classes=10, layer=list(LAYERS.values()))
-        for labels in (y, y[torch.randperm(len(y), generator=generator).to(device)])
-    )
-    with torch.no_grad():
-        H = model.features(x)
-    agreement = metrics.ncc_agreement(H, W, b, found[LAYERS[LAST]].means)
-    tables = []
-    for layer, name in LAYERS.items():
-        stats = found[name]
-        head = {"W": W} if layer == LAST else {}
-        share = {"agreement": agreement} if layer == LAST else {}
-        intervals = bootstrap.intervals(stats, **head, draws=config.draws, seed=config.seed)
-        values = {
-            "measured": conventions.measure(stats, **head, **share),
-            "low": {key: low for key, (low, _) in intervals.items()},
-            "high": {key: high for key, (_, high) in intervals.items()},
-            "theory": report.directions(stats, "textbook"),
-            "shuffled": conventions.measure(shuffled[name], **head),
-        }
-        tables += [rows(numbers, layer=layer, source=source) for source, numbers in values.items()]
-    worst = streaming(H, y, W, torch.Generator().manual_seed(config.seed))
-    return pd.concat([*tables, rows({"streaming": worst}, layer=LAST)], ignore_index=True)
-
-
-def trained(config, x, y, generator):
+def trained(run, x, y, generator):
     """The network in eval mode."""
     model = MLP(64, 128, 3, 10, batch_norm=True, bias_last=True).to(x.device)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=run.weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, run.epochs)
     settings = {"batch_size": 100, "schedule": schedule, "generator": generator, "loss": "cross-entropy"}
-    train(model, x, y, optimizer=optimizer, epochs=config.epochs, **settings)
+    train(model, x, y, optimizer=optimizer, epochs=run.epochs, **settings)
     return model.eval()
 
 

@@ -6,8 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from nclib import results
-from nclib.claims import Claim, judge
+from nclib.runs import store
 
 COLUMNS = ["group", "name", "against", "sweep", "device", "threads", "rounds", "K", "d", "N"]
 TIMES = ["ratio", "ratio_low", "ratio_high", "goal", "seconds", "reference_seconds"]
@@ -35,7 +34,7 @@ EXPONENTS = {
 
 def read(name="measure"):
     """(timings, one row each; what is said of the machine) of results/benchmarks, empty where there are none."""
-    folder = results.archive_folder() / "benchmarks"
+    folder = store.archive_folder() / "benchmarks"
     if not (folder / f"{name}.csv").exists():
         return pd.DataFrame(columns=COLUMNS + TIMES), {}
     table = pd.read_csv(folder / f"{name}.csv").reindex(columns=COLUMNS + TIMES)
@@ -91,28 +90,3 @@ def slopes(table):
         counted = EXPONENTS.get(name, {}).get(sweep, math.nan)
         lines.append({"name": name, "sweep": sweep, "slope": float(fitted), "counted": counted})
     return pd.DataFrame(lines, columns=["name", "sweep", "slope", "counted"])
-
-
-def _claim(name, statement, relation, reference):
-    source = "a goal of this library; timed here, on one thread"
-    archived = "archived timings on a CPU (make bench)"
-    parts = f"wu2024.measure.speed.{name}", "Wu & Papyan 2024", statement, source, relation, reference, 0.0, None
-    return Claim(*parts, archived, kind="check", seen="derived")
-
-
-RATIOS = {
-    key: _claim(key, f"Time of {name} over that of {against}", "<=", goal)
-    for key, (name, against, goal) in GOALS.items()
-}
-FLAT = _claim("growth", "Exponent of an update's time in the number of classes, which is 1 for one-hot", "<=", 0.5)
-
-
-def claims(table):
-    """Verdicts on the goals; "not at this scale" for what was not timed."""
-    judged = []
-    for key, (name, against, _) in GOALS.items():
-        row = table[(table["name"] == name) & (table["against"] == against)]
-        judged.append(judge(RATIOS[key], row["ratio"] if len(row) else [math.nan], met=len(row) > 0))
-    found = slopes(table)
-    slope = found.loc[(found["name"] == "update") & (found["sweep"] == "K"), "slope"]
-    return [*judged, judge(FLAT, slope if len(slope) else [math.nan], met=len(slope) > 0)]

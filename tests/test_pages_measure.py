@@ -1,6 +1,7 @@
 """The page that measures: its traps, tables, rules that can fail, figures, timings, and the boxes with code in it."""
 
 import importlib.util
+import itertools
 import json
 import math
 import re
@@ -16,12 +17,14 @@ import torch
 from published import drawn
 from test_cli import call
 
-from nclib import conventions, results
-from nclib.experiments.measure import measuring as study
-from nclib.experiments.measure import measuring_views as views
-from nclib.experiments.measure import network, speed, traps
+from nclib import conventions
+from nclib.evidence.claims import judge_all
 from nclib.models import MLP
-from nclib.plotting import measuring as figures
+from nclib.pages._language_models import grid
+from nclib.pages.measure import claims, figures, network, tables, timings, trap, views
+from nclib.pages.measure.network import Network
+from nclib.pages.measure.study import STUDY
+from nclib.pages.measure.trap import Traps
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = nbformat.read(ROOT / "notebooks" / "A1-measure.ipynb", as_version=4)
@@ -41,42 +44,53 @@ def table(tmp_path_factory):
     (folder / "train.txt").write_text("\n<|endoftext|>\n".join(documents))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NCLIB_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setitem(study.grid.CORPORA, "smoke", str(folder))
-        patch.setitem(study.grid.SIZES["smoke"], "tokens", 4000)
-        found = results.table(study, "smoke", epochs=2)
-        more = [results.get(traps.Config(seed)) for seed in (1, 2)]
+        patch.setitem(grid.CORPORA, "smoke", str(folder))
+        patch.setitem(grid.SIZES["smoke"], "tokens", 4000)
+        found = STUDY.table("smoke", "cpu", epochs=2)
+        more = [Traps(seed).run().assign(seed=seed, part="traps", beside="", profile="smoke") for seed in (1, 2)]
     return pd.concat([found, *more], ignore_index=True)
 
 
 def verdicts(rows):
-    return {row["id"].removeprefix("wu2024.measure."): row["verdict"] for row in rows}
+    judged = judge_all(claims.HEADLINES, rows)
+    return {row.id.removeprefix("wu2024.measure."): row.verdict for row in judged.itertuples()}
+
+
+def alike(values):
+    """Relative differences of every number between presets that define it alike; infinite where one is undefined."""
+    for first, second in itertools.combinations(views.PRESETS, 2):
+        for key in values[first]:
+            own = [key.startswith(views.OWN.get(name, ())) for name in (first, second)]
+            if not any(own) or (all(own) and key.startswith("cdnv_")):
+                a, b = values[first][key], values[second][key]
+                yield 0.0 if a == b or (a != a and b != b) else abs(a / b - 1) if b else math.inf
 
 
 def test_law_runs_come_from_the_grid_and_three_seeds():
-    configs = results.configs(study, "laptop", seed=4)
-    assert study.grid.runs("laptop", seed=4, widths=(32,), depths=(1,))[0] in configs
-    for kind in (network.Config, traps.Config):
-        assert [config.seed for config in configs if isinstance(config, kind)] == [4, 5, 6]
-    assert results.configs(study, "paper", epochs=7)[0].epochs == 7
+    runs = STUDY.runs("laptop", seed=4)
+    assert grid.runs("laptop", seed=4, widths=(32,), depths=(1,))[0] in runs
+    for kind in (Network, Traps):
+        assert [run.seed for run in runs if isinstance(run, kind)] == [4, 5, 6]
+    assert STUDY.runs("paper", epochs=7)[0].epochs == 7
 
 
 def test_value_loop_and_cdnv_of_two_classes():
     H, y = torch.tensor([[0.0, 0], [2, 0], [1, 3], [1, 5]]), torch.tensor([0, 0, 1, 1])
-    means, variances = traps._loop(H, y, 2)
+    means, variances = trap._loop(H, y, 2)
     assert [m.tolist() for m in means] == [[1, 0], [1, 4]] and variances == [1, 1]
-    assert traps._cdnv(means, variances) == [2 / 32]
+    assert trap._cdnv(means, variances) == [2 / 32]
 
 
 def test_law_every_trap_is_described_and_measured(table):
-    assert [trap.__name__ for trap in traps.TRAPS] == list(study.TRAPS)
-    found = study.errors(table)
-    assert found["trap"].tolist() == [trap for trap in study.TRAPS for _ in range(3)]
+    assert [one.__name__ for one in trap.TRAPS] == list(views.TRAPS)
+    found = views.errors(table)
+    assert found["trap"].tolist() == [name for name in views.TRAPS for _ in range(3)]
     assert (found["ours_error"] <= 1e-10).all() and (found["naive_error"] >= 0.1).all()
     exact = found.set_index(["trap", "seed"])
     assert exact.loc[("scale", 0), "naive"] == pytest.approx(1 / 4, rel=1e-12)
     assert exact.loc[("scale", 0), "truth"] == pytest.approx(1, rel=1e-12)
     assert exact.loc[("origin", 0), "truth"] == pytest.approx(-math.log(2) / 2, abs=0.01)
-    assert list(study.trap_table(table).index) == [what for what, _, _ in study.TRAPS.values()]
+    assert list(tables.traps(table).index) == [what for what, _, _ in views.TRAPS.values()]
 
 
 def test_law_streaming_sees_what_a_split_would_change():
@@ -89,76 +103,74 @@ def test_law_streaming_sees_what_a_split_would_change():
 
 def test_law_every_layer_has_its_numbers_and_nulls(table):
     for layer in network.LAYERS:
-        found = study.layer_values(table, layer)
+        found = views.layer_values(table, layer)
         wanted = set(conventions.DESCRIPTIONS) - {"ncc_agreement", "self_duality", "uniform_duality", "duality_std"}
         assert set(found["measured"]) >= wanted - {"nc3", "dual_error"}
         low, value, high = (found[source]["nc1_trace_ratio"] for source in ("low", "measured", "high"))
         assert low < value < high < found["shuffled"]["nc1_trace_ratio"]
-    assert study.layer_values(table, "pixels")["theory"]["dimension"] == 64
-    shown = study.numbers(table)
+    assert views.layer_values(table, "pixels")["theory"]["dimension"] == 64
+    shown = tables.numbers(table)
     assert list(shown.index) == list(conventions.DESCRIPTIONS)
     assert shown.loc["nc1", "95 % over classes"] == "" and " to " in shown.loc["etf_error", "95 % over classes"]
-    assert study.words(table).data.startswith("> 10 classes in 128 dimensions, 1,400 samples.")
+    assert tables.words(table).data.startswith("> 10 classes in 128 dimensions, 1,400 samples.")
 
 
 def test_value_presets_that_differ_and_agree(table):
-    values, null = study.language(table)
+    values, null = views.language(table)
     assert list(values) == list(conventions.PRESETS) and null["dimension"] == 8
-    frame = study.disagreement(table)
+    frame = views.disagreement(table)
     textbook, may, october, directions = frame.columns
     assert directions == "random directions" and len(frame) == 12
     assert (frame.loc["cdnv_mean", may] == frame.loc["cdnv_mean", october]) & (frame[may] != frame[textbook])[
         "cdnv_mean"
     ]
     assert frame.loc["norm_mean", october] == frame.loc["norm_mean", textbook]
-    assert study.shown(pd.DataFrame({"a": [1234.5678, math.nan, math.inf]}))["a"].tolist() == ["1,235", "", "inf"]
-    assert study._difference(math.nan, math.nan) == 0 == study._difference(0.0, 0.0)
-    assert study._difference(1.0, math.nan) == math.inf and study._difference(3.0, 2.0) == 0.5
+    assert tables.shown(pd.DataFrame({"a": [1234.5678, math.nan, math.inf]}))["a"].tolist() == ["1,235", "", "inf"]
+    differences = list(alike(values))
+    assert len(differences) == 48 and max(differences) <= 1e-12 and views.PRESETS == tuple(conventions.PRESETS)
+
+
+def science(rows):
+    """Those on runs."""
+    return {name: verdict for name, verdict in verdicts(rows).items() if not name.startswith("speed")}
 
 
 def test_law_claims_hold_and_each_of_them_can_fail(table):
-    assert verdicts(study.claims(table)) == dict.fromkeys(
-        ("traps.naive", "traps.ours", "streaming", "presets.agree", "presets.gnc2", "presets.interference"), "holds"
+    assert science(table) == dict.fromkeys(
+        ("traps.naive", "traps.ours", "streaming", "presets.gnc2", "presets.interference"), "holds"
     )
 
-    def broken(name, experiment, **where):
-        rows = table[table["experiment"] == experiment]
+    def broken(name, part, **where):
+        rows = table[table["part"] == part]
         chosen = np.logical_and.reduce([rows[column] == value for column, value in where.items()])
         other = table.copy()
         other.loc[rows.index[chosen], "value"] *= 1 + 1e-8
-        return verdicts(study.claims(other))[name]
+        return science(other)[name]
 
     textbook, may, october = conventions.PRESETS
-    assert broken("traps.ours", "measure.traps", layer="width", metric="ours") == "fails"
-    assert broken("presets.agree", "wu2024.language_model", convention=may, metric="etf_error") == "fails"
-    assert broken("presets.agree", "wu2024.language_model", convention=october, metric="cdnv_mean") == "fails"
-    assert broken("presets.agree", "wu2024.language_model", convention=october, metric="gnc2_std") == "fails"
-    assert (
-        broken("presets.interference", "wu2024.language_model", convention=october, metric="interference_mean")
-        == "fails"
-    )
+    assert broken("traps.ours", "traps", trap="width", metric="ours") == "fails"
+    assert broken("presets.interference", "language model", convention=october, metric="interference_mean") == "fails"
     rows = table.copy()
     same = (rows["metric"] == "gnc2_cv") & (rows["convention"] == may)
     rows.loc[same, "value"] = rows.loc[(rows["metric"] == "gnc2_cv") & (rows["convention"] == textbook), "value"].item()
     rows.loc[rows["metric"] == "streaming", "value"] = 1e-11
-    rows.loc[(rows["layer"] == "cutoff") & (rows["metric"] == "naive"), "value"] = rows.loc[
-        (rows["layer"] == "cutoff") & (rows["metric"] == "truth"), "value"
+    rows.loc[(rows["trap"] == "cutoff") & (rows["metric"] == "naive"), "value"] = rows.loc[
+        (rows["trap"] == "cutoff") & (rows["metric"] == "truth"), "value"
     ].to_numpy()
-    found = verdicts(study.claims(rows))
+    found = science(rows)
     assert [found[name] for name in ("presets.gnc2", "streaming", "traps.naive")] == ["fails"] * 3
 
 
 def test_law_figures_hold_what_the_tables_do(table):
     made = drawn(figures.layers, views.layers(table))
     line = made.axes[2].lines[0]
-    assert line.get_ydata()[-1] == study.layer_values(table)["measured"]["etf_error"]
-    points = drawn(figures.presets, views.presets(study.disagreement(table))).axes[0]
+    assert line.get_ydata()[-1] == views.layer_values(table)["measured"]["etf_error"]
+    points = drawn(figures.presets, views.presets(table)).axes[0]
     assert len(points.get_yticklabels()) >= 11
-    titles = {trap: row[0] for trap, row in study.TRAPS.items()}
-    axis = drawn(figures.traps, views.traps(study.errors(table), titles)).axes[0]
-    assert [text.get_text() for text in axis.get_yticklabels()] == list(titles.values())
+    axis = drawn(figures.traps, views.traps(table)).axes[0]
+    assert [text.get_text() for text in axis.get_yticklabels()] == [row[0] for row in views.TRAPS.values()]
     assert "infinite" in [text.get_text() for text in axis.texts]
-    assert drawn(figures.report, views.report(study.layer_values(table))).axes
+    assert drawn(figures.report, views.report(table)).axes
     plt.close("all")
 
 
@@ -172,7 +184,7 @@ def timing(test, **info):
 
 
 @pytest.fixture
-def timings(store, monkeypatch):
+def timed(store, monkeypatch):
     """Two ratios and the sweep of an update over K, archived by benchmarks/table.py."""
     spec = importlib.util.spec_from_file_location("table", ROOT / "benchmarks" / "table.py")
     module = importlib.util.module_from_spec(spec)
@@ -181,44 +193,44 @@ def timings(store, monkeypatch):
     ratio = common | {"ratio_low": 1.0, "ratio_high": 2.0, "seconds": 0.5, "reference_seconds": 0.25, "K": 1000}
     entries = [
         timing("a", name="update, zipf labels", against="index_add_ in float64", ratio=6.0, goal=5.0, N=10, **ratio),
-        timing("b", name="cdnv_summary", against=speed.DOUBLE, ratio=1.25, goal=1.5, **ratio),
-        timing("c", name="cdnv_summary", against=speed.DOUBLE, ratio=9.0, **ratio | {"device": "cuda"}),
+        timing("b", name="cdnv_summary", against=timings.DOUBLE, ratio=1.25, goal=1.5, **ratio),
+        timing("c", name="cdnv_summary", against=timings.DOUBLE, ratio=9.0, **ratio | {"device": "cuda"}),
     ]
     entries += [timing("d", name="update", sweep="K", K=K, N=5, seconds=K**0.25, **common) for K in (16, 81, 256)]
     report = {"benchmarks": entries, "datetime": "2026-01-02T03:04:05+00:00"}
     monkeypatch.setattr(module.manifest, "hardware", lambda device: f"some {device}")
     assert [path.name for path in module.write(report, store / "results" / "benchmarks", "cmd")] == ["measure.csv"]
-    return speed.read()
+    return timings.read()
 
 
-def test_value_timings_become_a_table_ratios_and_exponents(timings):
-    table, manifest = timings
+def test_value_timings_become_a_table_ratios_and_exponents(timed, table):
+    runs, (table, manifest) = table, timed
     assert len(table) == 5 and manifest["hardware"] == {"cpu": "some cpu", "cuda": "some cuda"}
-    assert "some cpu" in speed.machine(manifest).data and "2026-01-02" in speed.machine(manifest).data
-    shown = speed.ratios(table)
+    assert "some cpu" in timings.machine(manifest).data and "2026-01-02" in timings.machine(manifest).data
+    shown = timings.ratios(table)
     assert shown["ratio"].tolist() == ["6", "1.25"] and shown["N"].tolist() == ["10", ""]
-    assert speed.growth(table)["size"].tolist() == [16, 81, 256]
-    assert speed.slopes(table)["slope"].tolist() == [pytest.approx(0.25)] and speed.slopes(table)["counted"][0] == 0
-    found = verdicts(speed.claims(table))
+    assert timings.growth(table)["size"].tolist() == [16, 81, 256]
+    assert timings.slopes(table)["slope"].tolist() == [pytest.approx(0.25)] and timings.slopes(table)["counted"][0] == 0
+    found = verdicts(runs)
     assert found["speed.update.zipf"] == "fails" and found["speed.cdnv"] == "holds" and found["speed.growth"] == "holds"
     assert found["speed.nc4"] == "not at this scale"
-    made = drawn(figures.growth, views.growth(speed.growth(table), speed.slopes(table)))
+    made = drawn(figures.growth, views.growth(timings.growth(table), timings.slopes(table)))
     assert made.axes[1].texts[0].get_text() == "0.25"
     plt.close("all")
 
 
-def test_law_without_timings_the_page_says_so(store):
-    table, manifest = speed.read()
-    assert table.empty and "make bench" in speed.machine(manifest).data and speed.ratios(table).empty
-    assert set(verdicts(speed.claims(table)).values()) == {"not at this scale"}
-    made = drawn(figures.growth, views.growth(speed.growth(table), speed.slopes(table)))
+def test_law_without_timings_the_page_says_so(store, table):
+    runs, (table, manifest) = table, timings.read()
+    assert table.empty and "make bench" in timings.machine(manifest).data and timings.ratios(table).empty
+    assert {verdict for name, verdict in verdicts(runs).items() if "speed" in name} == {"not at this scale"}
+    made = drawn(figures.growth, views.growth(timings.growth(table), timings.slopes(table)))
     assert made.axes[0].texts[0].get_text() == "not timed yet"
     plt.close("all")
 
 
 def test_law_goals_and_sizes_are_those_of_the_benchmarks():
     source = (ROOT / "benchmarks" / "bench_measure.py").read_text()
-    for name, against, _ in speed.GOALS.values():
+    for name, against, _ in timings.GOALS.values():
         assert re.sub(r"uniform|zipf", "{labels}", name) in source or name in source
         assert (
             against in source

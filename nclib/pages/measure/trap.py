@@ -1,39 +1,39 @@
 """Nine ways in which a measurement of collapse goes wrong: a way that is in use, nclib's, and a loop in float64.
 
-`layer` is the trap; metrics "naive", "ours" and "truth" (source "theory") are one number computed in three ways, of
-which `TRAPS` says what it is. The truth is computed from the definition, class by class and pair by pair.
+Metrics "naive", "ours" and "truth" are one number of a `trap` computed in three ways; TRAPS of `views` says which. The
+truth is computed from the definition, class by class and pair by pair.
 """
 
 import itertools
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pandas as pd
 import torch
 
 from nclib import metrics, nulls
-from nclib.results import rows
+from nclib.runs.experiment import Experiment, rows
 from nclib.statistics import ClassStatistics, StatisticsAccumulator
 
-VERSION = 1
 double = torch.float64
 
 
 @dataclass(frozen=True)
-class Config:
+class Traps(Experiment):
     """seed: of everything that is drawn."""
+
+    NAME: ClassVar[str] = "measure.traps"
 
     seed: int
 
-
-def run(config, device):
-    """The three values of every trap, on the CPU."""
-    tables = []
-    for trap in TRAPS:
-        naive, ours, truth = trap(torch.Generator().manual_seed(config.seed))
-        tables.append(rows({"naive": naive, "ours": ours}, layer=trap.__name__))
-        tables.append(rows({"truth": truth}, layer=trap.__name__, source="theory"))
-    return pd.concat(tables, ignore_index=True)
+    def run(self, device="cpu"):
+        """The three values of every trap, on the CPU."""
+        found = []
+        for trap in TRAPS:
+            values = trap(torch.Generator().manual_seed(self.seed))
+            found.append(rows(dict(zip(("naive", "ours", "truth"), values, strict=True)), trap=trap.__name__))
+        return pd.concat(found, ignore_index=True)
 
 
 def one_pass(generator):
