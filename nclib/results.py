@@ -223,16 +223,9 @@ def archived(study, profile="paper", **overrides):
     found = [
         _with_fields(stored, config)
         for config in configs(study, profile, **overrides)
-        if (stored := _archived(config)) is not None
+        if (stored := _load(archive_folder() / experiment(config)[1] / key(config))) is not None
     ]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=SCHEMA)
-
-
-def _archived(config):
-    """The archived table of a run, or None."""
-    if isinstance(config, Experiment):
-        return (store.find(config, archived_only=True) or (None,))[0]
-    return _load(archive_folder() / experiment(config)[1] / key(config))
 
 
 def _with_fields(table, config):

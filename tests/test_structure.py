@@ -33,7 +33,7 @@ FORBIDDEN = {
 VIEWS = {"torch", "models", "training", "theory", "statistics", "metrics", "plotting", "claims"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 LISTING = ("experiments/__init__.py", "results.py")  # they list the studies of the pages
-OLD = [f"experiments/wu2024/{name}.py" for name in ("seeds", "seeds_table", "tokens", "tokens_model", "names")]
+OLD = [f"experiments/wu2024/{name}.py" for name in ("tokens", "tokens_model", "names")]
 OLD += [f"experiments/wu2024/{name}.py" for name in ("model_fields", "grammar_model")] + [
     "experiments/measure/measuring.py"
 ]  # of pages that have not moved, on what they share with those that have
