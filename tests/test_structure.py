@@ -35,7 +35,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LISTING = ("experiments/__init__.py", "results.py")  # they list the studies of the pages
 OLD = {  # modules of pages that have not moved, on what they share with those that have
     *(f"experiments/dang2023/{name}.py" for name in ("imbalanced", "narrow", "minority_network")),
-    *(f"experiments/wu2024/{name}.py" for name in ("seeds", "seeds_table", "tokens", "tokens_model", "names")),
+    *(f"experiments/wu2024/{name}.py" for name in ("tokens", "tokens_model", "names")),
     *("experiments/wu2024/model_fields.py",),
 }
 ROOMS = sorted(path for path in (PACKAGE / "pages").iterdir() if path.is_dir() and path.name[0].isalpha())

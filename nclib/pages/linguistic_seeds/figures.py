@@ -1,4 +1,4 @@
-"""Models that differ by their seed alone: validation loss against each property, and the permutation test."""
+"""Rows of `views` -> figures of page 12: validation loss against each property, and the permutation test."""
 
 import matplotlib.pyplot as plt
 import numpy as np
