@@ -19,16 +19,14 @@ def call(capsys, *arguments):
     return stop.value.code, captured.out, captured.err
 
 
-@pytest.mark.parametrize("study", [STUDY, "wu2024.grammar"])
-def test_runs_are_listed_run_and_found_again(store, capsys, study):
-    """Of a page and of a module."""
-    code, listed, _ = call(capsys, "runs", study, "--profile", "smoke")
+def test_runs_are_listed_run_and_found_again(store, capsys):
+    code, listed, _ = call(capsys, "runs", STUDY, "--profile", "smoke")
     assert code == 0 and "  -  " in listed.splitlines()[0]
-    code, ran, _ = call(capsys, "run", study, "--profile", "smoke", "--index", "0")
+    code, ran, _ = call(capsys, "run", STUDY, "--profile", "smoke", "--index", "0")
     assert code == 0 and len(ran.splitlines()) == 1
-    _, listed, _ = call(capsys, "runs", study, "--profile", "smoke")
+    _, listed, _ = call(capsys, "runs", STUDY, "--profile", "smoke")
     assert "  cache  " in listed.splitlines()[0]
-    config = results.study(study).runs("smoke")[0]
+    config = results.study(STUDY).runs("smoke")[0]
     assert results.find(config)["value"].notna().all()
 
 
