@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from nclib import results
-from nclib.runs import manifest
+from nclib.runs import manifest, store
 
 FIRST = ["test", "group", "name", "against", "sweep", "device", "threads", "rounds"]
 LAST = ["ratio", "ratio_low", "ratio_high", "goal", "seconds", "reference_seconds"]
@@ -51,8 +50,8 @@ def write(report, folder, command):
             "hardware": {device: manifest.hardware(device) for device in devices},
             "outputs": {f"{name}.csv": hashlib.sha256(data).hexdigest()},
         }
-        results.write_atomic(folder / f"{name}.csv", data)
-        results.write_atomic(folder / f"{name}.json", json.dumps(note, indent=1, sort_keys=True).encode() + b"\n")
+        store.write_atomic(folder / f"{name}.csv", data)
+        store.write_atomic(folder / f"{name}.json", json.dumps(note, indent=1, sort_keys=True).encode() + b"\n")
         paths.append(folder / f"{name}.csv")
     return paths
 
@@ -60,7 +59,7 @@ def write(report, folder, command):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("report", type=Path)
-    parser.add_argument("--output", type=Path, default=results.archive_folder() / "benchmarks")
+    parser.add_argument("--output", type=Path, default=store.archive_folder() / "benchmarks")
     parser.add_argument("--command", default="make bench")
     given = parser.parse_args()
     for path in write(json.loads(given.report.read_text()), given.output, given.command):

@@ -17,7 +17,7 @@ from torch import distributed, nn
 
 from nclib._progress import bar
 from nclib.distributed import rank, world_size
-from nclib.results import write_atomic
+from nclib.runs.store import write_atomic
 
 PRECISIONS = ("float32", "bfloat16")
 CHECK = 50  # steps between looks at the loss, which wait for the GPU

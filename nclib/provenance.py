@@ -6,7 +6,7 @@ import json
 
 import pandas as pd
 
-from nclib import results
+from nclib.runs import store
 from nclib.runs.manifest import commit, versions
 
 # The kinds of columns that a CSV gives back as they were, and how each is read from its text.
@@ -85,10 +85,10 @@ def publish(draw, rows, name, profile="laptop", *, of=None, **options):
         "wall_seconds": round(sum(run["wall_seconds"] for run in stored), 3),
         "outputs": {file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
     }
-    folder = results.build_folder() / "figures"
+    folder = store.build_folder() / "figures"
     for file, content in files.items():
-        results.write_atomic(folder / file, content)
-    results.write_atomic(folder / f"{name}.json", json.dumps(manifest, indent=1, sort_keys=True).encode() + b"\n")
+        store.write_atomic(folder / file, content)
+    store.write_atomic(folder / f"{name}.json", json.dumps(manifest, indent=1, sort_keys=True).encode() + b"\n")
     return Image(files[f"{name}.png"], format="png", metadata={"alt": name})
 
 
@@ -134,7 +134,7 @@ def written(name, rows):
         if kinds[column] not in KINDS or (kinds[column] == "str" and values.isna().any()):
             found = "missing text" if kinds[column] == "str" else kinds[column]
             raise ValueError(f"{name}: column {column!r} of the rows holds {found}: must be one of {', '.join(KINDS)}")
-    data = results.csv_bytes(rows)
+    data = store.csv_bytes(rows)
     if not read(data, kinds).equals(rows):
         raise ValueError(f"{name}: the CSV does not give back the rows that it was written from")
     return data, kinds
@@ -152,5 +152,5 @@ def run_manifests(tables):
     for table in tables if isinstance(tables, tuple) else (tables,):
         key = next((name for name in ("run", "config") if name in table and "experiment" in table), None)
         pairs += [] if key is None else table[["experiment", key]].itertuples(index=False, name=None)
-    folders = [results.entry(name, run) for name, run in dict.fromkeys(pairs)]
+    folders = [store.entry(name, run) for name, run in dict.fromkeys(pairs)]
     return [json.loads((folder / "manifest.json").read_text()) for folder in folders if folder]

@@ -31,7 +31,16 @@ from nclib.runs import arguments, store, work
 from nclib.runs.arguments import choose
 from nclib.runs.experiment import Experiment, MissingRun
 from nclib.runs.manifest import ROOT, measure  # noqa: F401
-from nclib.runs.store import PROFILES, archive_folder, build_folder, cache_folder, root_for, write_atomic  # noqa: F401
+from nclib.runs.store import (  # noqa: F401
+    PROFILES,
+    archive_folder,
+    build_folder,
+    cache_folder,
+    csv_bytes,
+    entry,
+    root_for,
+    write_atomic,
+)
 
 SCHEMA = ["experiment", "config", "seed", "step", "layer", "split", "source", "metric", "value"]
 MEASURED = SCHEMA[2:]
@@ -63,11 +72,6 @@ def key(config):
         return config.key()
     text = json.dumps([name, module.VERSION, dataclasses.asdict(config)], sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def csv_bytes(table):
-    """A table as CSV with 17 significant digits: what is read back is the same float64."""
-    return table.to_csv(index=False, float_format="%.17g", na_rep="nan", lineterminator="\n").encode()
 
 
 def read_csv(path):
@@ -109,13 +113,6 @@ def _load(folder):
         shutil.rmtree(folder)
         return None
     return read_csv(folder / "table.csv")
-
-
-def entry(name, run):
-    """The folder of a stored run by its experiment and key (archive first, then cache), or None."""
-    return next(
-        (root / name / run for root in (archive_folder(), cache_folder()) if (root / name / run).exists()), None
-    )
 
 
 def folder(config):

@@ -11,7 +11,7 @@ from torch import distributed, multiprocessing
 
 from nclib import language
 from nclib.language import fit
-from nclib.results import write_atomic
+from nclib.runs.store import write_atomic
 
 RANKS, STEPS = 2, 30
 RUN = SETTINGS | {"epochs": 3, "batch_tokens": 6 * T}

@@ -66,7 +66,7 @@ def split():
 @functools.cache
 def documents():
     """All documents, in the order of package, file and line: from the cache folder, or read from the packages anew."""
-    from nclib.results import cache_folder, write_atomic
+    from nclib.runs.store import cache_folder, write_atomic
 
     key = hashlib.sha256(json.dumps(versions()).encode()).hexdigest()[:16]
     path = cache_folder() / "texts" / f"documentation-{key}.json"

@@ -55,7 +55,7 @@ def data_folder():
     """The folder of data sets: the variable `NCLIB_DATA`, or `build/data` of the project where it is unset.
 
     Raises DataError where it, or what should be a folder above it, is a file."""
-    from nclib.results import ROOT
+    from nclib.runs.manifest import ROOT
 
     folder = Path(os.environ.get("NCLIB_DATA") or ROOT / "build" / "data").expanduser()
     wrong = next((path for path in (folder, *folder.parents) if path.is_file()), None)

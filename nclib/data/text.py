@@ -119,7 +119,7 @@ def _tokenizer(text, sources, vocab):
     """The BPE of a corpus, kept beside its tokens: it is the same for every limit."""
     from tokenizers import Tokenizer
 
-    from nclib.results import write_atomic
+    from nclib.runs.store import write_atomic
 
     path = _cache(sources, vocab, "bpe").with_suffix(".json")
     if path.exists():
@@ -138,7 +138,7 @@ def _tokenizer(text, sources, vocab):
 
 
 def _cache(sources, vocab, limit):
-    from nclib.results import cache_folder
+    from nclib.runs.store import cache_folder
 
     files = sources | (GPT2 if vocab == "gpt2" else {})
     text = json.dumps([VERSION, files, vocab, limit], sort_keys=True)
@@ -149,7 +149,7 @@ def _save(path, made):
     """Ids in 16 bits where the vocabulary fits, and a digest over everything."""
     from safetensors.numpy import save
 
-    from nclib.results import write_atomic
+    from nclib.runs.store import write_atomic
 
     dtype = np.uint16 if made.vocab <= 2**16 else np.int32
     ids = {name: getattr(made, name).numpy().astype(dtype) for name in ("train", "validation")}

@@ -15,7 +15,7 @@ from nclib.distributed import rank, ranks, world_size
 from nclib.measuring import features
 from nclib.measuring.passes import Checkpoint, Passes, check_output, fingerprint, measure_samples
 from nclib.measuring.report import FIGURES, as_csv, as_json, draw, report, table
-from nclib.results import write_atomic
+from nclib.runs.store import write_atomic
 from nclib.statistics import ClassStatistics
 
 

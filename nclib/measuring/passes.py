@@ -15,7 +15,7 @@ from nclib import metrics, nulls
 from nclib._progress import bar
 from nclib.distributed import distributed_sum, rank, world_size
 from nclib.measuring.features import Samples
-from nclib.results import write_atomic
+from nclib.runs.store import write_atomic
 from nclib.statistics import ClassStatistics, StatisticsAccumulator
 
 _FIELDS = ("counts", "means", "spread", "scatter")  # the last may be None

@@ -14,7 +14,7 @@ from torch import Tensor
 from nclib import bootstrap, conventions, nulls
 from nclib.plotting import report as plot
 from nclib.reading import reading
-from nclib.results import csv_bytes
+from nclib.runs.store import csv_bytes
 from nclib.statistics import ClassStatistics
 
 FIGURES = (".png", ".svg", ".pdf")

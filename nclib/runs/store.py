@@ -76,14 +76,18 @@ def write_atomic(path, data):
         partial.unlink(missing_ok=True)
 
 
+def csv_bytes(table):
+    """A table as CSV with 17 significant digits: what is read back is the same float64."""
+    return table.to_csv(index=False, float_format="%.17g", na_rep="nan", lineterminator="\n").encode()
+
+
 def to_csv(table):
-    """(bytes, kinds) of a table: CSV with 17 significant digits, {column: one of `KINDS`}."""
+    """(`csv_bytes`, kinds) of a table; kinds: {column: one of `KINDS`}."""
     table = typed(table)
     for name in table.select_dtypes("str"):
         if table[name].str.contains("\r").any():
             raise ValueError(f"column {name!r} holds a carriage return, which a reader of CSV takes for a line's end")
-    text = table.to_csv(index=False, float_format="%.17g", na_rep="nan", lineterminator="\n")
-    return text.encode(), {name: str(dtype) for name, dtype in table.dtypes.items()}
+    return csv_bytes(table), {name: str(dtype) for name, dtype in table.dtypes.items()}
 
 
 def from_csv(data, kinds):
@@ -136,6 +140,12 @@ def _seal(content):
 def place(run, root):
     """The folder of a run below a root."""
     return Path(root) / run.NAME / run.key()
+
+
+def entry(name, key):
+    """The folder of a stored run by its experiment and key (archive first, then cache), or None."""
+    folders = (root / name / key for root in (archive_folder(), cache_folder()))
+    return next((folder for folder in folders if folder.exists()), None)
 
 
 def save(run, table, manifest, root):
