@@ -40,8 +40,8 @@ RUN = {
         *(sys.executable, "-m", "papermill", "--help-notebook", "notebooks/03-imbalanced-geometry.ipynb")
     ],
     "nclib runs wu2024.grid --profile paper": [sys.executable, "-m", "nclib", "runs", "wu2024.grid", "--profile=paper"],
-    "nclib runs dang2023.imbalanced --profile paper": [
-        *(sys.executable, "-m", "nclib", "runs", "dang2023.imbalanced", "--profile", "paper")
+    "nclib runs imbalanced_geometry --profile paper": [
+        *(sys.executable, "-m", "nclib", "runs", "imbalanced_geometry", "--profile", "paper")
     ],
     "nclib measure features.npz --classifier W.npz --bootstrap 1000 --null --figure report.png": [
         *(sys.executable, "-m", "nclib", "measure", "BUILD/features.npz", "--classifier", "BUILD/W.npz"),
@@ -63,7 +63,7 @@ ELSEWHERE = {
     "nclib measure all.safetensors": "test_measure_cli.py",
     "nclib run": "test_cli.py",
     "nclib run <page> --profile smoke": "test_cli.py",
-    "nclib run dang2023.imbalanced --profile paper": "test_cli.py",
+    "nclib run imbalanced_geometry --profile paper": "test_cli.py",
     "nclib run wu2024.grid --profile laptop": "test_workflow_runs.py",
     "nclib run wu2024.grid --profile laptop --index 3": "test_workflow_runs.py",
     "make runs STUDY=wu2024.grid PROFILE=laptop JOBS=8": "test_workflow_runs.py",

@@ -117,6 +117,7 @@ MEANINGS = {
     "x": "place on the horizontal axis",
 }
 OF_FIGURE = {
+    "fig-dang2023-energies": {"value": "N lam |class mean|^2"},
     "fig-dang2023-frames": {"kind": "w: row of the classifier, h: class mean", "i": "class, from 0", "j": "coordinate"},
     "fig-dang2023-balance": {
         "line": "optimizer and loss",
