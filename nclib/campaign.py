@@ -12,7 +12,7 @@ from nclib import results
 # study, and which of its runs; what comes first is what a page gains most by.
 QUEUE = (
     ("depth", lambda run: True),
-    ("dang2023.imbalanced", lambda run: True),
+    ("imbalanced_geometry", lambda run: True),
     ("regularization", lambda run: run.loss == "mse" and run.seed == 0),
     ("original", lambda run: run.data == "cifar10" and run.seed == 0),
     ("regularization", lambda run: run.seed == 0),

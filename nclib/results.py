@@ -47,7 +47,7 @@ MEASURED = SCHEMA[2:]
 
 
 def study(name):
-    """A study by its name: the `Study` of a page, as "depth", or a module, as "dang2023.imbalanced"; ValueError that
+    """A study by its name: the `Study` of a page, as "depth", or a module, as "dang2023.seli"; ValueError that
     lists the studies there are."""
     from nclib import experiments, pages
 

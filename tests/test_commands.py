@@ -47,8 +47,8 @@ RUN = {
         "linguistic_scaling",
         "--profile=paper",
     ],
-    "nclib runs dang2023.imbalanced --profile paper": [
-        *(sys.executable, "-m", "nclib", "runs", "dang2023.imbalanced", "--profile", "paper")
+    "nclib runs imbalanced_geometry --profile paper": [
+        *(sys.executable, "-m", "nclib", "runs", "imbalanced_geometry", "--profile", "paper")
     ],
     "nclib measure features.npz --classifier W.npz --bootstrap 1000 --null --figure report.png": [
         *(sys.executable, "-m", "nclib", "measure", "BUILD/features.npz", "--classifier", "BUILD/W.npz"),
@@ -70,7 +70,7 @@ ELSEWHERE = {
     "nclib measure all.safetensors": "test_measure_cli.py",
     "nclib run": "test_cli.py",
     "nclib run <page> --profile smoke": "test_cli.py",
-    "nclib run dang2023.imbalanced --profile paper": "test_cli.py",
+    "nclib run imbalanced_geometry --profile paper": "test_cli.py",
     "nclib run linguistic_scaling --profile laptop": "test_workflow_runs.py",
     "nclib run linguistic_scaling --profile laptop --index 3": "test_workflow_runs.py",
     "make runs STUDY=linguistic_scaling PROFILE=laptop JOBS=8": "test_workflow_runs.py",

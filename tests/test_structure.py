@@ -34,7 +34,7 @@ VIEWS = {"torch", "models", "training", "theory", "statistics", "metrics", "plot
 FILES = sorted(PACKAGE.rglob("*.py"))
 LISTING = ("experiments/__init__.py", "results.py")  # they list the studies of the pages
 OLD = {  # modules of pages that have not moved, on what they share with those that have
-    *(f"experiments/dang2023/{name}.py" for name in ("imbalanced", "narrow", "minority_network")),
+    "experiments/dang2023/minority_network.py",
     *(f"experiments/wu2024/{name}.py" for name in ("tokens", "tokens_model", "names")),
     *("experiments/wu2024/model_fields.py",),
 }

@@ -121,6 +121,7 @@ MEANINGS = {
 }
 OF_FIGURE = {
     "fig-dang2023-frames": {"kind": "w: row of the classifier, h: class mean"},
+    "fig-dang2023-energies": {"value": "N lam |class mean|^2"},
     "fig-dang2023-balance": {
         "line": "optimizer and loss",
         "value": "norm of the imbalance of neighbouring layers, over that at the start",

@@ -40,7 +40,8 @@ class Study:
         return list(dict.fromkeys(run for runs in self.named(profile, **given).values() for run in runs))
 
     def table(self, profile="laptop", device="auto", **given):
-        """The rows of all runs with further columns: `ADDED`, and the fields of each run that are a number or text.
+        """The rows of all runs with further columns: `ADDED`, and the fields of each run that are a number or text, or
+        numbers, as text such as "30 10 5".
 
         `run` is the key; `beside` is "" for the runs of this profile, else a label. Runs of profile `paper` are stored
         in the archive. Raises MissingRun, with the command and its cost, where a run is neither stored nor possible.
@@ -79,9 +80,11 @@ def _parts(parts, tables, beside, profile):
 
 
 def _with_fields(table, run):
-    fields = {
-        name: value for name, value in dataclasses.asdict(run).items() if isinstance(value, (bool, int, float, str))
+    given = {
+        name: " ".join(map(str, value)) if isinstance(value, tuple) else value
+        for name, value in dataclasses.asdict(run).items()
     }
+    fields = {name: value for name, value in given.items() if isinstance(value, (bool, int, float, str))}
     taken = [name for name in fields if name in table or name in ADDED]
     if taken:
         raise ValueError(f"{run.NAME}: its fields {taken} are columns of its table already")

@@ -4,12 +4,12 @@ The network is that of `imbalanced`: full batch, penalties on the linear layer a
 """
 
 from nclib.claims import Claim, by_seed, judge
-from nclib.experiments.dang2023.imbalanced import DIGITS
 from nclib.experiments.dang2023.minority import beta
 from nclib.pages._linear_heads.network import Network as Config
 from nclib.results import choose, indexed
 
 COST = {"paper": "about ten minutes on one CPU core"}
+DIGITS = {"data": "digits", "width": 64, "lr": 3e-3, "feature_scale": 0.1}
 COUNTS = tuple(range(10, 101, 10))
 # N^2 lambda^2: the size at and below which a class collapses.
 SIZES = {"smoke": (15,), "laptop": (5, 25), "paper": (2, 5, 15, 25, 35)}

@@ -1,0 +1,1 @@
+"""Page 03: Dang et al. 2023, imbalanced classes."""
