@@ -17,8 +17,9 @@ from nclib.experiments.wu2024 import published, published_quoted
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
-    *("00-original", "06-near-collapse", "07-central-path", "09-regularization", "10-linguistic-published"),
-    *("11-linguistic-scaling", "12-linguistic-seeds", "13-linguistic-tokens", "A1-measure", "A2-grammar"),
+    *("00-original", "05-cross-entropy-depth", "06-near-collapse", "07-central-path", "09-regularization"),
+    *("10-linguistic-published", "11-linguistic-scaling", "12-linguistic-seeds", "13-linguistic-tokens", "A1-measure"),
+    "A2-grammar",
 ]
 DECLARED = yaml.safe_load((ROOT / "tests" / "prose_numbers.yml").read_text())
 
