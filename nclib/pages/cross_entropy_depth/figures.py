@@ -1,15 +1,15 @@
-"""Figures of notebook 05: where the cross-polytope beats the simplex ETF, and where random starts end."""
+"""Rows of `views` -> figures of page 05."""
 
 import numpy as np
 import seaborn as sns
 
-from nclib.plotting import MARKERS, PALETTE, THEORY, figure
+from nclib.plotting import MARKERS, PALETTE, THEORY, figure, nothing
 
 SIDE = {0.01: -0.2, 0.001: 0.2}
 
 
 def candidates(rows):
-    """Loss of the cross-polytope over the ETF's against the weight decay, M = 2 and M = 3, a line for each K."""
+    """Of `views.candidates`: against the weight decay, M = 2 and M = 3, a line for each K."""
     made, axes = figure(1, 2, height=3.9, sharey=True)
     for axis, M in zip(axes[0], (2, 3), strict=True):
         low = 0
@@ -28,10 +28,13 @@ def candidates(rows):
 
 
 def logits(rows):
-    """Logits of the best start at K = 6, M = 1 and M = 2, divided by their largest entry, opposite classes adjacent."""
+    """Of `views.logits`: divided by their largest entry, opposite classes adjacent."""
     made, axes = figure(1, 2, height=3.6)
     for axis, M in zip(axes[0], (1, 2), strict=True):
+        axis.set(title=f"$M={M}$", xlabel="class of the feature")
         Z = rows[rows["depth"] == M].pivot(index="i", columns="j", values="value").to_numpy()
+        if nothing(axis, Z if np.isfinite(Z).all() else ()):
+            continue
         order = _paired(Z)
         Z = Z[np.ix_(order, order)] / Z.max()
         axis.imshow(Z, cmap=sns.color_palette("vlag", as_cmap=True), vmin=-1, vmax=1)
@@ -40,7 +43,7 @@ def logits(rows):
             axis.text(k, j, f"{value:.1f}", ha="center", va="center", color=color)
         axis.set_xticks(range(6), order + 1)
         axis.set_yticks(range(6), order + 1)
-        axis.set(title=f"$M={M}$: rank {np.linalg.matrix_rank(Z, tol=1e-3)}", xlabel="class of the feature")
+        axis.set_title(f"$M={M}$: rank {np.linalg.matrix_rank(Z, tol=1e-3)}")
         axis.grid(False)
     axes[0, 0].set_ylabel("logit of class")
     return made
@@ -60,7 +63,7 @@ def _paired(Z):
 
 
 def census(ends):
-    """Where every random start ended: its loss over the ETF's, a column for each (M, K) and lambda, marked by rank."""
+    """Of `views.census`: a column for each (M, K) and lambda, marked by rank."""
     made, axes = figure(height=4.4)
     axis = axes[0, 0]
     random = np.random.default_rng(0)
@@ -84,7 +87,7 @@ def census(ends):
 
 
 def rank_and_loss(rows):
-    """Loss over the ETF's against the rank of the logits at K = 6, all starts at one lambda, a color for each depth."""
+    """Of `views.rank_and_loss`: a color for each depth."""
     made, axes = figure(height=3.6)
     axis = axes[0, 0]
     for index, (M, counts) in enumerate(rows.groupby("depth")):

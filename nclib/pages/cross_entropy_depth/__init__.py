@@ -1,0 +1,1 @@
+"""Page 05: Dang et al. 2023, cross-entropy and depth."""

@@ -1,0 +1,54 @@
+"""Tables of `study.STUDY` -> the rows that a figure draws or a claim judges."""
+
+import numpy as np
+
+
+def pairs(table, part="candidates"):
+    """A row for each (lam, M, K), a column for each metric of the two candidates."""
+    rows = table[table["part"] == part]
+    return rows.pivot(index=["lam", "M", "K"], columns="metric", values="value").reset_index()
+
+
+def candidates(table):
+    """Loss of the cross-polytope over the ETF's, and its limit."""
+    return pairs(table)[["M", "K", "lam", "ratio", "limit"]]
+
+
+def losses(table, lam):
+    """The two losses at one weight decay, for a reader."""
+    found = pairs(table)
+    columns = ["M", "K", "etf", "cross_polytope", "ratio", "limit"]
+    return found.loc[found["lam"] == lam, columns].set_index(["M", "K"]).round(5).rename_axis(columns=None)
+
+
+def ends(table):
+    """Where each random start ended: its loss over the ETF's, `value`, and the `rank` of its logits."""
+    keys = ["depth", "num_classes", "lam", "seed", "i"]
+    rows = table[table["part"] == "census"]
+    ratio, rank = (rows[rows["metric"] == metric].set_index(keys)["value"] for metric in ("ratio", "rank"))
+    return ratio.to_frame().join(rank.rename("rank")).reset_index()
+
+
+def census(table):
+    """Every end, with the cross-polytope's loss over the ETF's as `theory` where there is more than one layer."""
+    keys = ["depth", "num_classes", "lam"]
+    exact = table[(table["part"] == "census") & table["metric"].isin(["etf", "cross_polytope"])]
+    wide = exact.pivot(index=keys, columns="metric", values="value")
+    theory = (wide["cross_polytope"] / wide["etf"]).rename("theory")
+    found = ends(table).join(theory, on=keys)
+    return found.assign(theory=np.where(found["depth"] > 1, found["theory"], np.nan))
+
+
+def rank_and_loss(table, lam):
+    """How many starts, `n`, ended at each rank and loss over the ETF's (four digits), K = 6 and one lambda."""
+    found = ends(table)
+    found = found[(found["num_classes"] == 6) & (found["lam"] == lam)]
+    found = found.assign(ratio=found["value"].round(4))
+    return found.groupby(["depth", "rank", "ratio"]).size().reset_index(name="n")
+
+
+def logits(table, lam):
+    """Logits of the best start at K = 6 and one lambda, M = 1 and M = 2."""
+    found = table[(table["part"] == "census") & (table["metric"] == "logits") & (table["num_classes"] == 6)]
+    found = found[(found["lam"] == lam) & found["depth"].isin([1, 2])]
+    return found[["depth", "i", "j", "value"]]
