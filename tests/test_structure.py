@@ -33,10 +33,8 @@ FORBIDDEN = {
 VIEWS = {"torch", "models", "training", "theory", "statistics", "metrics", "plotting", "claims"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 LISTING = ("experiments/__init__.py", "results.py")  # they list the studies of the pages
-OLD = [f"experiments/wu2024/{name}.py" for name in ("tokens", "tokens_model", "names")]
-OLD += [f"experiments/wu2024/{name}.py" for name in ("model_fields", "grammar_model")] + [
-    "experiments/measure/measuring.py"
-]  # of pages that have not moved, on what they share with those that have
+OLD = ("experiments/wu2024/model_fields.py", "experiments/wu2024/grammar_model.py", "experiments/measure/measuring.py")
+# of pages that have not moved, on what they share with those that have
 ROOMS = sorted(path for path in (PACKAGE / "pages").iterdir() if path.is_dir() and path.name[0].isalpha())
 LOOKING = ("views", "figures", "claims", "quoted")  # what only looks at tables
 TWINS = {"results.py", "workers.py"}  # they go when the last page has moved

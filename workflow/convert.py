@@ -86,6 +86,10 @@ class Form:
 
 
 FORMS = {
+    "wu2024.tokens_model": Form(
+        axes=("id",), keep={"step": ("step", "Int64"), "layer": ("token", "str"), "split": ("split", "str")}
+    ),
+    "wu2024.names_model": Form(keep={"layer": ("token", "str"), "split": ("partner", "str")}),
     "wu2024.language_model": Form(
         keep={"step": ("step", "Int64"), "layer": ("convention", "str"), "split": ("split", "str")}
     ),
