@@ -233,7 +233,7 @@ def test_bad_input_is_one_line(store, call, message):
 
 
 # Pages with a language model on a corpus have tests of their own; the published measurements are one archived run.
-ELSEWHERE = ("linguistic_scaling", "linguistic_seeds", "wu2024.tokens", "wu2024.published", "measure.measuring")
+ELSEWHERE = ("linguistic_scaling", "linguistic_seeds", "linguistic_tokens", "wu2024.published", "measure.measuring")
 STUDIES = [name for name in experiments.studies() if name not in ELSEWHERE]
 POOLED = ("minority", "layer_peeled", "seli")  # claims of one value over all seeds
 BROKEN = 1

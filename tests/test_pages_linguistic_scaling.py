@@ -409,3 +409,6 @@ def test_value_quoted_numbers_of_a_grid(table):
     assert found["nc1-pooled"] == pytest.approx(1) and found["peak-best"] == 32 and "decay-nc1" not in found
     worse = table.assign(validation=table["validation"].where(table["depth"] < 4, 9.0), rose=False)
     assert quoted.steps(worse, "depth") == 0.5  # of 1, 2, 4 layers the last step goes up
+    assert (
+        found["nc3-epochs"] == 100 and quoted.steps(table, "depth", "self_duality") == 0
+    )  # epochs / 10 + depth / 1000

@@ -33,11 +33,7 @@ FORBIDDEN = {
 VIEWS = {"torch", "models", "training", "theory", "statistics", "metrics", "plotting", "claims"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 LISTING = ("experiments/__init__.py", "results.py")  # they list the studies of the pages
-OLD = {  # modules of pages that have not moved, on what they share with those that have
-    "experiments/dang2023/minority_network.py",
-    *(f"experiments/wu2024/{name}.py" for name in ("tokens", "tokens_model", "names")),
-    *("experiments/wu2024/model_fields.py",),
-}
+OLD = {"experiments/dang2023/minority_network.py"}  # it has yet to move, what it shares has
 ROOMS = sorted(path for path in (PACKAGE / "pages").iterdir() if path.is_dir() and path.name[0].isalpha())
 LOOKING = ("views", "figures", "claims", "quoted")  # what only looks at tables of runs
 ASIDE = ("tables", "timings", "__init__")  # what it may use of its room

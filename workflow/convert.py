@@ -89,6 +89,10 @@ PLACE = {"step": ("step", "Int64"), "layer": ("layer", "str")}
 FORMS = {
     "dang2023.direct": Form(("i", "j"), PLACE),
     "dang2023.network": Form(("i", "j"), PLACE | {"split": ("split", "str")}),
+    "wu2024.tokens_model": Form(
+        axes=("id",), keep={"step": ("step", "Int64"), "layer": ("token", "str"), "split": ("split", "str")}
+    ),
+    "wu2024.names_model": Form(keep={"layer": ("token", "str"), "split": ("partner", "str")}),
     "wu2024.language_model": Form(
         keep={"step": ("step", "Int64"), "layer": ("convention", "str"), "split": ("split", "str")}
     ),

@@ -11,6 +11,7 @@ FACTORS = ("width", "depth", "epochs")
 KEYS = {  # key: format; those of the archived grid, then those of the page's own
     "paper": dict.fromkeys(["models", "rose", "between-trainings", *(f"steps-{factor}" for factor in FACTORS)], ".0f")
     | dict.fromkeys(["lowest", "highest"], ".2f")
+    | {"nc3-epochs": ".0f"}
     | dict.fromkeys([f"{name}-pooled" for name in ("nc1", "gnc2", "nc4", "unc3", "null", "nc1-scaled")], "+.2f")
     | dict.fromkeys([f"{name}-trainings" for name in ("nc1", "gnc2", "nc4", "unc3", "null", "nc1-scaled")], "+.2f")
     | dict.fromkeys(["nc3-trainings", "norm-log-cv-trainings", "unc3-widths"], "+.2f")
@@ -36,7 +37,8 @@ def of_grid(frame):
 
     models, rose; lowest, highest: of the validation losses; <measure>-pooled, -widths, -trainings: signed R^2 of
     `views.relations`; between-<groups>: percent of the loss's variance, of `views.shares`; steps-<factor>: percent of
-    the pairs of models one step of a factor apart in which the larger has the lower loss. peak-best, peak-inner,
+    the pairs of models one step of a factor apart in which the larger has the lower loss; nc3-epochs: percent of those
+    one step of epochs apart in which NC3 is larger after the longer training. peak-best, peak-inner,
     peak-ends: the width at which NC3 is largest of those inside the range, its value there, the larger of the ends.
     decay-<metric>: median over shapes of what the larger weight decay does in one epoch; decay-effect: the largest of
     these in standard deviations over shapes.
@@ -49,6 +51,7 @@ def of_grid(frame):
     }
     found |= {f"between-{name}": 100 * share for name, share in views.shares(frame).items()}
     found |= {f"steps-{factor}": 100 * steps(frame, factor) for factor in FACTORS}
+    found |= {"nc3-epochs": 100 * steps(frame.assign(value=-frame["self_duality"]), "epochs", "value")}
     loss, kept = frame["validation"], measured(frame)
     means = by_width(kept).mean()
     if len(means) > 2:
@@ -61,13 +64,13 @@ def of_grid(frame):
     return found | {"models": len(frame), "lowest": loss.min(), "highest": loss.max(), "rose": frame["rose"].sum()}
 
 
-def steps(frame, factor):
+def steps(frame, factor, metric="validation"):
     """The share of the pairs of models, equal in all factors and the weight decay but for one step up in `factor`, in
-    which the validation loss falls; NaN without such a pair."""
+    which a metric falls; NaN without such a pair."""
     others = [name for name in (*FACTORS, "weight_decay") if name != factor]
     falls = [
         after < before
         for _, part in frame.sort_values(factor).groupby(others)
-        for before, after in itertools.pairwise(part["validation"])
+        for before, after in itertools.pairwise(part[metric])
     ]
     return sum(falls) / len(falls) if falls else float("nan")

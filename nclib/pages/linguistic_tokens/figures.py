@@ -1,14 +1,11 @@
-"""Classes of a language model: frequencies by type of token, CDNV against frequency, first names, correlations."""
+"""Rows of `views` -> figures of page 13: frequencies by type of token, CDNV, first names, correlations."""
 
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter
 
+from nclib.pages.linguistic_tokens.views import KINDS
 from nclib.plotting import MARKERS, PALETTE, THEORY, figure
-
-NAMES_SHOWN = 24
-EXCEPTIONS = ["␣Anna", "␣Tim"]
-KINDS = "word, lower case", "word, capital", "punctuation, digits, spaces", "fragment, special"
 
 
 def frequency(rows):

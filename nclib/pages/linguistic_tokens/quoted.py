@@ -1,10 +1,10 @@
-"""What the prose of the page on tokens quotes of its runs, as text."""
+"""What the prose of page 13 quotes of its runs, as text."""
 
 import numpy as np
 from scipy.stats import spearmanr
 
-from nclib.experiments.wu2024 import tokens
 from nclib.glued import MISSING, number
+from nclib.pages.linguistic_tokens import views
 
 EXAMPLES = 5
 PAIRS = {
@@ -18,15 +18,16 @@ PAIRS = {
 }
 
 
-def quoted(classes, names):
-    """{key: text} of `tokens.classes` and of `names.names`."""
-    return _kinds(classes) | _halves(tokens.halves(classes)) | _classes(classes) | _names(names)
+def quoted(measured):
+    """{key: text} of what `views.measured` gives."""
+    classes = views.classes(measured)
+    return _kinds(classes) | _halves(views.halves(classes)) | _classes(classes) | _names(views.names(measured))
 
 
 def _kinds(frame):
     """Percent of the classes that occur and of the positions of the text, for words, fragments and punctuation."""
     occur = frame[frame["count"] > 0]
-    kinds = dict(zip(tokens.KINDS, ("words", "words", "punctuation", "fragments"), strict=True))
+    kinds = dict(zip(views.KINDS, ("words", "words", "punctuation", "fragments"), strict=True))
     by = occur["count"].groupby(occur["kind"].map(kinds).astype(str))
     shares = {"classes": by.size() / len(occur), "text": by.sum() / occur["count"].sum()}
     return {
@@ -49,7 +50,7 @@ def _halves(halves):
 
 def _classes(frame):
     """Rank correlations, mean over seeds; the mean interference; the tokens of the lowest and the highest CDNV."""
-    order = tokens.common(frame).groupby("token")["cdnv"].mean().sort_values(kind="stable").index
+    order = views.common(frame).groupby("token")["cdnv"].mean().sort_values(kind="stable").index
     return {f"rho-{name}": number(_rho(frame, pair)) for name, pair in PAIRS.items()} | {
         "interference": number(frame.groupby("seed")["interference"].mean().mean(), ".4f"),
         "lowest": _listed(order[:EXAMPLES]),
@@ -58,7 +59,7 @@ def _classes(frame):
 
 
 def _rho(frame, pair):
-    parts = [rows[list(pair)].dropna() for rows in tokens.by_seed(frame)]
+    parts = [rows[list(pair)].dropna() for rows in views.by_seed(frame)]
     if any(part.nunique().min() < 2 for part in parts):
         return None
     return float(np.mean([spearmanr(*part.to_numpy().T).statistic for part in parts]))
@@ -72,10 +73,12 @@ def _names(found):
     """Of first names, over names and seeds: geometric means of ratios, mean differences, how many lie below."""
     mean = {name: np.exp(np.log(found[f"{name}_ratio"]).mean()) for name in ("cdnv", "matched", "median")}
     by = found.assign(log=np.log(found["cdnv_ratio"])).groupby("token")["log"].mean()
+    once = found.loc[found["cdnv_ratio"] >= 1, "token"].drop_duplicates().str.removeprefix("␣")
     return {f"names-{name}-ratio": number(value) for name, value in mean.items()} | {
         "names": number(found["token"].nunique(), ".0f"),
         "names-below": number(100 * (found["cdnv_ratio"] < 1).mean(), ".0f"),
         "names-above": ", ".join(by.index[by >= 0].str.removeprefix("␣")) or "none",
+        "names-once-above": ", ".join(once) or "none",
         "names-interference": number(found["interference_z"].mean(), "+.2f"),
         "names-interference-matched": number(found["matched_z"].mean(), "+.2f"),
     }

@@ -1,29 +1,68 @@
 """One language model, measured class by class: a row of the table for each token and metric.
 
-The training is that of `language_model`. `metric` is "<name>[<token id>]" and `layer` the token's text (`shown`).
+The training is that of `LanguageModel`. `id` is the token's number in the vocabulary, `token` its text (`shown`).
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from nclib import language_measures, metrics, results
+from nclib import language_measures, metrics
 from nclib.data import text
-from nclib.experiments.wu2024.model_fields import Fields, data, needs_gpu  # noqa: F401
 from nclib.pages._language_models import language_model
-from nclib.pages._language_models.language_model import EVALUATED
+from nclib.pages._language_models.language_model import EVALUATED, LanguageModel
+from nclib.runs.experiment import rows
 from nclib.statistics import StatisticsAccumulator
 
-VERSION = 1
+COLUMNS = ["metric", "value", "theory", "id", "step", "token", "split"]
 
 
 @dataclass(frozen=True)
-class Config(Fields):
-    """A run of `language_model`; floor: the samples that split "equal" takes from each class that has them."""
+class TokensModel(LanguageModel):
+    """A run of `LanguageModel`; floor: the samples that split "equal" takes from each class that has them."""
+
+    NAME: ClassVar[str] = "wu2024.tokens_model"
+    DISTRIBUTED: ClassVar[bool] = False
 
     floor: int
+
+    def together(self):
+        """Each is trained alone."""
+        return None
+
+    def run(self, device="cpu"):
+        """The metrics of each class at the end of training. Rows of absent classes (and NaN) are left out.
+
+        split "train": count of every token, `by_class` and `partners` of all positions. "permuted": variance, cdnv and
+        cdnv2 under shuffled labels. "equal": cdnv and norm from `floor` samples of each class that has so many.
+        "validation": count, mean loss and accuracy of the positions whose next token is the class. Without an index:
+        the two losses, updates, parameters.
+        """
+        strings = text.tokens(self.corpus, self.vocab, limit=self.tokens).strings
+        windows = {split: found.to(device) for split, found in language_model.texts(self).items()}
+        net, losses = language_model.train([self], device, windows["train"])
+        net.eval()
+        W = net.classifier.detach()
+        stats, loss = language_measures.statistics(net, windows["train"], self.vocab, EVALUATED)
+        permuted, equal = controls(net, windows["train"], stats.counts, self)
+        validation = predictions(net, windows["validation"], self)
+        totals = {"loss": loss, "updates": len(losses), "parameters": language_model.parameters(self)}
+        held_out = float((validation["loss"].nan_to_num() * validation["count"]).sum() / validation["count"].sum())
+        shuffled, even = by_class(permuted, W), by_class(equal, W)
+        of_classes = {
+            "train": {"count": stats.counts.double()} | by_class(stats, W) | partners(stats),
+            "permuted": {name: shuffled[name] for name in ("variance", "cdnv", "cdnv2")},
+            "equal": {name: even[name] for name in ("cdnv", "norm")},
+            "validation": validation,
+        }
+        found = [rows(totals, "id", split="train"), rows({"loss": held_out}, "id", split="validation")]
+        found += [rows(values, "id", split=split).dropna(subset="value") for split, values in of_classes.items()]
+        table = pd.concat(found, ignore_index=True)
+        texts = table["id"].map(dict(enumerate(map(shown, strings)))).fillna("").astype("str")
+        return table.assign(step=self.epochs, token=texts).astype({"step": "Int64"})[COLUMNS]
 
 
 def shown(token):
@@ -31,40 +70,6 @@ def shown(token):
     token = token.replace("\n", "↵")
     spaces = len(token) - len(token.lstrip(" "))
     return "␣" * spaces + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in token[spaces:])
-
-
-def run(config, device):
-    """The metrics of each class at the end of training. Rows of absent classes (and values that are NaN) are left out.
-
-    split "train": count of every token, `by_class` and `partners` of all positions. "permuted": variance, cdnv and
-    cdnv2 under shuffled labels. "equal": cdnv and norm from `floor` samples of each class that has so many.
-    "validation": count, mean loss and accuracy of the positions whose next token is the class. Without an index: the
-    two losses, updates, parameters.
-    """
-    strings = text.tokens(config.corpus, config.vocab, limit=config.tokens).strings
-    windows = {split: found.to(device) for split, found in language_model.texts(config).items()}
-    net, losses = language_model.train([config], device, windows["train"])
-    net.eval()
-    W = net.classifier.detach()
-    stats, loss = language_measures.statistics(net, windows["train"], config.vocab, EVALUATED)
-    permuted, equal = controls(net, windows["train"], stats.counts, config)
-    validation = predictions(net, windows["validation"], config)
-    totals = {"loss": loss, "updates": len(losses), "parameters": language_model.parameters(config)}
-    held_out = float((validation["loss"].nan_to_num() * validation["count"]).sum() / validation["count"].sum())
-    found = [
-        results.rows(totals, step=config.epochs),
-        results.rows({"loss": held_out}, step=config.epochs, split="validation"),
-    ]
-    shuffled = by_class(permuted, W)
-    for split, values in {
-        "train": {"count": stats.counts.double()} | by_class(stats, W) | partners(stats),
-        "permuted": {name: shuffled[name] for name in ("variance", "cdnv", "cdnv2")},
-        "equal": {name: by_class(equal, W)[name] for name in ("cdnv", "norm")},
-        "validation": validation,
-    }.items():
-        texts = [shown(token) for token in strings] * len(values)
-        found.append(results.rows(values, step=config.epochs, split=split, layer=texts).dropna(subset="value"))
-    return pd.concat(found, ignore_index=True)
 
 
 def by_class(stats, W):
