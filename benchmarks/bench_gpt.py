@@ -10,10 +10,10 @@ import pytest
 import torch
 from conftest import paired, seconds
 
-from nclib.language import fit
-from nclib.language_measures import agreement, cross_entropy, statistics
 from nclib.models.gpt import GPT, to_transformers
 from nclib.models.gpt_stack import GPTStack
+from nclib.training.language import fit
+from nclib.training.language_measures import agreement, cross_entropy, statistics
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 

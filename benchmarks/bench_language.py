@@ -1,4 +1,4 @@
-"""Language models: training tokens a second of `nclib.language.fit`, in float32 and bfloat16, on random tokens."""
+"""Language models: tokens a second of `nclib.training.language.fit`, in float32 and bfloat16, on random tokens."""
 
 import os
 import time
@@ -6,8 +6,8 @@ import time
 import pytest
 import torch
 
-from nclib.language import PRECISIONS, fit
 from nclib.models.gpt import GPT
+from nclib.training.language import PRECISIONS, fit
 
 # vocabulary, context, width, depth, tokens a batch
 CPU_SHAPES = [(2048, 128, 64, 2, 1024), (2048, 128, 128, 4, 1024), (8192, 256, 128, 4, 2048)]

@@ -30,29 +30,28 @@ Every = Annotated[float, typer.Option(metavar="SECONDS", help="How often the che
 Device = Annotated[str, typer.Option(help="auto (a GPU where there is one), cpu or cuda.")]
 
 
-def _configs(study, profile, seed, corpus):
-    from nclib import results
+def _runs(name, profile, seed, corpus):
+    """A study, and its runs."""
+    from nclib import pages
     from nclib.data import corpora
 
-    module = results.study(study)
+    study = pages.study(name)
     if corpus is not None:
-        if "corpus" not in inspect.signature(getattr(module, "parts", module.runs)).parameters:
-            raise ValueError(f"corpus = {corpus!r}: the runs of {study} read no text")
+        if "corpus" not in inspect.signature(study.parts).parameters:
+            raise ValueError(f"corpus = {corpus!r}: the runs of {name} read no text")
         corpora.check(corpus)
-    return module, results.configs(module, profile, seed=seed, corpus=corpus)
+    return study, study.runs(profile, seed=seed, corpus=corpus)
 
 
 @app.command()
 def runs(study: Study, profile: Profile = "laptop", seed: Seed = None, corpus: Text = None):
     """List the runs of a study: index, experiment, key, where it is stored, parameters."""
-    from nclib import results
+    from nclib.runs import store
 
-    _, configs = _configs(study, profile, seed, corpus)
-    for index, config in enumerate(configs):
-        name, run, folder = results.experiment(config)[1], results.key(config), results.folder(config)
-        where = "-" if folder is None else "archive" if results.archive_folder() in folder.parents else "cache"
-        parameters = json.dumps(dataclasses.asdict(config))
-        typer.echo(f"{index:3d}  {name}  {run}  {where:7s}  {parameters}")
+    for index, one in enumerate(_runs(study, profile, seed, corpus)[1]):
+        folder = store.folder_of(one)
+        where = "-" if folder is None else "archive" if store.archive_folder() in folder.parents else "cache"
+        typer.echo(f"{index:3d}  {one.NAME}  {one.key()}  {where:7s}  {json.dumps(dataclasses.asdict(one))}")
 
 
 @app.command()
@@ -68,28 +67,28 @@ def run(
 
     `torchrun --nproc-per-node N -m nclib run linguistic_scaling --index I` trains one language model on N processes.
     """
-    from nclib import results, torchrun
+    from nclib.runs import store, torchrun
+    from nclib.runs.experiment import MissingRun
 
-    module, configs = _configs(study, profile, seed, corpus)
-    if index is not None and not 0 <= index < len(configs):
-        raise ValueError(f"index = {index}: must be from 0 to {len(configs) - 1}")
+    page, found = _runs(study, profile, seed, corpus)
+    if index is not None and not 0 <= index < len(found):
+        raise ValueError(f"index = {index}: must be from 0 to {len(found) - 1}")
     if index is None and torchrun.processes() > 1:
-        torchrun.refuse(f"torchrun does one run at a time: name it, --index from 0 to {len(configs) - 1}")
-    chosen = range(len(configs)) if index is None else [index]
-    done = torchrun.each([configs[i] for i in chosen], device, results.root_for(profile))
+        torchrun.refuse(f"torchrun does one run at a time: name it, --index from 0 to {len(found) - 1}")
+    chosen = range(len(found)) if index is None else [index]
+    done = torchrun.each([found[i] for i in chosen], device, store.root_for(profile))
     for position in chosen:
         try:
             next(done)
-        except results.MissingRun as reason:
-            raise ValueError(f"run {position}: {reason}; {results.advice(module, profile)}") from None
+        except MissingRun as reason:
+            raise ValueError(f"run {position}: {reason}; {page.advice(profile)}") from None
         except FloatingPointError as error:
             raise ValueError(f"run {position}: {error}") from None
         if not torchrun.first():
             continue
-        config = configs[position]
-        name, key, folder = results.experiment(config)[1], results.key(config), results.folder(config)
-        seconds = json.loads((folder / "manifest.json").read_text())["wall_seconds"]
-        typer.echo(f"{position:3d}  {name}  {key}  {seconds:.1f} s  {folder}")
+        one = found[position]
+        folder, seconds = store.folder_of(one), store.find(one)[1]["wall_seconds"]
+        typer.echo(f"{position:3d}  {one.NAME}  {one.key()}  {seconds:.1f} s  {folder}")
 
 
 @app.command()
@@ -102,7 +101,7 @@ def campaign(
     show: Annotated[bool, typer.Option("--list", help="Say what is pending, and do nothing.")] = False,
 ):
     """Do what is pending of the papers' own scale, the most valuable first, several runs at a time on one GPU."""
-    from nclib import campaign as work
+    from nclib.pages import campaign as work
 
     tasks = [task for task in work.pending(profile) if task.study.startswith(only)]
     if show:
@@ -229,9 +228,8 @@ def doctor():
     import os
     import platform
 
-    from nclib import results
     from nclib.data import files
-    from nclib.runs import manifest
+    from nclib.runs import manifest, store
 
     for name, version in manifest.versions().items():
         typer.echo(f"{name:14s} {version}")
@@ -240,10 +238,10 @@ def doctor():
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none: profile paper needs one for networks"
     typer.echo(f"{'processor':14s} {manifest.hardware('cpu')} ({os.cpu_count()} cores, {platform.machine()})")
     typer.echo(f"{'CUDA device':14s} {cuda}")
-    typer.echo(f"{'project':14s} {results.ROOT}")
-    typer.echo(f"{'cache':14s} {results.cache_folder()}")
-    archived = len(list(results.archive_folder().glob("*/*/table.csv")))
-    typer.echo(f"{'archive':14s} {results.archive_folder()} ({archived} runs)")
+    typer.echo(f"{'project':14s} {manifest.ROOT}")
+    typer.echo(f"{'cache':14s} {store.cache_folder()}")
+    archived = len(list(store.archive_folder().glob("*/*/table.csv")))
+    typer.echo(f"{'archive':14s} {store.archive_folder()} ({archived} runs)")
     for name, state in files.state().items():
         typer.echo(f"{name:14s} {state}")
     missing = [name for name in manifest.PACKAGES if name not in manifest.versions()]

@@ -1,6 +1,6 @@
 """Figures as they are published: drawn from rows that were written as CSV and read back."""
 
-from nclib import provenance
+from nclib.plotting import publish as provenance
 
 
 def drawn(draw, rows, **options):

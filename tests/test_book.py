@@ -23,8 +23,8 @@ import yaml
 from smoke_book import account, book, clean_environment  # noqa: F401
 from test_notebooks import figure_cells
 
-from nclib import provenance
 from nclib.evidence.ledger import load
+from nclib.plotting import publish as provenance
 from nclib.theory import deep_linear
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -4,10 +4,9 @@ import pandas as pd
 import pytest
 import torch
 
-from nclib import checkpoint
 from nclib.models import MLP
 from nclib.runs.experiment import rows
-from nclib.training import seed_everything, train
+from nclib.training import checkpoint, seed_everything, train
 
 LABELS = torch.arange(50) % 5
 

@@ -2,9 +2,13 @@ import json
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
-from nclib import claims, cli, results
+from nclib import cli, pages
+from nclib.evidence import ledger
+from nclib.evidence.claims import Claim, Headline, at_most, judge_all, near
+from nclib.runs import store as kept
 
 STUDY = "geometry"
 
@@ -26,14 +30,15 @@ def test_runs_are_listed_run_and_found_again(store, capsys):
     assert code == 0 and len(ran.splitlines()) == 1
     _, listed, _ = call(capsys, "runs", STUDY, "--profile", "smoke")
     assert "  cache  " in listed.splitlines()[0]
-    config = results.study(STUDY).runs("smoke")[0]
-    assert results.find(config)["value"].notna().all()
+    table, _ = kept.find(pages.study(STUDY).runs("smoke")[0])
+    assert len(table)
 
 
 def test_claims_are_shown_as_text_and_json(store, capsys):
-    claim = claims.Claim("x.y", "X 2020", "one is one", "derived", "==", 1.0, 0.0, kind="check", seen="derived")
-    never = claims.Claim("x.z", "X 2020", "none", "derived", "<=", 0.0, 0.1, kind="check", seen="derived", every=True)
-    claims.record([claims.judge(claim, 1.0), claims.judge(never, [0.0, 0.25])], "01-x", "smoke")
+    one = Claim("x.y", "one is one", near(1.0, 0.0), lambda table: 1.0)
+    none = Claim("x.z", "none", at_most(0.0, 0.1), lambda table: [0.0, 0.25], every=True)
+    headlines = [Headline("x", "X", [one, none], kind="check", of="us", seen="derived")]
+    ledger.record(judge_all(headlines, pd.DataFrame({"beside": [""]})), "01-x", "smoke")
     lines = [line.split("  ") for line in call(capsys, "claims", "--profile", "smoke")[1].splitlines()]
     assert [[part.strip() for part in line if part.strip()] for line in lines] == [
         ["holds", "x.y", "1", "== 1", "[smoke]"],
@@ -46,7 +51,7 @@ def test_claims_are_shown_as_text_and_json(store, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "dang2023.nothing"], "experiment = 'dang2023.nothing': must be one of"),
+        (["run", "dang2023.nothing"], "study = 'dang2023.nothing': must be one of"),
         (["run", STUDY, "--profile", "huge"], "profile = 'huge': must be one of smoke, laptop, paper"),
         (["run", STUDY, "--profile", "smoke", "--index", "999"], "index = 999: must be from 0 to"),
         (["run", STUDY, "--profile", "smoke", "--device", "tpu"], "device = 'tpu': must be auto, cpu or cuda"),

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy.stats import t
 
-from nclib.evidence import ledger
+from nclib.evidence import ledger, seeds
 from nclib.evidence.claims import (
     COLUMNS,
     Claim,
@@ -235,3 +235,28 @@ def test_value_the_short_form_links_each_headline_and_leaves_out_scales_without_
     assert "large: " in shown and "tiny" not in shown
     full = html(judge_all([one], both))
     assert 'data-verdict="holds|fails"' in full and 'id="headline-dang2023.tests"' in full and "tiny" not in full
+
+
+def test_by_seed_misses_nothing():
+    """A seed without values and one with a NaN are NaN; the largest of the others would pass for all."""
+    values = pd.Series([1.0, 3.0, 2.0, math.nan, 5.0], pd.Index([0, 0, 1, 1, 3], name="seed"))
+    assert seeds.by_seed(values, [3, 0]) == [5.0, 3.0]
+    assert seeds.by_seed(values, [0, 3], "mean") == [2.0, 5.0]
+    assert seeds.by_seed(values, [0, 3], seeds.farthest(2.5)) == [1.0, 5.0]
+    found = seeds.by_seed(values, [0, 1, 2, 3], "min")
+    assert found == pytest.approx([1.0, math.nan, math.nan, 5.0], nan_ok=True)
+    assert np.isnan(seeds.by_seed(values.iloc[:0], [0, 1])).all()
+    assert seeds.counted(values > 1.5, values).tolist() == pytest.approx([0, 1, 1, math.nan, 1], nan_ok=True)
+
+
+def test_no_claims_is_an_empty_frame_with_the_columns(store):
+    found = ledger.load(ledger.folder("laptop"))
+    assert list(found.columns) == ledger.RECORDED and found.empty
+
+
+def test_a_run_at_another_profile_leaves_the_claims_alone(store):
+    for profile, value in (("laptop", 1.0), ("smoke", 5.0)):
+        ledger.record(judge_all([headline(claim(at_most(2.0)))], table(value)), "01-x", profile)
+    assert ledger.load(ledger.folder("laptop"))["verdict"].tolist() == ["holds"]
+    with pytest.raises(ValueError, match="profile = 'huge': must be one of smoke, laptop, paper"):
+        ledger.folder("huge")

@@ -6,8 +6,6 @@ import math
 import numpy as np
 import pytest
 import torch
-
-from nclib import results
 from nclib.experiments.dang2023 import (
     layer_peeled,
     minority,
@@ -17,8 +15,10 @@ from nclib.experiments.dang2023 import (
     minority_phase,
     seli,
 )
-from nclib.lbfgs import minimize
+
+from nclib import results
 from nclib.theory import deep_linear
+from nclib.training.lbfgs import minimize
 
 STUDIES = [
     layer_peeled,

@@ -15,12 +15,12 @@ import safetensors.torch
 import torch
 from torch.nn import functional as F
 
-from nclib.language import CHECK, fit
-from nclib.language_measures import agreement, cross_entropy, statistics
 from nclib.metrics import ncc_agreement
 from nclib.models.gpt import GPT
 from nclib.models.gpt_stack import GPTStack
 from nclib.statistics import ClassStatistics
+from nclib.training.language import CHECK, fit
+from nclib.training.language_measures import agreement, cross_entropy, statistics
 
 V, T, d = 29, 8, 16
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()

@@ -9,9 +9,9 @@ import torch
 from test_language import SETTINGS, Flaky, T, gpt, quiet, states_equal, text  # noqa: F401
 from torch import distributed, multiprocessing
 
-from nclib import language
-from nclib.language import fit
 from nclib.runs.store import write_atomic
+from nclib.training import language
+from nclib.training.language import fit
 
 RANKS, STEPS = 2, 30
 RUN = SETTINGS | {"epochs": 3, "batch_tokens": 6 * T}

@@ -148,7 +148,7 @@ def test_value_one_dimension_has_no_null(tmp_path, capsys):
 
 KILLED = """  # while the checkpoint is written for the 20th time
 import os, signal, sys
-from nclib import cli, results
+from nclib import cli
 sync, calls = os.fsync, []
 def fsync(file):
     calls.append(file)

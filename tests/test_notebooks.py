@@ -10,8 +10,7 @@ import papermill
 import pytest
 from smoke_book import account, book  # noqa: F401
 
-from nclib import claims
-from nclib.evidence import ledger
+from nclib.evidence import claims, ledger
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -11,11 +11,11 @@ from language_models import METRICS, run_of
 from published import drawn
 
 from nclib.evidence.claims import judge_all
+from nclib.evidence.permutation import permutation_p
 from nclib.pages._language_models.models import models
 from nclib.pages.linguistic_seeds import figures, quoted, tables, views
 from nclib.pages.linguistic_seeds.claims import HEADLINES, key
 from nclib.pages.linguistic_seeds.study import STUDY
-from nclib.permutation import permutation_p
 
 
 @pytest.fixture(scope="module")

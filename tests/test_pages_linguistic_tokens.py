@@ -11,7 +11,6 @@ import torch
 from published import drawn
 from torch.nn import functional as F
 
-from nclib import language_measures
 from nclib.evidence.claims import judge_all
 from nclib.models.gpt import GPT
 from nclib.pages.linguistic_tokens import figures, names_model, quoted, tokens_model, views
@@ -21,6 +20,7 @@ from nclib.pages.linguistic_tokens.study import STUDY
 from nclib.pages.linguistic_tokens.tokens_model import TokensModel
 from nclib.runs.store import PROFILES
 from nclib.statistics import ClassStatistics
+from nclib.training import language_measures
 
 CONFIG = TokensModel(
     corpus="", tokens=1, vocab=5, context=4, local=4, width=4, depth=1, heads=2, epochs=1, measured=(1,),

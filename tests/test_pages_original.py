@@ -79,7 +79,7 @@ def test_the_terminal_phase_begins_and_is_measured():
 def test_oracle_a_run_that_is_killed_goes_on(store, monkeypatch):
     """After the terminal phase has begun, and before: the table is that of a run that was never stopped."""
     whole, measures, calls = NET.run(), network.measures, []
-    monkeypatch.setattr("nclib.checkpoint.SECONDS", 0.0)
+    monkeypatch.setattr("nclib.training.checkpoint.SECONDS", 0.0)
     monkeypatch.setattr("nclib.training.LOOK", 1)
 
     def killed(*args):

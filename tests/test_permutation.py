@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from nclib.permutation import bonferroni, correlation, permutation_p
+from nclib.evidence.permutation import bonferroni, correlation, permutation_p
 
 RNG = np.random.default_rng(7)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 import warnings
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+import toy
 
-from nclib import provenance, results, workers
-from nclib.runs import source, store, work
-from nclib.runs.experiment import Experiment, rows
+from nclib import pages
+from nclib.plotting import publish as provenance
+from nclib.runs import source, store, work, workers
+from nclib.runs.experiment import Experiment, MissingRun, rows
 from nclib.runs.study import Study
 
 calls = []
@@ -37,6 +40,7 @@ class Toy(Experiment):
 @pytest.fixture(autouse=True)
 def clean(store_folders):
     calls.clear()
+    toy.calls.clear()
 
 
 @pytest.fixture
@@ -209,14 +213,14 @@ def toys(profile, *, seed=0, base=3.0):
 def test_value_overrides_of_a_study_are_read_and_refused():
     study = Study("toy", toys, cost={"paper": "a second"})
     assert [run.seed for run in study.runs("smoke", seed="4", base=None)] == [4, 5, 6]
-    assert study.runs("smoke", base="2")[0] == Toy(base=2.0) and results.configs(study, "paper") == study.runs("paper")
+    assert study.runs("smoke", base="2")[0] == Toy(base=2.0) and study.runs("paper", base=None) == study.runs("paper")
     for given, message in {
         "huge": "profile = 'huge': must be one of smoke, laptop, paper",
         -1: "seed = -1: must be a whole number from 0",
     }.items():
         with pytest.raises(ValueError, match=message):
             study.table(given) if isinstance(given, str) else study.table("smoke", seed=given)
-    assert results.advice(study, "paper") == "run: nclib run toy --profile paper  (a second)"
+    assert study.advice("paper") == "run: nclib run toy --profile paper  (a second)"
 
 
 def test_law_entries_of_other_code_are_done_again_as_one(monkeypatch):
@@ -237,7 +241,7 @@ def test_law_the_manifest_names_the_command_that_does_the_run_again():
     work.get(Toy(seed=2))
     command = store.find(Toy(seed=2))[1]["command"]
     code = command.removeprefix('python -c "').removesuffix('"')
-    assert code == f"from nclib import results; from {__name__} import Toy; results.get({Toy(seed=2)})"
+    assert code == f"from nclib.runs import work; from {__name__} import Toy; work.get({Toy(seed=2)})"
     calls.clear()
     exec(code)
     assert calls == []
@@ -252,3 +256,101 @@ def test_law_the_runs_behind_a_figure_are_those_of_its_rows():
 def test_law_no_warning_in_a_clean_store():
     with warnings.catch_warnings(action="error"):
         work.get(Toy()), work.get(Toy())
+
+
+def test_law_a_failed_run_leaves_nothing_behind(store_folders, monkeypatch):
+    def fail(self, device):
+        raise RuntimeError("stopped in the middle")
+
+    monkeypatch.setattr(Toy, "run", fail)
+    with pytest.raises(RuntimeError):
+        work.get(Toy())
+    assert not [path for path in store.cache_folder().rglob("*") if path.is_file()]
+
+
+def test_law_a_half_written_entry_is_never_read():
+    partial = folder().with_name(f".{Toy().key()}.1.part")
+    partial.mkdir(parents=True)
+    (partial / "table.csv").write_text("half")
+    assert store.find(Toy()) is None and work.get(Toy())["value"].iloc[0] == 3 / 7
+
+
+def test_law_two_processes_that_finish_the_same_run_leave_one_whole_entry(monkeypatch):
+    real = Toy.run
+
+    def slow(self, device):
+        monkeypatch.setattr(Toy, "run", real)
+        work.get(self)
+        return real(self, device)
+
+    monkeypatch.setattr(Toy, "run", slow)
+    work.get(Toy())
+    assert sorted(path.name for path in folder().iterdir()) == ["manifest.json", "table.csv"]
+    assert [path.name for path in folder().parent.iterdir()] == [folder().name]
+
+
+def test_law_paper_runs_without_archive_or_gpu_name_the_command_and_the_cost():
+    with pytest.raises(MissingRun, match=r"nclib run toy --profile paper  \(estimated: a second") as error:
+        toy.STUDY.table("paper")
+    assert "\n" not in str(error.value) and not toy.calls
+
+
+def taken(**given):
+    """What a study gets of overrides; lam and beta are real numbers, the rest whole ones."""
+
+    def parts(
+        profile, *, seed=0, depths=None, counts=None, samples=10, lam=None, beta=2.0, corpus=None, weight_decay=None
+    ):
+        return {name: value for name, value in locals().items() if name in given}
+
+    return Study("taken", parts).named("smoke", **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"samples": 5.0, "seed": 3.0}, {"samples": 5, "seed": 3}),
+        ({"depths": 3, "counts": 30.0}, {"depths": [3], "counts": [30]}),
+        ({"depths": "[30,10,5]", "counts": "7"}, {"depths": [30, 10, 5], "counts": [7]}),
+        ({"counts": (30, 10.0, 5)}, {"counts": [30, 10, 5]}),
+        ({"lam": 1, "beta": "5e-4", "weight_decay": 0}, {"lam": 1.0, "beta": 5e-4, "weight_decay": 0.0}),
+        ({"samples": None, "seed": "4"}, {"samples": 10, "seed": 4}),
+        ({"corpus": "[1]"}, {"corpus": "[1]"}),
+    ],
+)
+def test_value_overrides_are_read_as_they_are_meant(given, expected):
+    found = taken(**given)
+    assert found == expected and list(map(repr, found.values())) == [repr(expected[name]) for name in found]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        *(("seed", value, "a whole number from 0 to 2147483647") for value in (True, 0.5, -1, 2**31, [1], "[1]")),
+        *(("samples", value, "a whole number > 0") for value in (True, 2.5, 0, [5], "[5]", "many", np.inf, {})),
+        *(("weight_decay", value, "a number >= 0") for value in (-1, True, "none")),
+        *(("lam", value, "a number > 0") for value in (False, 0.0, "nan", [1e-3], "1e-3 or so")),
+        *(
+            ("counts", value, r"a whole number > 0, or a list of such, as \[30, 10, 5\]")
+            for value in ([], "[30,10,", "[30,true]", [30, [10]], [30, 1.5], "30 10", [True])
+        ),
+        *(("corpus", value, "text") for value in (3, True, ["books"])),
+    ],
+)
+def test_bad_override_is_one_line(name, value, allowed):
+    with pytest.raises(ValueError, match=rf"^{name} = {re.escape(repr(value))}: must be {allowed}$"):
+        taken(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: work.get(Toy(), "tpu"), "device = 'tpu': must be auto, cpu or cuda"),
+        (lambda: pages.study("dang2023.nothing"), "study = 'dang2023.nothing': must be one of central_path"),
+        (lambda: Toy(base=float("nan")).key(), "not JSON compliant"),
+    ],
+)
+def test_bad_input_is_one_line(call, message):
+    with pytest.raises(ValueError, match=message) as error:
+        call()
+    assert "\n" not in str(error.value)

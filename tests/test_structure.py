@@ -2,7 +2,6 @@
 notebooks are, and every archived run is found by its key."""
 
 import ast
-import importlib
 import json
 import subprocess
 import sys
@@ -10,34 +9,31 @@ from pathlib import Path
 
 import pytest
 
-from nclib import pages, results
+from nclib import pages
 from nclib.runs import source, store
 
 PACKAGE = Path(__file__).parents[1] / "nclib"
 FORBIDDEN = {
-    "theory": {"models", "training", "data", "experiments", "results", "collect", "plotting", "claims"},
-    "statistics.py": {"metrics", "collect", "theory", "models", "training", "experiments", "plotting", "results"},
-    "metrics.py": {"collect", "theory", "models", "training", "experiments", "plotting", "results"},
+    "theory": {"models", "training", "data", "runs", "collect", "plotting", "evidence"},
+    "statistics.py": {"metrics", "collect", "theory", "models", "training", "runs", "plotting", "evidence"},
+    "metrics.py": {"collect", "theory", "models", "training", "runs", "plotting", "evidence"},
     **{
-        key: {"collect", "theory", "models", "training", "language", "experiments", "plotting", "results", "measuring"}
+        key: {"collect", "theory", "models", "training", "runs", "plotting", "evidence", "measuring"}
         for key in ("pairs.py", "conventions.py", "nulls.py", "bootstrap.py", "distributed.py")
     },
-    "models": {"theory", "experiments", "plotting", "claims"},
-    "training.py": {"theory", "experiments", "plotting", "claims"},
-    "language.py": {"theory", "experiments", "plotting", "claims", "measuring"},
-    "measuring": {"theory", "experiments", "claims", "language", "training"},
-    "runs": {"theory", "models", "training", "data", "experiments", "plotting", "evidence"},
-    "evidence": {"theory", "models", "training", "data", "experiments", "plotting", "results", "torch"},
+    "models": {"theory", "plotting", "evidence"},
+    "training": {"theory", "plotting", "evidence", "measuring"},
+    "measuring": {"theory", "evidence", "training"},
+    "runs": {"theory", "models", "training", "data", "plotting", "evidence"},
+    "evidence": {"theory", "models", "training", "data", "plotting", "torch"},
     "plotting": {"torch", "models", "training", "theory", "statistics", "metrics"},
 }
-VIEWS = {"torch", "models", "training", "theory", "statistics", "metrics", "plotting", "claims"}
 FILES = sorted(PACKAGE.rglob("*.py"))
-LISTING = ("experiments/__init__.py", "results.py")  # they list the studies of the pages
-OLD = {"experiments/dang2023/minority_network.py"}  # it has yet to move, what it shares has
+LISTING = ("cli.py",)  # it lists the studies of the pages
 ROOMS = sorted(path for path in (PACKAGE / "pages").iterdir() if path.is_dir() and path.name[0].isalpha())
 LOOKING = ("views", "figures", "claims", "quoted")  # what only looks at tables of runs
 ASIDE = ("tables", "timings", "__init__")  # what it may use of its room
-TWINS = {"results.py", "workers.py"}  # they go when the last page has moved
+ROOT_MODULES = 20
 ARCHIVED = sorted(path.parent for path in (PACKAGE.parent / "results").glob("*/*/manifest.json"))
 
 
@@ -58,11 +54,9 @@ def imported(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_law_imports_run_one_way(path):
     forbidden = FORBIDDEN.get(path.relative_to(PACKAGE).parts[0], set())
-    if path.stem.endswith("_views"):
-        forbidden = forbidden | VIEWS
     if path.name != "__main__.py":
         forbidden = forbidden | {"cli"}
-    if path.relative_to(PACKAGE).parts[0] != "pages" and str(path.relative_to(PACKAGE)) not in (*LISTING, *OLD):
+    if path.relative_to(PACKAGE).parts[0] != "pages" and str(path.relative_to(PACKAGE)) not in LISTING:
         forbidden = forbidden | {"pages"}
     assert not forbidden & set(imported(path))
 
@@ -94,12 +88,12 @@ def circles(files):
 
 
 def test_law_no_circles_of_imports():
-    assert [{path.name for path in group} for group in circles(FILES)] == [TWINS]
+    assert [{path.name for path in group} for group in circles(FILES)] == []
 
 
 def test_law_a_page_is_called_as_its_notebook():
     names = {path.stem.partition("-")[2] for path in (PACKAGE.parent / "notebooks").glob("*.ipynb")}
-    assert {room.name for room in ROOMS} <= {name.replace("-", "_") for name in names}
+    assert {room.name for room in ROOMS} == {name.replace("-", "_") for name in names}
     assert list(pages.studies()) == pages.names() == [room.name for room in ROOMS]
 
 
@@ -107,21 +101,19 @@ def test_law_a_name_belongs_to_one_experiment():
     texts = [path.read_text() for path in (PACKAGE / "pages").rglob("*.py")]
     named = [line.partition("= ")[2].strip("\"' ") for text in texts for line in text.splitlines() if " NAME: " in line]
     assert sorted(named) == sorted(pages.experiments())
-    assert not [name for name in named if (PACKAGE / "experiments" / f"{name.replace('.', '/')}.py").exists()]
 
 
 @pytest.mark.parametrize("name", sorted({folder.parent.name for folder in ARCHIVED}))
 def test_law_an_archived_run_is_found_by_the_key_of_its_manifest(name):
-    """Of both forms; an experiment that has moved has runs of the new form alone, each as it was written."""
+    """And each as it was written."""
     for folder in (folder for folder in ARCHIVED if folder.parent.name == name):
         parameters = json.loads((folder / "manifest.json").read_text())["parameters"]
-        if name in pages.experiments():
-            run = pages.experiments()[name].again(parameters)
-            store.read(folder)
-        else:
-            given = {key: tuple(value) if isinstance(value, list) else value for key, value in parameters.items()}
-            run = importlib.import_module(f"nclib.experiments.{name}").Config(**given)
-        assert results.key(run) == folder.name
+        store.read(folder)
+        assert pages.experiments()[name].again(parameters).key() == folder.name
+
+
+def test_law_the_root_has_few_modules_and_no_experiment_of_another_form():
+    assert len(list(PACKAGE.glob("*.py"))) <= ROOT_MODULES
 
 
 @pytest.mark.parametrize("rule", [["check"], ["format", "--check"]], ids=lambda rule: rule[0])

@@ -235,7 +235,7 @@ def test_oracle_captured_steps_are_those_that_are_not(monkeypatch, batch_size, p
     """Bit for bit, a last batch that is smaller and a schedule that lowers the rate among them."""
 
     def trained(warm):
-        monkeypatch.setattr("nclib._captured.WARM", warm)
+        monkeypatch.setattr("nclib.training.captured.WARM", warm)
         generator = seed_everything(3)
         model = MLP(20, 64, 2, 5, 2, batch_norm=True, bias_last=True).cuda()
         x, y = torch.randn(50, 20), torch.arange(50) % 5

@@ -1,11 +1,10 @@
 """Many runs: side by side in processes, or as one batch. The result is that of one after another."""
 
-import json
-
 import pytest
 import toy
 
-from nclib import results, workers
+from nclib.runs import store as kept
+from nclib.runs import work, workers
 
 
 @pytest.fixture(autouse=True)
@@ -23,24 +22,24 @@ def two_threads(monkeypatch):
 def test_law_runs_side_by_side_are_those_of_one_process(store, two_threads):
     """In processes with other ids and one thread each, in the order of the configs, a stored one among them."""
     runs = toy.runs("smoke", base=3.25) + toy.runs("smoke", base=3.5)
-    first = results.get(runs[4])
+    first = work.get(runs[4])
     tables = list(workers.each(runs, "cpu"))
-    assert [list(table["config"].unique()) for table in tables] == [[results.key(config)] for config in runs]
+    assert [table.loc[table["metric"] == "base", "value"].item() for table in tables] == [run.base for run in runs]
     assert tables[5]["value"].tolist() == [0.5, 1.75, 3.5] and tables[4].equals(first)
     assert toy.calls == [runs[4], runs[0]]  # here; the rest elsewhere, and stored
-    assert all(results.find(config).equals(table) for config, table in zip(runs, tables, strict=True))
-    manifests = [json.loads((results.entry("toy", results.key(c)) / "manifest.json").read_text()) for c in runs]
+    assert all(kept.find(run)[0].equals(table) for run, table in zip(runs, tables, strict=True))
+    manifests = [kept.find(run)[1] for run in runs]
     assert [manifest["threads"] for manifest in manifests] == [2, 1, 1, 1, 2, 1]
 
 
 def test_an_error_side_by_side_comes_at_its_turn_and_loses_no_finished_run(store, two_threads):
-    runs = [*toy.runs("smoke"), toy.Config(base="x"), toy.Config(base=9.0)]
+    runs = [*toy.runs("smoke"), toy.Toy(base="x"), toy.Toy(base=9.0)]
     tables = []
     with pytest.raises(TypeError, match="unsupported operand") as error:
         tables.extend(workers.each(runs, "cpu"))
     assert "toy.py" in error.value.__notes__[0]  # where it happened, in the other process
-    assert len(tables) == 3 and all(results.find(config) is not None for config in runs[:3])
-    assert results.find(runs[3]) is None
+    assert len(tables) == 3 and all(kept.find(run) is not None for run in runs[:3])
+    assert kept.find(runs[3]) is None
 
 
 def test_law_runs_that_are_alike_are_done_as_one(store, monkeypatch):
@@ -48,15 +47,15 @@ def test_law_runs_that_are_alike_are_done_as_one(store, monkeypatch):
 
     def run_together(configs, device):
         batches.append([config.seed for config in configs])
-        return [toy.run(config, device) for config in configs]
+        return [config.run(device) for config in configs]
 
-    monkeypatch.setattr(toy, "together", lambda config: config.base if config.base < 5 else None, raising=False)
-    monkeypatch.setattr(toy, "run_together", run_together, raising=False)
+    monkeypatch.setattr(toy.Toy, "together", lambda run: run.base if run.base < 5 else None)
+    monkeypatch.setattr(toy.Toy, "run_together", run_together)
     runs = [*toy.runs("smoke"), *toy.runs("smoke", base=4.0, seed=7), *toy.runs("smoke", base=6.0)]
     tables = list(workers._in_batches(runs, "cpu", None))
     assert batches == [[0, 1, 2], [7, 8, 9]] and len(toy.calls) == 9
     assert [table["value"].iloc[2] for table in tables] == [3, 3, 3, 4, 4, 4, 6, 6, 6]
-    assert [results.find(config).equals(table) for config, table in zip(runs, tables, strict=True)] == [True] * 9
+    assert [kept.find(run)[0].equals(table) for run, table in zip(runs, tables, strict=True)] == [True] * 9
 
 
 def test_few_seconds_of_work_start_no_processes(store, monkeypatch):

@@ -13,7 +13,7 @@ import pytest
 import torch
 from smoke_book import clean_environment
 
-from nclib import results
+from nclib import pages
 from nclib.pages._language_models import cost, grid
 from nclib.runs import store
 
@@ -61,7 +61,7 @@ def killed_after_one(folder):
 
 
 def test_law_killed_runs_go_on_and_finished_ones_are_not_repeated(tmp_path):
-    names = {results.key(config) for config in results.configs(results.study(STUDY), "smoke")}
+    names = {run.key() for run in pages.study(STUDY).runs("smoke")}
     assert killed_after_one(tmp_path)
     before = stored(tmp_path)
     assert 0 < len(before) < len(names)
@@ -109,7 +109,7 @@ def test_law_a_study_that_is_unknown_is_named(tmp_path):
 # nclib as torchrun starts it, which also keeps the losses that the training of language models returns.
 KEEPING = """
 import os, runpy, torch
-from nclib import language
+from nclib.training import language
 fit = language.fit
 def kept(*arguments, **settings):
     losses = fit(*arguments, **settings)
@@ -178,7 +178,7 @@ def test_law_a_stored_run_is_not_done_again_under_torchrun(both):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("geometry", "--index", "0"), "nclib: geometry runs in one process: start it without torchrun"),
+        (("geometry", "--index", "0"), "nclib: dang2023.frames runs in one process: start it without torchrun"),
         ((STUDY,), "nclib: torchrun does one run at a time: name it, --index from 0 to 3"),
     ],
 )

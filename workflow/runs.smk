@@ -4,27 +4,28 @@
 import sys
 from pathlib import Path
 
-from nclib import results
+from nclib import pages
+from nclib.runs import store
 
 STUDY, PROFILE = config.get("study"), config.get("profile", "laptop")
 DEVICE = config.get("device", "auto")
 SEED = ["--seed", config["seed"]] if "seed" in config else []
-CONFIGS = results.configs(results.study(STUDY), PROFILE, seed=config.get("seed"))
-INDEX = {results.key(run): index for index, run in enumerate(CONFIGS)}
+RUNS = pages.study(STUDY).runs(PROFILE, seed=config.get("seed"))
+INDEX = {run.key(): index for index, run in enumerate(RUNS)}
 
 
 def entry(run):
     """The folder of a run in the store, or where it will be."""
-    return results.folder(run) or results.root_for(PROFILE) / results.experiment(run)[1] / results.key(run)
+    return store.folder_of(run) or store.place(run, store.root_for(PROFILE))
 
 
 def gpus(run):
     """1 for a run that needs a GPU, else 0."""
-    return int(DEVICE == "cuda" or (DEVICE == "auto" and results.needs_gpu(run)))
+    return int(DEVICE == "cuda" or (DEVICE == "auto" and run.needs_gpu()))
 
 
 # What is stored is not in the graph at all: no trigger and no mark of an unfinished job can remove it.
-PENDING = [manifest for manifest in (entry(run) / "manifest.json" for run in CONFIGS) if not manifest.exists()]
+PENDING = [manifest for manifest in (entry(run) / "manifest.json" for run in RUNS) if not manifest.exists()]
 
 
 wildcard_constraints:
@@ -40,12 +41,12 @@ rule all:
 # Snakemake makes the folder of the output, and the store takes an entry without a table for a damaged one: rmdir.
 rule run:
     output:
-        str(results.root_for(PROFILE) / "{experiment}" / "{key}" / "manifest.json"),
+        str(store.root_for(PROFILE) / "{experiment}" / "{key}" / "manifest.json"),
     params:
         index=lambda wildcards: INDEX[wildcards.key],
         folder=lambda wildcards, output: str(Path(output[0]).parent),
     resources:
-        gpu=lambda wildcards: gpus(CONFIGS[INDEX[wildcards.key]]),
+        gpu=lambda wildcards: gpus(RUNS[INDEX[wildcards.key]]),
     shell:
         "rmdir {params.folder:q} 2> /dev/null || : ; {sys.executable:q} -m nclib run {STUDY:q} --profile {PROFILE:q} "
         "--index {params.index:q} --device {DEVICE:q} {SEED:q}"

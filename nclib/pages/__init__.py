@@ -4,6 +4,8 @@ figures, claims. Folders that begin with an underscore hold what pages share."""
 import importlib
 import pkgutil
 
+from nclib.runs.arguments import choose
+
 
 def names():
     """The folders of the pages."""
@@ -14,6 +16,11 @@ def studies():
     """{name: Study} of the pages."""
     found = [importlib.import_module(f"{__name__}.{name}.study").STUDY for name in names()]
     return {study.name: study for study in found}
+
+
+def study(name):
+    """The study of a page; ValueError that lists them."""
+    return choose(name, studies(), "study")
 
 
 def experiments():

@@ -73,7 +73,7 @@ def peak_memory(device):
 def measure(config, device, *, name, key, version):
     """The manifest of the run in the body: complete when the body ends. The body may add what it knows (`data`).
 
-    name, version: of the experiment that defines the config; key: of the run (nclib.results).
+    name, version: of the experiment that defines the config; key: of the run (nclib.runs.experiment).
     """
     head, dirty = commit()
     seeds = [config.seed] if hasattr(config, "seed") else list(getattr(config, "seeds", []))
@@ -82,8 +82,8 @@ def measure(config, device, *, name, key, version):
         "key": key,
         "version": version,
         "parameters": dataclasses.asdict(config),
-        "command": f'python -c "from nclib import results; from {type(config).__module__} import '
-        f'{type(config).__name__}; results.get({str(config).replace(chr(34), chr(39))})"',
+        "command": f'python -c "from nclib.runs import work; from {type(config).__module__} import '
+        f'{type(config).__name__}; work.get({str(config).replace(chr(34), chr(39))})"',
         "seeds": seeds,
         "commit": head,
         "dirty": dirty,

@@ -203,6 +203,11 @@ def find(run, *, archived_only=False):
     return None
 
 
+def folder_of(run):
+    """The folder of a stored run, or None; of one that other code has made, or that is damaged, there is none left."""
+    return None if find(run) is None else entry(run.NAME, run.key())
+
+
 def remove(folder):
     """Remove an entry: out of the way by one rename first, so that racing removals are no error."""
     aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")

@@ -12,6 +12,7 @@ from nclib._progress import bar
 from nclib.runs import store
 from nclib.runs.arguments import choose, overrides
 from nclib.runs.experiment import MissingRun, typed
+from nclib.runs.workers import each
 
 ADDED = ("experiment", "run", "part", "beside", "profile")
 
@@ -46,8 +47,6 @@ class Study:
         `run` is the key; `beside` is "" for the runs of this profile, else a label. Runs of profile `paper` are stored
         in the archive. Raises MissingRun, with the command and its cost, where a run is neither stored nor possible.
         """
-        from nclib.workers import each  # which does runs, and knows this module's store
-
         runs = self.runs(profile, **given)
         found, tables = each(runs, device, store.root_for(profile)), {}
         for run in bar(runs, desc=self.name):

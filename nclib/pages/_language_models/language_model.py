@@ -11,14 +11,14 @@ from typing import ClassVar
 
 import pandas as pd
 
-from nclib import conventions, language, language_measures, nulls
+from nclib import conventions, nulls
 from nclib.data import text
 from nclib.distributed import rank
 from nclib.models.gpt import GPT
 from nclib.models.gpt_stack import GPTStack
 from nclib.runs import store
 from nclib.runs.experiment import Experiment, rows
-from nclib.training import seed_everything
+from nclib.training import language, language_measures, seed_everything
 
 EVALUATED = 16_384  # tokens in a batch of a pass without gradients
 AT = {"step": "Int64", "convention": "str", "split": "str"}  # where a row stands, beside metric, value and theory

@@ -14,14 +14,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from nclib import checkpoint
 from nclib.data import load, subset
 from nclib.models import MLP, ResNet18
 from nclib.pages._linear_heads import prediction
 from nclib.runs.experiment import Experiment, rows
 from nclib.statistics import StatisticsAccumulator
 from nclib.theory import deep_linear
-from nclib.training import effective_lambda, fit_scale, log_steps, seed_everything, train
+from nclib.training import checkpoint, effective_lambda, fit_scale, log_steps, seed_everything, train
 
 HIDDEN_LAYERS = 6
 CHUNK = 2000

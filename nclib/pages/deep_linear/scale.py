@@ -15,10 +15,10 @@ import torch
 from torch.linalg import norm
 from torch.nn import functional as F
 
-from nclib import lbfgs
 from nclib.pages._linear_heads.prediction import product
 from nclib.runs.experiment import Experiment, rows
 from nclib.theory.deep_linear import mse_minimizer
+from nclib.training import lbfgs
 
 STARTS = 4  # a seed; the lowest end counts, since descent may end at the origin, a local minimum where M >= 2
 STD = 0.5

@@ -18,10 +18,11 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from nclib import lbfgs, metrics
+from nclib import metrics
 from nclib.runs.experiment import Experiment, rows
 from nclib.statistics import ClassStatistics
 from nclib.theory import perturbation
+from nclib.training import lbfgs
 
 
 @dataclass(frozen=True)

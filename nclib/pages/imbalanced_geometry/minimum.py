@@ -13,10 +13,10 @@ import torch
 from torch.linalg import norm
 from torch.nn import functional as F
 
-from nclib import lbfgs
 from nclib.pages._linear_heads.prediction import product
 from nclib.runs.experiment import Experiment, rows
 from nclib.theory.deep_linear import mse_minimizer
+from nclib.training import lbfgs
 
 STARTS = 32  # a seed; the lowest end counts
 STD = 1.0

@@ -6,8 +6,8 @@ import numpy as np
 from scipy.stats import beta
 
 from nclib.evidence.claims import Claim, Headline, Interval, at_least, at_most, near
+from nclib.evidence.permutation import bonferroni
 from nclib.pages.linguistic_published.tables import TABLE1, trend, value
-from nclib.permutation import bonferroni
 
 PAPER = "Wu & Papyan 2024"
 LAST = "10 epochs, 0.0005"

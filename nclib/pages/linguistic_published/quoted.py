@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from nclib.evidence.permutation import bonferroni
 from nclib.glued import number, word
 from nclib.pages.linguistic_published.claims import LAST, TRIALS
 from nclib.pages.linguistic_published.tables import DEPTHS, MEDIANS, TABLE1, WIDTHS, trend, value
-from nclib.permutation import bonferroni
 
 SHAPES = len(WIDTHS) * len(DEPTHS)
 # key: (statistic, subset) of an R^2 with the validation loss.

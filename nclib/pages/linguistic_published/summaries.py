@@ -24,9 +24,9 @@ import numpy as np
 import pandas as pd
 
 from nclib.data import files
+from nclib.evidence.permutation import correlation, permutation_p
 from nclib.pages.linguistic_published.measurements import MAY, OCTOBER, read, settings
 from nclib.pages.linguistic_published.tables import DECAY, DEPTHS, SHOWN, TOWARD, WIDTHS, setting, subsets
-from nclib.permutation import correlation, permutation_p
 from nclib.runs.experiment import Experiment, rows
 
 DRAWN = ["1 epoch, 0.0005", "3 epochs, 0.0005", "10 epochs, 0.0005", "10 epochs, 0.1"]

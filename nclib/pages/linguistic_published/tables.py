@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from nclib.permutation import bonferroni
+from nclib.evidence.permutation import bonferroni
 
 WIDTHS, DEPTHS = [64, 128, 256, 512, 768, 1024], [1, 2, 4, 8, 12]
 DECAY = {"d": 5e-4, "L": 0.1}

@@ -11,9 +11,9 @@ from functools import partial
 import numpy as np
 
 from nclib.evidence.claims import Claim, Headline, Need, at_least, at_most, near
+from nclib.evidence.permutation import correlation
 from nclib.pages._language_models.models import interval
 from nclib.pages.linguistic_seeds.views import PROPERTIES
-from nclib.permutation import correlation
 
 NEGATIVE = ("NC2 equiangularity", "GNC2", "NC3", "NC4")  # the sign of r in the authors' files
 FIRST = ("GNC2", "NC4")  # the strongest relations in the authors' files

@@ -5,10 +5,10 @@ import math
 import pandas as pd
 from scipy.stats import norm
 
+from nclib.evidence.permutation import bonferroni
 from nclib.pages.linguistic_seeds import views
 from nclib.pages.linguistic_seeds.claims import authors_r
 from nclib.pages.linguistic_seeds.views import MORE, PROPERTIES
-from nclib.permutation import bonferroni
 
 STATISTICS = {
     "NC1": "mean CDNV, distance⁴",

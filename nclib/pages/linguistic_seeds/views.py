@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from nclib.evidence.permutation import correlation, permutation_p
 from nclib.pages._language_models.models import models
-from nclib.permutation import correlation, permutation_p
 
 PAPER = "paper scale"  # the archived models
 CONVENTION = "wu-papyan-2024-05"

@@ -10,12 +10,13 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from nclib import language_measures, metrics
+from nclib import metrics
 from nclib.data import text
 from nclib.pages._language_models import language_model
 from nclib.pages._language_models.language_model import EVALUATED, LanguageModel
 from nclib.runs.experiment import rows
 from nclib.statistics import StatisticsAccumulator
+from nclib.training import language_measures
 
 COLUMNS = ["metric", "value", "theory", "id", "step", "token", "split"]
 

@@ -14,9 +14,9 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from nclib import lbfgs
 from nclib.runs.experiment import Experiment, rows
 from nclib.theory import perturbation
+from nclib.training import lbfgs
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from nclib import checkpoint, metrics
+from nclib import metrics
 from nclib.data import load, subset
 from nclib.models import ConvNet, ResNet18
 from nclib.runs.experiment import Experiment, rows
 from nclib.statistics import StatisticsAccumulator
-from nclib.training import log_steps, seed_everything, train
+from nclib.training import checkpoint, log_steps, seed_everything, train
 
 K, CHUNK = 10, 2000
 ALMOST = 0.001  # training error from which on the terminal phase has begun "effectively"

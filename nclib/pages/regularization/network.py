@@ -13,12 +13,12 @@ from typing import ClassVar
 import pandas as pd
 import torch
 
-from nclib import checkpoint, metrics
+from nclib import metrics
 from nclib.data import load, subset
 from nclib.models import MLP, ResNet18
 from nclib.runs.experiment import Experiment, rows
 from nclib.statistics import StatisticsAccumulator
-from nclib.training import log_steps, seed_everything, train
+from nclib.training import checkpoint, log_steps, seed_everything, train
 
 HIDDEN_LAYERS, WIDTH, CHUNK = 2, 64, 2000
 SETTINGS = {

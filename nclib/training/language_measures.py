@@ -1,6 +1,6 @@
 """Loss, class statistics and NC4 agreement of a language model: the class of the feature h_t is the token t + 1.
 
-Models and windows are those of nclib.language. Every function runs in eval mode without gradients (and puts the mode
+Models and windows are those of `language`. Every function runs in eval mode without gradients (and puts the mode
 back), in the precision of the model, over batches of batch_tokens // T windows, the last one smaller; logits are made
 for a block of tokens at a time and never kept. Losses are nats a token, summed in float64 over all targets.
 
@@ -11,9 +11,9 @@ import torch
 from torch.nn import functional as F
 
 from nclib.collect import evaluating
-from nclib.language import batch_size
 from nclib.nearest import NearestMean, choice, exact_products, rows_at_once
 from nclib.statistics import ClassStatistics, StatisticsAccumulator
+from nclib.training.language import batch_size
 
 
 def cross_entropy(model, windows, batch_tokens) -> float:

@@ -8,67 +8,63 @@ import time
 import traceback
 import warnings
 
-from nclib import results
+from nclib.runs import store, work
 
 WORTH = 10.0  # seconds of work ahead from which on it pays to start processes for it
 FOLDERS = ("NCLIB_BUILD", "NCLIB_CACHE", "NCLIB_RESULTS", "NCLIB_DATA")
 
 
-def each(configs, device="auto", root=None):
-    """Yield the tables of runs in their order, each as by `results.get`.
+def each(runs, device="auto", root=None):
+    """Yield the tables of runs in their order, each as by `work.get`.
 
     On a CPU those that are missing are done side by side, as many as torch has threads, each in a process with one
     thread: for the models of this project that is faster than all threads for one of them. The first is done alone, to
-    see whether it is worth it. On a GPU runs that follow one another are done as one if their experiment has
-    `together(config)`, the same for both and not None, and `run_together(configs, device) -> tables`. What
-    `results.get` raises for a run is raised when its turn comes; the others then stop.
+    see whether it is worth it. On a GPU runs that follow one another are done as one if `together()` is the
+    same for both and not None, by `run_together`. What `work.get` raises for a run is raised when its turn comes; the
+    others then stop.
     """
-    missing = [config for config in configs if results.folder(config) is None]
+    missing = [run for run in runs if store.find(run) is None]
     done = _done(missing, device, root)
-    for config in configs:
-        yield next(done) if config in missing else results.get(config, device, root)
+    for run in runs:
+        yield next(done) if run in missing else work.get(run, device, root)
 
 
-def _done(configs, device, root):
+def _done(runs, device, root):
     import torch
 
-    gpu = torch.cuda.is_available() and any(results.device_for(config, device) == "cuda" for config in configs)
-    yield from (_in_batches if gpu else _in_processes)(configs, device, root)
+    gpu = torch.cuda.is_available() and any(work.device_for(run, device) == "cuda" for run in runs)
+    yield from (_in_batches if gpu else _in_processes)(runs, device, root)
 
 
-def _in_batches(configs, device, root):
-    for shared, alike in itertools.groupby(configs, _shared):
+def _in_batches(runs, device, root):
+    for (_, shared), alike in itertools.groupby(runs, lambda run: (run.NAME, run.together())):
         alike = list(alike)
         if shared is not None and len(alike) > 1:
-            results.run(alike, results.device_for(alike[0], device), root)
-        for config in alike:
-            yield results.get(config, device, root)
+            work.do(alike, work.device_for(alike[0], device), root)
+        for run in alike:
+            yield work.get(run, device, root)
 
 
-def _shared(config):
-    return getattr(results.experiment(config)[0], "together", lambda config: None)(config)
-
-
-def _in_processes(configs, device, root):
+def _in_processes(runs, device, root):
     import torch
 
-    jobs = min(torch.get_num_threads(), len(configs) - 1)
-    for i, config in enumerate(configs):
+    jobs = min(torch.get_num_threads(), len(runs) - 1)
+    for i, run in enumerate(runs):
         start = time.perf_counter()
-        yield results.get(config, device, root)
-        rest = configs[i + 1 :]
+        yield work.get(run, device, root)
+        rest = runs[i + 1 :]
         if jobs > 1 and (time.perf_counter() - start) * len(rest) > WORTH:
             yield from _side_by_side(rest, device, root, jobs)
             return
 
 
-def _side_by_side(configs, device, root, jobs):
+def _side_by_side(runs, device, root, jobs):
     from joblib import Parallel, delayed, parallel_config
 
     folders = {name: os.environ.get(name, "") for name in FOLDERS}
     with parallel_config("loky", inner_max_num_threads=1):
-        work = Parallel(min(jobs, len(configs)), return_as="generator", batch_size=1)
-        done = work(delayed(_attempt)(config, device, root, folders) for config in configs)
+        pool = Parallel(min(jobs, len(runs)), return_as="generator", batch_size=1)
+        done = pool(delayed(_attempt)(run, device, root, folders) for run in runs)
         try:
             for found in done:
                 if isinstance(found, Exception):
@@ -79,12 +75,12 @@ def _side_by_side(configs, device, root, jobs):
                 done.close()
 
 
-def _attempt(config, device, root, folders):
-    """`results.get` in a process of its own, whose folders may be those of earlier work; an error is handed back."""
+def _attempt(run, device, root, folders):
+    """`work.get` in a process of its own, whose folders may be those of earlier work; an error is handed back."""
     _end_with(os.getppid())
     os.environ.update(folders)
     try:
-        return results.get(config, device, root)
+        return work.get(run, device, root)
     except Exception as error:
         error.add_note(traceback.format_exc())
         return error

@@ -9,31 +9,32 @@ import pandas as pd
 import pytest
 import toy
 
-from nclib import plotting, provenance, results
+from nclib import plotting
+from nclib.plotting import publish as provenance
 from nclib.runs import manifest
 
 matplotlib = pytest.importorskip("matplotlib")
 DRAW = """
 import sys; sys.path.insert(0, "tests")
-import test_provenance, toy
-from nclib import provenance, results
-table = results.table(toy.module, "smoke")
+import test_publish, toy
+from nclib.plotting import publish as provenance
+table = toy.STUDY.table("smoke")
 rows = table.loc[table["metric"] == "base", ["step", "seed", "value"]]
-provenance.publish(test_provenance.band, rows, "fig-toy", "smoke", of=table, label="base")
+provenance.publish(test_publish.band, rows, "fig-toy", "smoke", of=table, label="base")
 """
 
 
 ARCHIVED = """
 import sys; sys.path.insert(0, "tests")
-import test_provenance
-from nclib import provenance
+import test_publish
+from nclib.plotting import publish as provenance
 from nclib.pages.deep_linear.study import STUDY
 from nclib.runs import store
 run = STUDY.named("paper")["direct, no bias"][0]
 table, _ = store.find(run, archived_only=True)
 rows = table.loc[(table["metric"] == "loss_gap") & (table["value"] > 0), ["step", "seed", "value"]]
 of = table.assign(experiment=run.NAME, run=run.key())
-provenance.publish(test_provenance.band, rows, "fig-archived", "paper", of=of, label="loss")
+provenance.publish(test_publish.band, rows, "fig-archived", "paper", of=of, label="loss")
 """
 
 
@@ -44,7 +45,7 @@ def band(rows, *, label):
 
 
 def draw(store, code=DRAW):
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=results.ROOT, capture_output=True)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=manifest.ROOT, capture_output=True)
     return {path.name: path.read_bytes() for path in (store / "build/figures").iterdir()}
 
 
@@ -68,7 +69,7 @@ def test_law_a_figure_rebuilt_from_the_archive_has_the_same_bytes(store, monkeyp
 def test_the_manifest_of_a_figure_names_its_runs_and_the_hashes_of_its_files(store):
     files = draw(store)
     found = json.loads(files["fig-toy.json"])
-    assert {run["key"] for run in found["runs"]} == {results.key(config) for config in toy.runs("smoke")}
+    assert {run["key"] for run in found["runs"]} == {run.key() for run in toy.runs("smoke")}
     for name, digest in found["outputs"].items():
         assert hashlib.sha256(files[name]).hexdigest() == digest
     assert all(found["run"].encode() in files[f"fig-toy{end}"] for end in (".png", ".svg", "-narrow.png"))
@@ -158,7 +159,7 @@ def test_an_option_that_is_a_table_is_refused():
 
 
 def test_runs_behind_a_figure_come_from_its_rows_or_from_the_tables_it_is_of(store):
-    table = results.table(toy.module, "smoke")
+    table = toy.STUDY.table("smoke")
     first = table[table["seed"] == 0]
     count = {"one": first, "both": (first, table), "none": ROWS}
     assert {name: len(provenance.run_manifests(of)) for name, of in count.items()} == {"one": 1, "both": 3, "none": 0}

@@ -21,7 +21,7 @@ from nclib.runs.store import write_atomic
 
 PRECISIONS = ("float32", "bfloat16")
 CHECK = 50  # steps between looks at the loss, which wait for the GPU
-_FORMAT = "nclib.language/1"
+_FORMAT = "nclib.training.language/1"
 
 
 def fit(

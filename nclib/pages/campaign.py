@@ -7,7 +7,8 @@ import time
 from collections import namedtuple
 from pathlib import Path
 
-from nclib import results
+from nclib import pages
+from nclib.runs import store
 
 # study, and which of its runs; what comes first is what a page gains most by.
 QUEUE = (
@@ -28,16 +29,16 @@ QUEUE = (
     ("linguistic_scaling", lambda run: True),
 )
 
-Task = namedtuple("Task", "study index config")
+Task = namedtuple("Task", "study index run")
 
 
 def pending(profile="paper", queue=QUEUE):
     """The tasks of the queue that are not stored, each once: those that need a GPU, and at other profiles all."""
     found = {}
     for study, chosen in queue:
-        for index, config in enumerate(results.configs(results.study(study), profile)):
-            if (profile != "paper" or results.needs_gpu(config)) and chosen(config) and results.folder(config) is None:
-                found.setdefault(results.key(config), Task(study, index, config))
+        for index, run in enumerate(pages.study(study).runs(profile)):
+            if (profile != "paper" or run.needs_gpu()) and chosen(run) and store.find(run) is None:
+                found.setdefault(run.key(), Task(study, index, run))
     return list(found.values())
 
 
@@ -47,7 +48,7 @@ def work(tasks, profile, device, jobs, seconds, say=print):
     A task that fails is named with the last line it wrote, and the others go on. What runs at the end is stopped.
     """
     end, waiting, running, failed = time.monotonic() + seconds, list(tasks), {}, []
-    logs = results.cache_folder() / "campaign"
+    logs = store.cache_folder() / "campaign"
     logs.mkdir(parents=True, exist_ok=True)
     while (waiting or running) and time.monotonic() < end:
         while waiting and len(running) < jobs:
@@ -74,7 +75,7 @@ def _start(task, profile, device, logs):
 
 
 def _log(task, logs):
-    return Path(logs) / f"{results.key(task.config)}.log"
+    return Path(logs) / f"{task.run.key()}.log"
 
 
 def _name(task):

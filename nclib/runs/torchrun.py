@@ -3,8 +3,8 @@
 import os
 import sys
 
-from nclib import results, workers
 from nclib.distributed import ranks
+from nclib.runs import store, work, workers
 
 
 def processes():
@@ -24,24 +24,23 @@ def refuse(reason):
     sys.exit()
 
 
-def each(configs, device, root):
+def each(runs, device, root):
     """Do and store runs as `workers.each`; under torchrun all processes do one together, and the first stores it.
 
     One run under torchrun: its processes cannot meet a second time. Raises ValueError there for an experiment that does
     not say that it is `DISTRIBUTED`.
     """
     if processes() == 1:
-        yield from workers.each(configs, device, root)
+        yield from workers.each(runs, device, root)
         return
-    (config,) = configs
-    module, name = results.experiment(config)
-    if not getattr(module, "DISTRIBUTED", False):
-        refuse(f"{name} runs in one process: start it without torchrun")
-    if results.find(config) is None:
-        device = results.device_for(config, device)
+    (run,) = runs
+    if not run.DISTRIBUTED:
+        refuse(f"{run.NAME} runs in one process: start it without torchrun")
+    if store.find(run) is None:
+        device = work.device_for(run, device)
         with ranks(device):
             if first():
-                results.get(config, device, root)
+                work.get(run, device, root)
             else:
-                module.run(config, device)
+                run.run(device)
     yield

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from nclib._captured import Captured, capturable
 from nclib._progress import bar
-from nclib.checkpoint import restore, state
+from nclib.training.captured import Captured, capturable
+from nclib.training.checkpoint import restore, state
 
 SCALES = ("paper", "authors-imbalanced", "authors-balanced")
 LOSSES = ("mse", "cross-entropy")
@@ -123,7 +123,7 @@ def train(
     features under autocast (on a GPU also compiled), head, objective and update in float32. What `evaluate` does is in
     float32 in any case. On a GPU a step is captured as a CUDA graph, with the same result as without.
 
-    checkpoint: a nclib.checkpoint.Checkpoint or None. The state is saved at the end of an epoch where a minute has
+    checkpoint: a `checkpoint.Checkpoint` or None. The state is saved at the end of an epoch where a minute has
     passed since the last time, and where the file exists the run goes on from there, with the same result as one that
     was never stopped; `evaluate` is to add what it finds to the checkpoint's `rows`.
 
