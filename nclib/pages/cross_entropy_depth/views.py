@@ -4,9 +4,9 @@ import numpy as np
 
 
 def pairs(table, part="candidates"):
-    """A row for each (lam, M, K), a column for each metric of the two candidates."""
+    """A row for each (lam, M, K), and each recorded seed, a column for each metric of the two candidates."""
     rows = table[table["part"] == part]
-    return rows.pivot(index=["lam", "M", "K"], columns="metric", values="value").reset_index()
+    return rows.pivot(index=["seed", "lam", "M", "K"], columns="metric", values="value").reset_index()
 
 
 def candidates(table):
