@@ -38,7 +38,7 @@ MEASURED = SCHEMA[2:]
 
 
 def study(name):
-    """A study by its name: the `Study` of a page, as "depth", or a module, as "dang2023.seli"; ValueError that
+    """A study by its name: the `Study` of a page, as "depth", or a module, as "wu2024.grid"; ValueError that
     lists the studies there are."""
     from nclib import experiments, pages
 
@@ -223,32 +223,12 @@ def archived(study, profile="paper", **overrides):
     found = [
         _with_fields(stored, config)
         for config in configs(study, profile, **overrides)
-        if (stored := _archived(config)) is not None
+        if (stored := _load(archive_folder() / experiment(config)[1] / key(config))) is not None
     ]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=SCHEMA)
 
 
-def _archived(config):
-    if isinstance(config, Experiment):
-        found = store.find(config, archived_only=True)
-        return None if found is None else found[0]
-    return _load(archive_folder() / experiment(config)[1] / key(config))
-
-
-def _as_before(table, config):
-    """A table of the new form in the columns of before, for a page that has yet to move but shares the experiment."""
-    indices = table[["i", "j"]].astype("string").fillna("").agg(",".join, axis=1).str.strip(",")
-    names = table["metric"] + ("[" + indices + "]").where(indices != "", "")
-    given = {"experiment": config.NAME, "config": config.key(), "split": "train"}
-    given |= {"seed": config.seed} if hasattr(config, "seed") else {}
-    table = table.assign(metric=names, **{name: value for name, value in given.items() if name not in table})
-    measured = table[table["value"].notna() | table["theory"].isna()].assign(source="measured")
-    theory = table[table["theory"].notna()].assign(source="theory", value=table["theory"])
-    return pd.concat([measured, theory], ignore_index=True).astype({"step": "int64", "seed": "int64"})[SCHEMA]
-
-
 def _with_fields(table, config):
-    table = _as_before(table, config) if isinstance(config, Experiment) else table
     fields = {name: value for name, value in dataclasses.asdict(config).items() if name not in SCHEMA}
     return table.assign(**{name: [value] * len(table) for name, value in fields.items()})
 

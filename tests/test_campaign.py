@@ -5,13 +5,16 @@ import pytest
 
 from nclib import campaign, results
 
-QUEUE = (("depth", lambda run: run.NAME == "tirer2023.depth_network"), ("dang2023.seli", lambda run: True))
+QUEUE = (
+    ("depth", lambda run: run.NAME == "tirer2023.depth_network"),
+    ("minority_collapse", lambda run: run.NAME == "dang2023.seli"),
+)
 
 
 def test_oracle_a_stopped_campaign_goes_on(store, tmp_path, monkeypatch):
     said = []
     tasks = campaign.pending("smoke", QUEUE)
-    assert [task.study for task in tasks] == ["depth"] * 2 + ["dang2023.seli"]
+    assert [task.study for task in tasks] == ["depth"] * 2 + ["minority_collapse"]
     for _ in range(10):  # killed before anything can end
         left = campaign.work(tasks, "smoke", "cpu", jobs=2, seconds=0.3, say=said.append)
     assert len(left) == 3 and len(said) == 20 and all(line.startswith("stopped") for line in said)

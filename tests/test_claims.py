@@ -235,7 +235,6 @@ def test_bad_input_is_one_line(store, call, message):
 # Pages with a language model on a corpus have tests of their own; the published measurements are one archived run.
 ELSEWHERE = ("wu2024.grid", "wu2024.seeds", "wu2024.tokens", "wu2024.published", "measure.measuring")
 STUDIES = [name for name in experiments.studies() if name not in ELSEWHERE]
-POOLED = ("minority", "layer_peeled", "seli")  # claims of one value over all seeds
 BROKEN = 1
 
 
@@ -306,9 +305,7 @@ def test_an_empty_class_in_one_seed_never_passes(tables, name):
     if not own.any():
         return
     by_id = {what: {row["id"]: row["interval"] for row in rows} for what, rows in judged.items()}
-    seeded = [
-        row["id"] for row in judged["nothing"] if len(row["values"]) > 1 or name.split(".")[-1].startswith(POOLED)
-    ]
+    seeded = [row["id"] for row in judged["nothing"] if len(row["values"]) > 1]
     assert seeded and not [claim for claim in seeded if by_id["all"][claim]]
     # What a value rests on is in one half, in the other, or in both: with each half gone in turn it cannot stand twice.
     assert not [claim for claim in seeded if by_id["half"][claim] and by_id["rest"][claim]]

@@ -20,15 +20,9 @@ from nclib.experiments.wu2024 import published, published_quoted
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
-    *(
-        "00-original",
-        "02-deep-linear",
-        "03-imbalanced-geometry",
-        "09-regularization",
-        "10-linguistic-published",
-        "11-linguistic-scaling",
-    ),
-    *("12-linguistic-seeds", "13-linguistic-tokens", "A1-measure", "A2-grammar"),
+    *("00-original", "02-deep-linear", "03-imbalanced-geometry", "04-minority-collapse", "09-regularization"),
+    *("10-linguistic-published", "11-linguistic-scaling", "12-linguistic-seeds", "13-linguistic-tokens", "A1-measure"),
+    "A2-grammar",
 ]
 DECLARED = yaml.safe_load((ROOT / "tests" / "prose_numbers.yml").read_text())
 

@@ -33,7 +33,6 @@ FORBIDDEN = {
 VIEWS = {"torch", "models", "training", "theory", "statistics", "metrics", "plotting", "claims"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 LISTING = ("experiments/__init__.py", "results.py")  # they list the studies of the pages
-SHARING = ("experiments/dang2023/minority_network.py",)  # it has yet to move, the experiment it shares has
 ROOMS = sorted(path for path in (PACKAGE / "pages").iterdir() if path.is_dir() and path.name[0].isalpha())
 LOOKING = ("views", "figures", "claims", "quoted")  # what only looks at tables
 TWINS = {"results.py", "workers.py"}  # they go when the last page has moved
@@ -61,7 +60,7 @@ def test_law_imports_run_one_way(path):
         forbidden = forbidden | VIEWS
     if path.name != "__main__.py":
         forbidden = forbidden | {"cli"}
-    if path.relative_to(PACKAGE).parts[0] != "pages" and str(path.relative_to(PACKAGE)) not in LISTING + SHARING:
+    if path.relative_to(PACKAGE).parts[0] != "pages" and str(path.relative_to(PACKAGE)) not in LISTING:
         forbidden = forbidden | {"pages"}
     assert not forbidden & set(imported(path))
 

@@ -1,4 +1,4 @@
-"""Figures of notebook 04: minority collapse. Each draws the view of its name."""
+"""Rows of `views` -> figures of page 04. Each draws the view of its name."""
 
 import numpy as np
 import pandas as pd
@@ -82,7 +82,9 @@ def hysteresis(found):
         _points(axis, part["ratio"], part["up"], 0, label=r"$\lambda$ growing", markersize=5)
         _points(axis, part["ratio"], part["down"], 1, label=r"$\lambda$ falling", markersize=5)
         axis.axvline(part["spinodal"].iloc[0], color="0.5", linewidth=1, linestyle="-.", zorder=0)
-        axis.set(title=f"$M = {M}$", xlabel=r"$\beta/\mathrm{thr}(M)$", ylabel="$q$, mean over classes" * (M == 2))
+        axis.set(
+            title=f"$M = {M}$", xlabel=r"$\beta/\mathrm{thr}(M)$", ylabel="$q$, mean over classes" if M == 2 else ""
+        )
     handles, labels = axes[0, 0].get_legend_handles_labels()
     made.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, handletextpad=0.3, columnspacing=1)
     return made
