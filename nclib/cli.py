@@ -11,7 +11,7 @@ import typer
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
-Study = Annotated[str, typer.Argument(help="A study, such as depth or dang2023.seli.")]
+Study = Annotated[str, typer.Argument(help="A study, such as depth or wu2024.grid.")]
 Profile = Annotated[str, typer.Option(help="smoke (seconds), laptop (minutes) or paper (the paper's own setting).")]
 Seed = Annotated[int | None, typer.Option(help="The first of the consecutive seeds; default: the study's.")]
 Text = Annotated[str | None, typer.Option(help="For a study of language models: a corpus by name, or a folder.")]

@@ -42,7 +42,7 @@ class Study:
 
     def table(self, profile="laptop", device="auto", **given):
         """The rows of all runs with further columns: `ADDED`, and the fields of each run that are a number or text, or
-        numbers, as text such as "30 10 5".
+        whole numbers, as text such as "30 10 5".
 
         `run` is the key; `beside` is "" for the runs of this profile, else a label. Runs of profile `paper` are stored
         in the archive. Raises MissingRun, with the command and its cost, where a run is neither stored nor possible.
@@ -80,7 +80,7 @@ def _parts(parts, tables, beside, profile):
 
 def _with_fields(table, run):
     given = {
-        name: " ".join(map(str, value)) if isinstance(value, tuple) else value
+        name: " ".join(map(str, value)) if isinstance(value, tuple) and {*map(type, value)} == {int} else value
         for name, value in dataclasses.asdict(run).items()
     }
     fields = {name: value for name, value in given.items() if isinstance(value, (bool, int, float, str))}

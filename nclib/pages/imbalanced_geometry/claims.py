@@ -79,7 +79,7 @@ def disorder(table):
     rises = (rows["depth"] == 1) & (rows["n"] < peak * (1 - 1e-9))
     groups = rows.groupby(level=["run", "seed"])["value"]
     change = rows["value"] - groups.shift()  # from the next larger class to this one, smaller
-    wrong = (np.sign(change) != np.where(rises, -1, 1)).astype(float).where(change.notna() | rows["value"].isna())
+    wrong = (np.sign(change) != np.where(rises, -1, 1)).astype(float).where(change.notna())
     inner = groups.cumcount() > 0
     return by_seed(wrong[inner], table["seed"].unique(), "sum")
 

@@ -1,0 +1,1 @@
+"""Page 04: Dang et al. 2023 and others, minority collapse."""
