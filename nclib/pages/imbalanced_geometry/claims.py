@@ -135,7 +135,12 @@ SPECTRUM = Claim(
     at_most(1e-3),
     rules.singular_values,
 )
-MOVED = "after: asked of direct optimization, where lengths are judged already and no class has less than 4 N^2 lam^2"
+MORE = "32 starts of size 1 for 8 of size 0.5, which in a trial missed the lowest minimum for M = 2, 3; the rule stood"
+MOVED = (
+    "after: asked of direct optimization, where lengths are judged already and no class has less than 4 N^2 lam^2; "
+    + MORE
+)
+STARTED = f"after: {MORE}"
 
 
 def needing(need, claims):
@@ -226,6 +231,7 @@ HEADLINES = [
                     "N lam |h_k|^2 is 1/4 where it is largest, for M = 1",
                     near(0.25, 1e-6),
                     top,
+                    settled=STARTED,
                 ),
             ],
         ),
@@ -248,26 +254,30 @@ HEADLINES = [
                     "|w_4 - w_3|",
                     at_most(1e-5),
                     extreme(f"{BEYOND} and metric == 'contrast'"),
+                    settled=STARTED,
                 ),
                 Claim(
                     "common",
                     "the vector that they share there; least |w_4|",
                     at_least(0.1),
                     extreme(f"{BEYOND} and metric == 'length_w' and i == 3", "min"),
+                    settled=STARTED,
                 ),
                 Claim(
                     "apart",
                     "beta_k of the small ones 15% (M = 1) or 5% (M = 2) before that threshold; least |w_4 - w_3|",
                     at_least(0.1),
                     extreme(f"{BEFORE} and metric == 'contrast'", "min"),
+                    settled=STARTED,
                 ),
                 Claim(
                     "grams",
                     "on both sides Gram matrices (relative) and b = n/N are those of the closed form; largest distance",
                     at_most(1e-6),
                     extreme("metric in ['gram_W', 'gram_H', 'bias']"),
+                    settled=STARTED,
                 ),
-                Claim("loss", "on both sides the minimal loss; largest distance", at_most(1e-12), gap),
+                Claim("loss", "on both sides the minimal loss; largest distance", at_most(1e-12), gap, settled=STARTED),
             ],
         ),
         of="our extension to a free bias",
