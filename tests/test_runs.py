@@ -203,7 +203,7 @@ def test_law_a_study_names_parts_and_shows_the_archive_beside():
         ("", "small"): 1, ("", "large"): 2, ("paper scale", "small"): 1, ("paper scale", "large"): 1,
     }  # fmt: skip
     assert set(table["experiment"]) == {"toy"} and set(table[table["beside"] == ""]["seed"]) == {2}
-    assert list(table[table["beside"] != ""]["profile"].unique()) == ["paper"] and "powers" not in table
+    assert list(table[table["beside"] != ""]["profile"].unique()) == ["paper"] and set(table["powers"]) == {"1 2"}
 
 
 def toys(profile, *, seed=0, base=3.0):
