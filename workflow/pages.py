@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from nclib.evidence.claims import VERDICTS
+from nclib.evidence.claims import VERDICTS, worst
 from nclib.evidence.ledger import load, plain
 from nclib.evidence.report import chip, html, typeset
 from nclib.runs.manifest import hardware
@@ -80,28 +80,43 @@ def title(page):
 
 
 def glance(claims, titles):
-    """What is reproduced, a row for each page: how its claims of the paper come out, at the page's own scale and in the
-    archived runs beside it, which are of the paper's scale or on other images; those that fail; and how many questions
-    and checks of our own it has. HTML."""
-    words = "Page", "Claims of the paper", "In archived runs", "What fails", "Our own"
+    """What is reproduced: under each page a row for every headline of kind "paper", with what it is of, its verdict at
+    the page's own scale and those in archived runs; and how many questions and checks of our own hold. HTML."""
+    words = "What the paper says", "Where", "Rerun here", "Archived runs"
     head = "".join(f'<th scope="col">{word}</th>' for word in words)
     rows = []
     for name, heading in titles.items():
         here, link = claims[claims["notebook"] == name], f"../notebooks/{name}.html"
-        own, beside = here[here["beside"] == ""], here[here["beside"] != ""]
-        paper = own[own["kind"] == "paper"]
-        fails = "".join(
-            f'<li><a href="{link}#claim-{escape(row.id)}">{typeset(row.statement)}</a></li>'
-            for row in paper[paper["verdict"] == "fails"].itertuples()
-        )
-        larger = count(beside[beside["kind"] == "paper"]) if len(beside) else ""
-        cells = count(paper), larger, f"<ul>{fails}</ul>" if fails else "", count(own[own["kind"] != "paper"])
-        label = f'<th scope="row"><a href="{link}">{escape(heading)}</a></th>'
-        rows.append(f"<tr>{label}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    paper = claims[(claims["kind"] == "paper") & (claims["beside"] == "")]
-    total = f"<p>{len(paper)} claims of the papers: {count(paper)}.</p>"
+        paper, ours = here[here["kind"] == "paper"], here[(here["kind"] != "paper") & (here["beside"] == "")]
+        more = f" <small>our own: {count(ours)}</small>" if len(ours) else ""
+        rows.append(f'<tr><th scope="rowgroup" colspan="4"><a href="{link}">{escape(heading)}</a>{more}</th></tr>')
+        for headline, part in paper.groupby("headline", sort=False):
+            label = f'<a href="{link}#headline-{escape(headline)}">{typeset(part.iloc[0].heading)}</a>'
+            cells = typeset(part.iloc[0].of), at(part, ""), ", ".join(archived(part)) or "not run"
+            rows.append(f'<tr><th scope="row">{label}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>')
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    return f'{total}\n<div class="nc-scroll nc-scorecard">{table}</div>'
+    return f'<p>{total(claims)}</p>\n<div class="nc-scroll nc-scorecard">{table}</div>'
+
+
+def at(part, scale):
+    """The verdict of a headline at a scale, as a chip."""
+    return chip(worst(part.loc[part["beside"] == scale, "verdict"]))
+
+
+def archived(part):
+    """The verdicts of a headline in archived runs, each with its label, where there is one."""
+    scales = part.loc[(part["beside"] != "") & (part["verdict"] != VERDICTS[-1]), "beside"].unique()
+    return [f"{at(part, scale)} <small>{escape(scale)}</small>" for scale in scales]
+
+
+def total(claims):
+    """How the headlines and the claims of the papers come out, in a sentence."""
+    paper = claims[(claims["kind"] == "paper") & (claims["beside"] == "")]
+    headlines = paper.groupby("headline")["verdict"].agg(worst).rename("verdict").to_frame()
+    return (
+        f"{len(headlines)} theorems, figures and other statements of the papers: {count(headlines)}; "
+        f"in {len(paper)} claims: {count(paper)}. A statement fares as the worst of its claims."
+    )
 
 
 def count(claims):

@@ -12,11 +12,6 @@ def device_for(run, device="auto"):
 
     Raises MissingRun where it needs one and there is none, and ValueError for "cuda" without one.
     """
-    return chosen(device, run.needs_gpu)
-
-
-def chosen(device, needs_gpu):
-    """The same by a function that says whether a GPU is needed, which is asked for "auto" alone."""
     import torch
 
     if device not in ("auto", "cpu", "cuda"):
@@ -25,7 +20,7 @@ def chosen(device, needs_gpu):
         raise ValueError("device = 'cuda': no CUDA device is available here; use cpu")
     if device != "auto":
         return device
-    if not needs_gpu():
+    if not run.needs_gpu():
         return "cpu"
     if not torch.cuda.is_available():
         raise MissingRun("it needs a CUDA GPU, and there is none here (--device cpu does it all the same, slowly)")

@@ -74,8 +74,8 @@ class Chain(Experiment):
         noise falls on a straight line to 1/(1 + L s/beta): (1 - (l/L) (1 - 1/(1 + L s/beta)))^2. s = sqrt(lam_H/lam_W).
         """
         if self.coupling == "layerwise":
-            return self.problem(self.beta).attenuation()["nc1"] ** layer
-        end = self.problem(self.beta / self.layers).attenuation()["nc1"] ** 0.5
+            return self.problem(self.beta).depth_law(layer)
+        end = self.problem(self.beta).chain_law(self.layers) ** 0.5
         return (1 - layer / self.layers * (1 - end)) ** 2
 
     def step(self, H, y, beta):
