@@ -68,7 +68,11 @@ def configure(config, chosen):
     if chosen["site_url"]:
         config["html"]["baseurl"] = chosen["site_url"]
         config["sphinx"]["extra_extensions"].append("sphinxext.opengraph")
-        config["sphinx"]["config"] |= {"ogp_site_url": chosen["site_url"], "ogp_social_cards": {"enable": False}}
+        config["sphinx"]["config"] |= {
+            "ogp_site_url": chosen["site_url"],
+            "ogp_social_cards": {"enable": False},
+            "ogp_use_first_image": True,
+        }
     return config
 
 
