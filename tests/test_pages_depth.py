@@ -18,6 +18,7 @@ from nclib.pages.depth import figures, network, views
 from nclib.pages.depth.chain import Chain
 from nclib.pages.depth.claims import HEADLINES
 from nclib.pages.depth.network import Network
+from nclib.pages.depth.quoted import quoted
 from nclib.pages.depth.study import STUDY
 from nclib.runs.store import PROFILES
 from nclib.training import seed_everything
@@ -229,3 +230,14 @@ def test_archived_runs_get_panels_of_their_own():
 def test_law_the_archive_has_what_the_page_shows_beside():
     table = STUDY.table("smoke")
     assert table.groupby("beside")["run"].nunique().to_dict() == {"": 6, "CIFAR-10": 6, "Fashion-MNIST": 6}
+
+
+def test_value_prose_quotes_the_networks_and_the_archive():
+    """What stands beside is archived, and the same on every machine; of the smoke runs only the form is known."""
+    table = STUDY.table("smoke", "cpu")
+    found = quoted(table)
+    hard = table[(table["beside"] == "Fashion-MNIST") & (table["part"] == "layer by layer")]
+    first = hard[(hard["layer"] == 1) & (hard["metric"] == "error")]["value"]
+    assert found["hard-first"] == f"{100 * sum(first) / len(first):.0f}%" == "15%"
+    assert found["hard-nc1"] == "0.18 to 0.38"
+    assert 0 < float(found["even-layerwise"]) and -1 <= float(found["correlation-together"]) <= 1
