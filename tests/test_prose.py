@@ -15,23 +15,7 @@ from smoke_book import account, book  # noqa: F401
 from nclib import glued
 
 ROOT = Path(__file__).resolve().parents[1]
-GLUED = (
-    "00",
-    "02",
-    "03",
-    "04",
-    "05",
-    "06",
-    "07",
-    "09",
-    "10",
-    "11",
-    "12",
-    "13",
-    "A1",
-    "A2",
-)  # pages whose numbers are glued
-PAGES = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb") if path.stem.startswith(GLUED))
+PAGES = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 DECLARED = yaml.safe_load((ROOT / "tests" / "prose_numbers.yml").read_text())
 
 # What is not prose: theorems and proofs, displayed formulas, code and roles, targets of links, options and opening
