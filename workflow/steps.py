@@ -250,6 +250,7 @@ def provenance(name, papermill, manifests, declared):
         ("Run again", f"`{rerun(name, chosen_profile(declared))}`"),
         ("Commit", commit(some)),
         ("Runs behind the figures", f"{len(runs)}, {sum(run['wall_seconds'] for run in runs):.1f} s of computing"),
+        ("Their commits", ", ".join(sorted({commit(run) for run in runs})) or "no stored run"),
         ("Notebook", f"executed in {papermill['duration']:.1f} s, {papermill['start_time'][:19]} UTC"),
         ("Hardware", "; ".join(devices) or "no stored run"),
         (

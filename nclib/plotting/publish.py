@@ -19,7 +19,8 @@ KINDS = {
     "boolean": {"True": True, "False": False, "nan": pd.NA}.__getitem__,
 }
 LOOKS = (str, int, float, bool, type(None))
-HEAVY = 400_000  # bytes from which an SVG is left out: what has thousands of points is better seen as PNG
+HEAVY = 300_000  # bytes from which an SVG is left out: what has thousands of points is better seen as PNG
+STORE = ("command", "format", "kinds", "outputs", "seal")  # of a run's manifest what says nothing of a figure
 NARROW = 5.4  # inches: a wider figure for a phone has type of less than 9 pixels there
 
 
@@ -69,7 +70,10 @@ def publish(draw, rows, name, profile="laptop", *, of=None, **options):
     files = {f"{name}{end}": image for end, image in drawn(draw, read(data, kinds), options, identity).items()}
     files[f"{name}.csv"] = data
     head, dirty = commit()
-    stored = run_manifests(rows if of is None else of)
+    stored = [
+        {name: value for name, value in run.items() if name not in STORE}
+        for run in run_manifests(rows if of is None else of)
+    ]
     manifest = {
         "figure": name,
         "profile": profile,
