@@ -13,7 +13,7 @@ from torch.nn import functional as F_
 
 from nclib.evidence.claims import judge_all
 from nclib.pages.cross_entropy_depth import census as study
-from nclib.pages.cross_entropy_depth import claims, figures, points, views
+from nclib.pages.cross_entropy_depth import claims, figures, one_layer, points, views
 from nclib.pages.cross_entropy_depth.candidates import Candidates, limit
 from nclib.pages.cross_entropy_depth.census import Census
 from nclib.pages.cross_entropy_depth.claims import HEADLINES
@@ -135,7 +135,7 @@ def test_law_a_saddle_has_negative_curvature():
 
 def test_value_verdicts(table):
     found = verdicts(table)
-    assert len(found) == 21
+    assert len(found) == 24
     assert {name for name, verdict in found.items() if verdict == "fails"} == {"etf-global-M2-K6", "etf-global-M3-K4"}
     unseen = {"etf-global-M3-K6", "share-M3-K6", "rank-M1", "rank-M3"}
     assert {name for name, verdict in found.items() if verdict == "not at this scale"} == unseen
@@ -265,3 +265,14 @@ def test_law_profiles():
     assert {run.starts for run in STUDY.runs("smoke", starts=3) if isinstance(run, Census)} == {3}
     lams = [run.lam for run in STUDY.named("laptop")["candidates"] if isinstance(run, Candidates)]
     assert np.all(np.diff(lams) < 0) and lams[-1] == 1e-15
+
+
+def test_attainment_one_layer_and_a_wrong_scale_fails(monkeypatch):
+    """The closed form without sqrt n gives alpha = 5.04 for 4.48 at n = 10 and lam 1e-3: no minimizer comes near it."""
+    run = one_layer.OneLayer(4, 10, 5e-3, 2e-3, (0, 1))
+    found = run.run().set_index("metric")
+    assert found.loc["logits", "value"].max() < 1e-6
+    assert abs(found.loc["loss", "value"] / found.loc["loss", "theory"] - 1).max() < 1e-12
+    real = one_layer.ce_minimizer
+    monkeypatch.setattr(one_layer, "ce_minimizer", lambda K, n, a, b: real(K, 1, a, b))
+    assert run.run().set_index("metric").loc["logits", "value"].min() > 0.1

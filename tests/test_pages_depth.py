@@ -16,7 +16,7 @@ from nclib.evidence.claims import judge_all
 from nclib.models import MLP
 from nclib.pages.depth import figures, network, views
 from nclib.pages.depth.chain import Chain
-from nclib.pages.depth.claims import HEADLINES
+from nclib.pages.depth.claims import HEADLINES, against_power, left
 from nclib.pages.depth.network import Network
 from nclib.pages.depth.quoted import quoted
 from nclib.pages.depth.study import STUDY
@@ -163,14 +163,14 @@ def verdicts(table, beside=""):
 def test_value_claims_on_networks():
     found = verdicts(table_of(NC1))
     assert found["layerwise.nc1"] == ("holds", 0.5) and found["layerwise.trace-ratio"] == ("holds", 0.25)
-    assert found["layerwise.geometric"] == ("holds", pytest.approx(-1))
+    assert found["layerwise.geometric"] == ("holds", pytest.approx(-1))  # of 2^-l a straight line leaves nothing
     assert found["layerwise.even"] == ("holds", pytest.approx(1))
     assert found["end-to-end.even"] == ("fails", pytest.approx(math.log(4 / 3) / math.log(2)))
-    assert -1 < found["end-to-end.geometric"][1] < -0.95
+    assert found["end-to-end.geometric"][0] == "fails"  # slower in its upper half, as a power law is
     rises = [*NC1["layer by layer"][:6], 0.07, *NC1["layer by layer"][7:]]
     found = verdicts(table_of(NC1 | {"layer by layer": rises}))
     assert found["layerwise.nc1"] == ("fails", pytest.approx(0.07 * 16))
-    falls = {"layerwise.nc1", "layerwise.trace-ratio", "layerwise.even", "end-to-end.even"}
+    falls = {"layerwise.nc1", "layerwise.trace-ratio", "layerwise.even", "end-to-end.even", "end-to-end.geometric"}
     assert {name for name, (verdict, _) in found.items() if verdict == "fails"} == falls
 
 
@@ -241,3 +241,16 @@ def test_value_prose_quotes_the_networks_and_the_archive():
     assert found["hard-first"] == f"{100 * sum(first) / len(first):.0f}%" == "15%"
     assert found["hard-nc1"] == "0.18 to 0.38"
     assert 0 < float(found["even-layerwise"]) and -1 <= float(found["correlation-together"]) <= 1
+
+
+def test_oracle_squares_left_by_a_line():
+    x, y = np.array([1.0, 2, 4, 7]), np.array([[3.0, 1, 4, 1], [0.0, 2, 4, 7]])
+    expected = [np.polyfit(x, row, 1, full=True)[1].item() for row in y]
+    assert left(x, y).tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("law", "expected"), [(lambda layer: 0.5**layer, -1), (lambda layer: layer**-2.0, 1)])
+def test_value_a_geometric_law_and_a_power_law_are_told_apart(law, expected):
+    """The correlation of the second's logarithm with the layer is -0.95 as well."""
+    rows = pd.DataFrame({"metric": "nc1", "seed": 0, "layer": range(1, 11), "value": law(np.arange(1.0, 11))})
+    assert against_power(rows)[0] == pytest.approx(expected)

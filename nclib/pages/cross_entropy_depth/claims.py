@@ -121,6 +121,17 @@ def written(M, K):
     return ours
 
 
+def one_layer(metric):
+    """table -> for each seed the largest relative error of the loss, or error of what else is compared."""
+
+    def ours(table):
+        rows = table[(table["part"] == "one layer") & (table["metric"] == metric)].set_index("seed")
+        errors = (rows["value"] / rows["theory"] - 1).abs() if metric == "loss" else rows["value"]
+        return by_seed(errors, rows.index.unique())
+
+    return ours
+
+
 DERIVED = {"kind": "extension", "seen": "derived", "every": True}
 
 HEADLINES = [
@@ -143,6 +154,32 @@ HEADLINES = [
         seen="read",
         note="the paper's theorem on cross-entropy was not read, and may assume what the abstract does not say",
         every=True,
+    ),
+    Headline(
+        "dang2023.cross-entropy.one-layer",
+        "With one layer the simplex ETF is the minimum, in closed form",
+        [
+            Claim(
+                "dang2023.cross-entropy.one-layer.loss",
+                "Loss of a minimizer that does not know it against the closed form; largest relative error",
+                at_most(1e-12),
+                one_layer("loss"),
+            ),
+            Claim(
+                "dang2023.cross-entropy.one-layer.logits",
+                "Logits alpha (I - 11^T/K), e^alpha = 1/sqrt(n lam_W lam_H) - K + 1; largest error",
+                at_most(1e-6),
+                one_layer("logits"),
+            ),
+            Claim(
+                "dang2023.cross-entropy.one-layer.frame",
+                "Gram matrix of the class means; largest relative error",
+                at_most(1e-6),
+                one_layer("gram_H"),
+            ),
+        ],
+        of="our closed form for M = 1",
+        **DERIVED,
     ),
     Headline(
         "dang2023.cross-entropy.proved",

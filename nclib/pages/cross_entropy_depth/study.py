@@ -2,6 +2,7 @@
 
 from nclib.pages.cross_entropy_depth.candidates import Candidates
 from nclib.pages.cross_entropy_depth.census import Census
+from nclib.pages.cross_entropy_depth.one_layer import OneLayer
 from nclib.pages.cross_entropy_depth.points import WRITTEN, Shaped, Written
 from nclib.runs.arguments import choose
 from nclib.runs.study import Study
@@ -9,12 +10,13 @@ from nclib.runs.study import Study
 CASES = ((1, 4), (2, 4), (2, 6), (3, 4), (3, 6), (1, 6))
 FINE = (1e-2, 1e-3, 1e-4, 1e-6, 1e-9, 1e-12, 1e-15)
 LARGE = (0.17, 0.14, 0.12, 0.1, 0.07, 0.05, 0.03)  # at the first of them no ETF with four classes is better than 0
+ONE = ((3, 4, 1e-2, 1e-2), (4, 10, 5e-3, 2e-3), (6, 5, 1e-3, 4e-3), (10, 3, 1e-3, 1e-3))  # K, n, lam_W, lam_H
 BETWEEN = (0.0117, 0.0118, 0.015, 0.02, 0.05, 0.1, 0.13, 0.155, 0.159)  # where the order of the two turns at (2, 4)
 
 
 def parts(profile, *, seed=0, starts=None):
-    """The candidates for each weight decay; the census of pairs (M, K) of CASES at lam in {1e-2, 1e-3}; points of the
-    ETF's shape and written-down ones."""
+    """The candidates for each weight decay; minima for one layer; the census of pairs (M, K) of CASES at lam in {1e-2,
+    1e-3}; points of the ETF's shape and written-down ones."""
     cases = choose(profile, {"smoke": ((1, 6), (2, 6)), "laptop": CASES, "paper": CASES})
     few, steps, count = {"smoke": (4, 400, 1), "laptop": (24, 1500, 3), "paper": (128, 3000, 3)}[profile]
     seeds = tuple(range(seed, seed + count))
@@ -26,6 +28,7 @@ def parts(profile, *, seed=0, starts=None):
         "large decays": [Candidates(*grid, lam, seed) for lam in large],
         "M=2, K=4": [Candidates((2,), (4,), lam, seed) for lam in BETWEEN],
         "census": [Census(M, K, (1e-2, 1e-3), starts or few, steps, seeds) for M, K in cases],
+        "one layer": [OneLayer(*problem, seeds) for problem in ONE],
         "shaped": [
             Shaped(M, K, lam, spread, points, seeds)
             for M, K in WRITTEN
