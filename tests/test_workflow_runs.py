@@ -103,7 +103,7 @@ def test_law_a_run_on_a_processor_takes_no_gpu_slot(tmp_path):
 
 def test_law_a_study_that_is_unknown_is_named(tmp_path):
     code, said = call(tmp_path, "local", "dang2023.nothing", "smoke", "-n")
-    assert code and "experiment = 'dang2023.nothing': must be one of" in said
+    assert code and "study = 'dang2023.nothing': must be one of" in said
 
 
 # nclib as torchrun starts it, which also keeps the losses that the training of language models returns.
