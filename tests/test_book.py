@@ -144,7 +144,7 @@ def test_law_ledger_shows_every_claim_and_the_landing_page_every_statement_of_th
     found = found[found["beside"] == ""]
     paper = found[found["kind"] == "paper"]
     for name, part in paper.groupby("headline"):
-        row = landing[landing.index(f"#headline-{name}\"") :].partition("</tr>")[0]
+        row = landing[landing.index(f'#headline-{name}"') :].partition("</tr>")[0]
         assert worst(part["verdict"]) in row, name
     assert f"in {len(paper)} claims" in landing and f"{paper['headline'].nunique()} theorems" in landing
 
