@@ -22,11 +22,9 @@ GOF = Frame("GOF", (30, 10, 5), False, 5e-4, 0)
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory):
+def table(smoke_table):
     """The table of the page at smoke."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NCLIB_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return STUDY.table("smoke", "cpu")
+    return smoke_table(STUDY)
 
 
 def verdicts(table):

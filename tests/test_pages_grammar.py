@@ -21,11 +21,9 @@ from nclib.pages.grammar.study import STUDY
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory):
+def table(smoke_table):
     """The study at profile smoke, on less text."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NCLIB_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return STUDY.table("smoke", "cpu", tokens=4000, fresh=4000)
+    return smoke_table(STUDY, tokens=4000, fresh=4000)
 
 
 @pytest.fixture(scope="module")

@@ -120,11 +120,8 @@ def test_value_narrow_layers_keep_the_largest_class():
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("build", "cache"):
-            patch.setenv(f"NCLIB_{name.upper()}", str(tmp_path_factory.mktemp(name)))
-        yield STUDY.table("smoke")
+def smoke(smoke_table):
+    return smoke_table(STUDY)
 
 
 def test_figures_and_claims_of_the_smoke_profile(smoke):

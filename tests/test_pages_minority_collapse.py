@@ -146,11 +146,8 @@ def test_value_classes_of_images_at_exactly_a_quarter_and_the_whole_of_the_thres
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("build", "cache"):
-            patch.setenv(f"NCLIB_{name.upper()}", str(tmp_path_factory.mktemp(name)))
-        yield STUDY.table("smoke")
+def smoke(smoke_table):
+    return smoke_table(STUDY)
 
 
 UNREACHED = {"thrampoulidis2022.seli.limit", "thrampoulidis2022.seli.geometry", "thrampoulidis2022.seli.rate"}

@@ -29,11 +29,9 @@ NAMES = ("minimizer", "spectrum", "families", "validity", "residuals", "attenuat
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory):
+def table(smoke_table):
     """The runs of profile smoke."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NCLIB_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return STUDY.table("smoke")
+    return smoke_table(STUDY)
 
 
 def verdicts(table):
