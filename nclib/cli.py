@@ -87,7 +87,7 @@ def run(
         if not torchrun.first():
             continue
         one = found[position]
-        folder, seconds = store.folder_of(one), store.find(one)[1]["wall_seconds"]
+        folder, seconds = store.entry(one.NAME, one.key()), store.find(one)[1]["wall_seconds"]
         typer.echo(f"{position:3d}  {one.NAME}  {one.key()}  {seconds:.1f} s  {folder}")
 
 

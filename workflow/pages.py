@@ -18,7 +18,7 @@ import yaml
 
 from nclib.evidence.claims import VERDICTS, worst
 from nclib.evidence.ledger import load, plain
-from nclib.evidence.report import chip, html, typeset
+from nclib.evidence.report import chip, chip_at, html, scales_of, typeset
 from nclib.runs.manifest import hardware
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -96,21 +96,11 @@ def glance(claims, titles):
         rows.append(f'<tr><th scope="rowgroup" colspan="4"><a href="{link}">{escape(heading)}</a>{more}</th></tr>')
         for headline, part in paper.groupby("headline", sort=False):
             label = f'<a href="{link}#headline-{escape(headline)}">{typeset(part.iloc[0].heading)}</a>'
-            cells = typeset(part.iloc[0].of), at(part, ""), ", ".join(archived(part)) or "not run"
+            archived = ", ".join(f"{chip_at(part, scale)} <small>{escape(scale)}</small>" for scale in scales_of(part))
+            cells = typeset(part.iloc[0].of), chip_at(part, ""), archived or "not run"
             rows.append(f'<tr><th scope="row">{label}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>')
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return f'<p>{total(claims)}</p>\n<div class="nc-scroll nc-scorecard">{table}</div>'
-
-
-def at(part, scale):
-    """The verdict of a headline at a scale, as a chip."""
-    return chip(worst(part.loc[part["beside"] == scale, "verdict"]))
-
-
-def archived(part):
-    """The verdicts of a headline in archived runs, each with its label, where there is one."""
-    scales = part.loc[(part["beside"] != "") & (part["verdict"] != VERDICTS[-1]), "beside"].unique()
-    return [f"{at(part, scale)} <small>{escape(scale)}</small>" for scale in scales]
 
 
 def total(claims):

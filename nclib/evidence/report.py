@@ -32,25 +32,28 @@ def short(headlines, table):
     lines = []
     for name, part in judge_all(headlines, table).groupby("headline", sort=False):
         link = f'<a href="#headline-{escape(name)}">{typeset(part.iloc[0].heading)}</a>'
-        lines.append(f"<li>{link} {_chips(part, _scales(part))}</li>")
+        lines.append(f"<li>{link} {_chips(part, scales_of(part))}</li>")
     return HTML(f'<div class="nc-claims nc-short"><ul>{"".join(lines)}</ul></div>')
 
 
-def _scales(part):
+def scales_of(part):
     """The scales beside the page's own at which a headline has a verdict."""
     return [scale for scale in part.loc[part["verdict"] != UNJUDGED, "beside"].unique() if scale]
 
 
 def _chips(part, scales):
     """The verdicts of a headline: at the page's own scale, and at others by their names."""
-    worsts = {scale: chip(worst(part.loc[part["beside"] == scale, "verdict"])) for scale in ("", *scales)}
-    return " ".join(
-        [worsts.pop(""), *(f'<span class="nc-at">{escape(scale)}: {shown}</span>' for scale, shown in worsts.items())]
-    )
+    beside = (f'<span class="nc-at">{escape(scale)}: {chip_at(part, scale)}</span>' for scale in scales)
+    return " ".join([chip_at(part, ""), *beside])
+
+
+def chip_at(part, scale):
+    """The verdict of a headline at a scale."""
+    return chip(worst(part.loc[part["beside"] == scale, "verdict"]))
 
 
 def _headline(name, part):
-    own, first, scales = part[part["beside"] == ""], part.iloc[0], _scales(part)
+    own, first, scales = part[part["beside"] == ""], part.iloc[0], scales_of(part)
     chips = _chips(part, scales)
     judged, held = worst(own["verdict"]) != UNJUDGED, (own["verdict"] == "holds").sum()
     hold = f" · {held} of {len(own)} claims hold" if len(own) > 1 and judged else ""

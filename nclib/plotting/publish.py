@@ -56,7 +56,7 @@ def publish(draw, rows, name, profile="laptop", *, of=None, **options):
 
     draw: a function of a DataFrame and `options` that gives a matplotlib Figure. rows: what it draws and nothing else,
     in columns of the `KINDS`. name: the figure's label, "fig-<paper>-<what>". of: the table, or a tuple of tables,
-    whose runs stand behind rows that name none by columns `experiment` and `run` (or `config`). options: looks, no
+    whose runs stand behind rows that name none by columns `experiment` and `run`. options: looks, no
     tables. Writes to `figures/` of the build folder what `drawn` gives, `<name>.csv` and `<name>.json`, the manifest.
     Images are deterministic, and their metadata carry the id of the rows.
     """
@@ -154,7 +154,7 @@ def run_manifests(tables):
     """The manifests of the stored runs behind a table, or a tuple of tables; each once."""
     pairs = []
     for table in tables if isinstance(tables, tuple) else (tables,):
-        key = next((name for name in ("run", "config") if name in table and "experiment" in table), None)
-        pairs += [] if key is None else table[["experiment", key]].itertuples(index=False, name=None)
+        if {"experiment", "run"} <= set(table):
+            pairs += table[["experiment", "run"]].itertuples(index=False, name=None)
     folders = [store.entry(name, run) for name, run in dict.fromkeys(pairs)]
     return [json.loads((folder / "manifest.json").read_text()) for folder in folders if folder]

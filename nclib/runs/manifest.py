@@ -70,20 +70,18 @@ def peak_memory(device):
 
 
 @contextlib.contextmanager
-def measure(config, device, *, name, key, version):
-    """The manifest of the run in the body: complete when the body ends. The body may add what it knows (`data`).
-
-    name, version: of the experiment that defines the config; key: of the run (nclib.runs.experiment).
-    """
+def measure(run, device):
+    """The manifest of a run that is done in the body: complete when the body ends, which may add what it knows
+    (`data`)."""
     head, dirty = commit()
-    seeds = [config.seed] if hasattr(config, "seed") else list(getattr(config, "seeds", []))
+    seeds = [run.seed] if hasattr(run, "seed") else list(getattr(run, "seeds", []))
     manifest = {
-        "experiment": name,
-        "key": key,
-        "version": version,
-        "parameters": dataclasses.asdict(config),
-        "command": f'python -c "from nclib.runs import work; from {type(config).__module__} import '
-        f'{type(config).__name__}; work.get({str(config).replace(chr(34), chr(39))})"',
+        "experiment": run.NAME,
+        "key": run.key(),
+        "version": run.VERSION,
+        "parameters": dataclasses.asdict(run),
+        "command": f'python -c "from nclib.runs import work; from {type(run).__module__} import '
+        f'{type(run).__name__}; work.get({str(run).replace(chr(34), chr(39))})"',
         "seeds": seeds,
         "commit": head,
         "dirty": dirty,

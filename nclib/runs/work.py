@@ -46,9 +46,7 @@ def do(runs, device, root=None):
     for run in runs:
         store.try_place(store.place(run, root))
     with contextlib.ExitStack() as stack:
-        manifests = [
-            stack.enter_context(measure(run, device, name=run.NAME, key=run.key(), version=run.VERSION)) for run in runs
-        ]
+        manifests = [stack.enter_context(measure(run, device)) for run in runs]
         tables = type(runs[0]).run_together(runs, device) if len(runs) > 1 else [runs[0].run(device)]
     for run, manifest, table in zip(runs, manifests, tables, strict=True):
         seconds = round(manifest["wall_seconds"] / len(runs), 3)

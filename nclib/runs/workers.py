@@ -23,10 +23,10 @@ def each(runs, device="auto", root=None):
     same for both and not None, by `run_together`. What `work.get` raises for a run is raised when its turn comes; the
     others then stop.
     """
-    missing = [run for run in runs if store.find(run) is None]
-    done = _done(missing, device, root)
-    for run in runs:
-        yield next(done) if run in missing else work.get(run, device, root)
+    stored = [store.find(run) for run in runs]
+    done = _done([run for run, found in zip(runs, stored, strict=True) if found is None], device, root)
+    for found in stored:
+        yield next(done) if found is None else found[0]
 
 
 def _done(runs, device, root):

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from nclib.evidence.permutation import bonferroni
 from nclib.glued import number, word
-from nclib.pages.linguistic_published.claims import LAST, TRIALS
+from nclib.pages.linguistic_published.claims import LAST, TRIALS, corrected
 from nclib.pages.linguistic_published.tables import DEPTHS, MEDIANS, TABLE1, WIDTHS, trend, value
 
 SHAPES = len(WIDTHS) * len(DEPTHS)
@@ -111,22 +110,18 @@ def _decay(table):
 def _seeds(table):
     """The test over the 21 seeds: p, with the correction for seven tests, and the sign of relations."""
     p = {key: value(table, layer, "seeds", "p") for key, layer in (("gnc2", TABLE1["GNC2"][1]), ("nc4", "agreement"))}
-    left = [name for name, (_, layer, *_) in TABLE1.items() if _corrected(table, layer) <= 0.05]
+    left = [name for name, (_, layer, *_) in TABLE1.items() if corrected(table, layer) <= 0.05]
     return {
         "p-gnc2": number(p["gnc2"], ".4f"),
         "p-gnc2-centered": number(value(table, "gnc2_cv", "seeds", "p"), ".3f"),
-        "corrected-gnc2-centered": number(_corrected(table, "gnc2_cv")),
-        "corrected-nc3": number(_corrected(table, "self_duality"), ".4f"),
+        "corrected-gnc2-centered": number(corrected(table, "gnc2_cv")),
+        "corrected-nc3": number(corrected(table, "self_duality"), ".4f"),
         "remaining": " and ".join(left) or "none of them",
         "hits-gnc2": number(TRIALS * p["gnc2"], ".0f"),
         "hits-nc4": number(TRIALS * p["nc4"], ".0f"),
         "r-duality-sd": number(value(table, "duality_std", "seeds"), "+.2f"),
         "r2-unc3-seeds": number(value(table, "uniform_duality", "seeds") ** 2, ".5f"),
     }
-
-
-def _corrected(table, layer):
-    return bonferroni(value(table, layer, "seeds", "p"), len(TABLE1))
 
 
 def _null(table):
