@@ -1,4 +1,4 @@
-"""The closed form of mixup with a simplex ETF: by hand, by Lambert's W of SciPy, and by optimizers that never saw it."""
+"""The closed form of mixup with a simplex ETF: by hand, by Lambert's W of SciPy, and by minimizers without it."""
 
 import doctest
 import math
