@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 import toy
@@ -188,3 +189,25 @@ def test_value_results_do_not_make_a_checkout_differ_from_its_commit(tmp_path, m
     assert manifest.commit()[1] is False
     (tmp_path / "code.py").write_text("1")
     assert manifest.commit()[1] is True
+
+
+def test_value_few_colors_keep_an_image_that_has_few():
+    from PIL import Image
+
+    pixels = np.zeros((4, 5, 3), dtype=np.uint8)
+    pixels[1, 2], pixels[3, 4] = (10, 20, 30), (255, 0, 7)
+    assert (np.asarray(provenance.few_colors(Image.fromarray(pixels)).convert("RGB")) == pixels).all()
+
+
+def test_law_few_colors_keep_the_frequent_ones_and_come_near_all_others():
+    """Of 3,000 colors each once, and 64 each a hundred times: these stay, and no pixel moves far."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    codes = rng.choice(2**24, 3064, replace=False)
+    pixels = np.concatenate([np.repeat(codes[:64], 100), codes[64:]])
+    pixels = np.stack([pixels >> 16, pixels >> 8 & 255, pixels & 255], axis=-1).astype(np.uint8)[None]
+    few = np.asarray(provenance.few_colors(Image.fromarray(pixels)).convert("RGB")).astype(int)
+    far = np.abs(few - pixels).max(axis=-1)[0]
+    assert (far[:6400] == 0).all() and far.max() <= 64
+    assert len(np.unique(few.reshape(-1, 3), axis=0)) <= 256
