@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nclib.theory import sparse_frame
+
 
 def simplex_etf(K: int, d: int) -> Tensor:
     """Simplex equiangular tight frame, (K, d): unit rows with cosines -1/(K-1) that sum to zero.
@@ -61,3 +63,30 @@ def general_orthogonal_frame(lengths, d: int) -> Tensor:
     if not a.isfinite().all() or (a < 0).any() or not a.any():
         raise ValueError(f"lengths={a.tolist()}, must be finite, at least 0 and not all 0")
     return (a / torch.linalg.vector_norm(a))[:, None].cpu() * orthogonal_frame(len(a), d)
+
+
+def sparse_etf(K: int, d: int, beta: float, *, norm: float = 0.1, seed: int = 0) -> Tensor:
+    """Sparse simplex ETF, (K, d): rows of length `norm` with cosines -1/(K-1), exactly round(beta K d) entries 0.
+
+    The classifier of Xiao et al. 2024 (FedLoGe, "SSE-C", norm 0.1 and beta 0.6), which they approach by Adam from a
+    random mask; here V V^T is the simplex's to 1e-12 norm^2. Which entries are 0 is random, by `seed`, but for two
+    conditions: no column has exactly one entry, since the columns of the frame sum to zero, and the mask allows a
+    frame (no two rows without a common column, and what else it takes): of the masks drawn, the first that does.
+
+    Raises ValueError unless K >= 2, d >= K-1, 0 <= beta < 1 and norm > 0, and where none of 20 masks allows a frame.
+
+    >>> V = sparse_etf(10, 64, 0.6)
+    >>> (V == 0).sum().item(), round((V[0] @ V[1] / (V[0] @ V[0])).item(), 9)
+    (384, -0.111111111)
+    """
+    if K < 2 or d < K - 1:
+        raise ValueError(f"K={K}, d={d}: a simplex of K >= 2 classes needs d >= K-1")
+    if not 0 < norm < float("inf"):
+        raise ValueError(f"norm={norm}, must be a finite number > 0")
+    V = sparse_frame.first_simplex(K, d, beta, seed=seed)
+    if V is None:
+        raise ValueError(
+            f"beta={beta}: no simplex of K={K} rows of d={d} entries was found on any of {sparse_frame.MASKS} "
+            f"random masks; beta must be smaller or d larger"
+        )
+    return norm * V

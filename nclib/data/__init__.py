@@ -1,5 +1,6 @@
-"""Verified files -> tensors: images, imbalanced subsets of them, text; and a story grammar."""
+"""Verified files -> tensors: images, imbalanced subsets, splits over clients, text; and a story grammar."""
 
+from nclib.data.clients import dirichlet_split, holdings
 from nclib.data.corpora import stories, write_corpus
 from nclib.data.files import DataError, data_folder
 from nclib.data.images import NAMES, Images, load
@@ -13,6 +14,8 @@ __all__ = [
     "Tokens",
     "available",
     "data_folder",
+    "dirichlet_split",
+    "holdings",
     "load",
     "long_tail_counts",
     "step_counts",

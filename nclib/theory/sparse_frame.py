@@ -1,0 +1,246 @@
+"""Simplex equiangular tight frames with prescribed zeros: when a mask allows one, and one that is exact to rounding.
+
+A mask is (K, d) bool, True where an entry may differ from 0. Wanted is V (K, d), 0 off the mask, with V V^T = c C,
+c = K/(K-1), C = I - 11^T/K. Then 1^T V V^T 1 = 0, so every column of V sums to zero: one quadratic equation is worth d
+linear ones, and a column with a single allowed entry is zero. On what is left, F = sum_j max(m_j - 1, 0) unknowns for
+columns of m_j allowed entries, stand E = K(K-1)/2 equations. The frame is that of Xiao et al. 2024 (FedLoGe, the
+"sparse ETF classifier"), who approach it by Adam; the existence and the solver here are derived, not theirs.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nclib.theory._inputs import integer
+
+DENSE = 24  # rows up to which the E x E matrix of a Newton step is formed and factored
+STEPS = 60
+MASKS = 20  # random masks that are tried
+EXACT = 1e-12  # residual max |V V^T - c C| that counts as solved, about 1e4 roundings
+
+
+def share(beta) -> float:
+    """beta as a float in [0, 1): the share of entries that are 0. Raises ValueError else."""
+    value = float(beta)
+    if not 0 <= value < 1:
+        raise ValueError(f"beta={beta}, the share of zeros must be in [0, 1)")
+    return value
+
+
+def sparse_mask(K: int, d: int, beta: float, *, seed: int = 0) -> Tensor:
+    """A uniformly random mask, (K, d) bool, with exactly round(beta K d) entries False.
+
+    Raises ValueError unless K >= 2, d >= 1 and 0 <= beta < 1.
+
+    >>> (~sparse_mask(4, 5, 0.6, seed=1)).sum().item()
+    12
+    """
+    K, d, beta = integer("K", K, 2), integer("d", d), share(beta)
+    order = torch.randperm(K * d, generator=torch.Generator().manual_seed(seed))
+    mask = torch.ones(K * d, dtype=torch.bool)
+    mask[order[: round(beta * K * d)]] = False
+    return mask.view(K, d)
+
+
+def unknowns(mask: Tensor) -> int:
+    """F = sum_j max(m_j - 1, 0): what the zero column sums leave free."""
+    return int((mask.sum(0) - 1).clamp(min=0).sum())
+
+
+def equations(K: int) -> int:
+    """E = K(K-1)/2."""
+    return K * (K - 1) // 2
+
+
+def disjoint_pairs(mask: Tensor) -> int:
+    """Pairs of rows that share no column: their inner product is 0, not -1/(K-1), so with one there is no frame."""
+    common = mask.double() @ mask.double().T
+    return int((common.triu(1) + torch.ones_like(common).tril() == 0).sum())
+
+
+def expected_unknowns(K: int, d: int, beta: float) -> float:
+    """E[F] = d (K (1 - beta) - 1 + beta^K) of a random mask whose entries are zero independently.
+
+    >>> expected_unknowns(2, 8, 0.5)
+    2.0
+    """
+    return d * (K * (1 - beta) - 1 + beta**K)
+
+
+def solvable_probability(K: int, d: int, beta: float) -> float:
+    """1[E[F] >= E] exp(-E (1 - (1 - beta)^2)^d): the count, and pairs of disjoint rows as a Poisson number.
+
+    Derived, an approximation: pairs are taken as independent, and other obstructions are left out.
+    """
+    E = equations(K)
+    return math.exp(-E * (1 - (1 - beta) ** 2) ** d) if expected_unknowns(K, d, beta) >= E else 0.0
+
+
+def centered(V: Tensor, mask: Tensor) -> Tensor:
+    """The nearest matrix on the mask whose columns sum to zero."""
+    V = V * mask
+    return (V - V.sum(-2, keepdim=True) / mask.sum(-2).clamp(min=1)) * mask
+
+
+def generic_rank(mask: Tensor, *, seed: int = 0) -> int:
+    """Rank of the derivative of V -> V V^T on the mask's matrices with zero column sums, at a random one of them.
+
+    At most E. Below E the attainable centered Gram matrices have measure zero (Sard); it does not follow that the
+    simplex is none of them: Haar's contrasts are one.
+
+    >>> haar = torch.tensor([[1, 1, 0], [1, 1, 0], [1, 0, 1], [1, 0, 1]]).bool()
+    >>> generic_rank(haar), equations(4)
+    (5, 6)
+    """
+    V = centered(torch.randn(mask.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), mask)
+    values = torch.linalg.eigvalsh(_normal(V, mask, _basis(len(mask))))
+    return int((values > 1e-10 * values[-1]).sum())
+
+
+def simplex_on_mask(mask: Tensor, *, seed: int = 0, starts: int = 3, V: Tensor | None = None) -> Tensor | None:
+    """V (K, d) float64, zero off the mask, with unit rows and cosines -1/(K-1) to 1e-12; None where none was found.
+
+    Levenberg-Marquardt from the masked simplex in a random rotation, its rows rescaled (from other rotations where the
+    first fails), or from a given V. Each step is P(L V), P the projection on the mask and on zero column sums, L
+    symmetric:
+
+        P(L V) V^T + V P(L V)^T + mu L = c C - V V^T.
+
+    None is a proof only where two rows are disjoint; elsewhere it says that no start got there.
+
+    >>> V = simplex_on_mask(sparse_mask(4, 6, 0.25))
+    >>> torch.round(V @ V.T, decimals=9)[0].tolist()
+    [1.0, -0.333333333, -0.333333333, -0.333333333]
+    """
+    K, d = mask.shape
+    if disjoint_pairs(mask) or (mask.sum(1) == 0).any():
+        return None
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(starts if V is None else 1):
+        start = _rotated(K, d, generator) if V is None else V.double()
+        start = centered(start / torch.linalg.vector_norm(start * mask, dim=1, keepdim=True).clamp(min=1e-9), mask)
+        found, error = _solve(start, mask)
+        if error < EXACT:
+            return found
+    return None
+
+
+def _target(K):
+    return (K * torch.eye(K, dtype=torch.float64) - 1) / (K - 1)
+
+
+def _rotated(K, d, generator):
+    """A simplex in a random rotation where it fits, else its nearest matrix of rank d."""
+    Q = torch.linalg.qr(torch.randn(max(K, d), max(K, d), generator=generator, dtype=torch.float64)).Q
+    return (_target(K) @ Q[:K, :d]) * ((K - 1) / K) ** 0.5
+
+
+def _solve(V, mask):
+    """(V, residual) after the steps of Levenberg and Marquardt, mu falling with the squared residual."""
+    K = len(V)
+    basis = _basis(K) if K <= DENSE else None
+    residual = _target(K) - V @ V.T
+    scale = 1.0
+    for _ in range(STEPS):
+        error = residual.norm()
+        if residual.abs().max() < EXACT / 100 or scale > 1e12:
+            break
+        L = _step(V, mask, residual, scale * error.item() ** 2 / K, basis)
+        trial = V + centered(L @ V, mask)
+        left = _target(K) - trial @ trial.T
+        if left.norm() < error:
+            V, residual, scale = trial, left, max(scale / 10, 1e-6)
+        elif error < EXACT:
+            break
+        else:
+            scale *= 10
+    return V, residual.abs().max().item()
+
+
+def _image(L, V, mask):
+    step = centered(L @ V, mask) @ V.mT
+    return step + step.mT
+
+
+def _basis(K):
+    """An orthonormal basis (E, K, K) of the symmetric matrices that are zero on the vector of ones."""
+    j = torch.arange(1, K, dtype=torch.float64)
+    Q = torch.ones(K, K - 1, dtype=torch.float64).triu()
+    Q[1:] -= torch.diag(j)
+    Q = Q / (j * (j + 1)).sqrt()
+    a, b = torch.triu_indices(K - 1, K - 1)
+    pairs = Q.T[a][:, :, None] * Q.T[b][:, None, :]
+    return (pairs + pairs.mT) * torch.where(a == b, 0.5, 0.5**0.5)[:, None, None].double()
+
+
+def _normal(V, mask, basis):
+    """The E x E matrix of L -> P(L V) V^T + V P(L V)^T in the basis: twice the Gram matrix of the P(B V)."""
+    moved = torch.cat([centered(part @ V, mask).flatten(1) for part in basis.split(128)])
+    return 2 * moved @ moved.T
+
+
+def _step(V, mask, residual, mu, basis):
+    if basis is not None:
+        A = _normal(V, mask, basis)
+        shift = max(mu, 1e-15 * A.diagonal().max().item())
+        A = A + shift * torch.eye(len(A), dtype=A.dtype)
+        right = (basis * residual).sum((1, 2))
+        return torch.einsum("e,eij->ij", torch.linalg.solve(A, right), basis)
+    return _conjugate_gradients(lambda L: _image(L, V, mask) + mu * L, residual)
+
+
+def _conjugate_gradients(apply, right, iterations=500, tolerance=1e-3):
+    """An approximate solution: Newton's steps need no more, since the next one sees what is left."""
+    L, left = torch.zeros_like(right), right.clone()
+    direction, square = left.clone(), left.square().sum()
+    end = tolerance**2 * square
+    for _ in range(iterations):
+        image = apply(direction)
+        length = square / (direction * image).sum()
+        L, left = L + length * direction, left - length * image
+        new = left.square().sum()
+        if new <= end:
+            break
+        direction, square = left + new / square * direction, new
+    return L
+
+
+def without_singletons(mask: Tensor, *, seed: int = 0) -> Tensor | None:
+    """The mask with the same number of allowed entries and no column of exactly one, where its entry would be zero.
+
+    Such entries are moved: into one another's columns, the last of an odd number into another column. None where there
+    is no place.
+    """
+    mask, random = mask.clone(), np.random.default_rng(seed)
+    single = (mask.sum(0) == 1).nonzero()[:, 0].tolist()
+    for to, source in zip(single[::2], single[1::2], strict=False):
+        mask[:, source] = False
+        mask[random.choice((~mask[:, to]).nonzero()[:, 0].numpy()), to] = True
+    if len(single) % 2:
+        sizes = mask.sum(0)
+        places = ((sizes > 1) & (sizes < len(mask))).nonzero()[:, 0].numpy()
+        if not len(places):
+            return None
+        to = random.choice(places)
+        mask[:, single[-1]] = False
+        mask[random.choice((~mask[:, to]).nonzero()[:, 0].numpy()), to] = True
+    return mask
+
+
+def first_simplex(K: int, d: int, beta: float, *, seed: int = 0) -> Tensor | None:
+    """The simplex on the first of MASKS random masks, each without singletons, that allows one; None where none does.
+
+    Masks with fewer unknowns than equations are passed over.
+    """
+    for draw in range(MASKS):
+        mask = without_singletons(sparse_mask(K, d, beta, seed=seed * MASKS + draw), seed=seed)
+        if mask is None or unknowns(mask) < equations(K):
+            continue
+        V = simplex_on_mask(mask, seed=seed)
+        if V is not None and torch.equal(V != 0, mask):
+            return V
+    return None
