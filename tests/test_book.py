@@ -17,6 +17,7 @@ from collections import Counter
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import yaml
@@ -113,16 +114,24 @@ def published(book):  # noqa: F811
 
 
 def test_law_every_figure_is_what_its_csv_draws(book):  # noqa: F811
-    """From the CSV, the kinds of its columns, and the function and options that the manifest names: the same pixels."""
+    """From the CSV, the kinds of its columns, and the function and options that the manifest names: the same pixels.
+    The other two images are drawn from the same figure, and are held to it for the first of each page."""
     found = published(book)
     assert len(found) == sum(len(figure_cells(path)) for path in (ROOT / "notebooks").glob("*.ipynb"))
+    first = {min(paths) for _, paths in itertools.groupby(sorted(found), key=lambda path: path.parent)}
     for path, manifest in found.items():
         module, _, name = manifest["draw"].rpartition(".")
         draw = getattr(importlib.import_module(module), name)
         rows = provenance.read(path.with_suffix(".csv").read_bytes(), manifest["columns"])
-        images = provenance.drawn(draw, rows, manifest["options"], manifest["run"])
+        if path in first:
+            images = provenance.drawn(draw, rows, manifest["options"], manifest["run"])
+        else:
+            figure = draw(rows, **manifest["options"])
+            images = {".png": provenance.png(figure, manifest["run"])}
+            plt.close(figure)
+        made = {file: sha for file, sha in manifest["outputs"].items() if not file.endswith(".csv")}
         sums = {f"{path.stem}{end}": hashlib.sha256(image).hexdigest() for end, image in images.items()}
-        assert sums == {file: sha for file, sha in manifest["outputs"].items() if not file.endswith(".csv")}, path.stem
+        assert sums == (made if path in first else {f"{path.stem}.png": made[f"{path.stem}.png"]}), path.stem
 
 
 def test_law_every_column_of_a_figures_rows_is_explained(book):  # noqa: F811

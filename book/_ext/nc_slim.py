@@ -70,8 +70,9 @@ def without_images(html):
 
 
 def unused(html, bundle):
-    """Drop what no page loads: MathJax's other bundles, languages, input and output, fonts for browsers of before 2015,
-    and maps for debuggers. The bundle in use holds its own input and output; it loads extensions and fonts."""
+    """Drop what no page loads: the theme's words in other languages, MathJax's other bundles, languages, input and
+    output, fonts for browsers of before 2015, and maps for debuggers. The bundle in use holds its own input and output;
+    it loads extensions and fonts."""
     math = html / "_static" / "mathjax"
     bundles = [path for path in math.glob("*.js") if BUNDLE.fullmatch(path.name) and path.name != bundle]
     languages = [path for path in math.glob("sre/mathmaps/*.json") if path.stem not in ("base", "en", "nemeth")]
@@ -81,6 +82,7 @@ def unused(html, bundle):
         path.unlink()
     for folder in ("output/svg", "input/mml", "input/asciimath", "adaptors"):
         shutil.rmtree(math / folder, ignore_errors=True)
+    shutil.rmtree(html / "_static" / "locales", ignore_errors=True)
 
 
 def icons_by_font(html):

@@ -20,7 +20,7 @@ KINDS = {
     "boolean": {"True": True, "False": False, "nan": pd.NA}.__getitem__,
 }
 LOOKS = (str, int, float, bool, type(None))
-HEAVY = 300_000  # bytes from which an SVG is left out: what has thousands of points is better seen as PNG
+HEAVY = 120_000  # bytes from which an SVG is left out: what has thousands of points is better seen as PNG
 STORE = ("command", "format", "kinds", "outputs", "seal")  # of a run's manifest what says nothing of a figure
 NARROW = 5.4  # inches: a wider figure for a phone has type of less than 9 pixels there
 
@@ -63,11 +63,12 @@ def few_colors(image, exact=64):
 
 
 def svg(figure, run):
-    """A figure as SVG bytes, the same for the same figure and versions: no date, and identifiers from `run`."""
+    """A figure as SVG bytes, the same for the same figure and versions: no date, and identifiers from `run`. Its text
+    is text, to be searched and edited, in DejaVu Sans where that is at hand."""
     import matplotlib.pyplot as plt
 
     buffer = io.BytesIO()
-    with plt.rc_context({"svg.hashsalt": run}):
+    with plt.rc_context({"svg.hashsalt": run, "svg.fonttype": "none"}):
         figure.savefig(
             buffer, format="svg", bbox_inches="tight", facecolor="white", metadata={"Date": None, "Identifier": run}
         )
@@ -115,7 +116,7 @@ def publish(draw, rows, name, profile="laptop", *, of=None, **options):
     folder = store.build_folder() / "figures"
     for file, content in files.items():
         store.write_atomic(folder / file, content)
-    store.write_atomic(folder / f"{name}.json", json.dumps(manifest, indent=1, sort_keys=True).encode() + b"\n")
+    store.write_atomic(folder / f"{name}.json", json.dumps(manifest, sort_keys=True).encode() + b"\n")
     return Image(files[f"{name}.png"], format="png", metadata={"alt": name})
 
 
@@ -134,7 +135,7 @@ def drawn(draw, rows, options, identity):
         del images[".svg"]
     narrow(figure)
     if figure.get_tightbbox().width <= NARROW:
-        images["-narrow.png"] = png(figure, identity, dpi=160)
+        images["-narrow.png"] = png(figure, identity, dpi=144)
     plt.close(figure)
     return images
 
