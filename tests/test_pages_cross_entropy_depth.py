@@ -135,7 +135,7 @@ def test_law_a_saddle_has_negative_curvature():
 
 def test_value_verdicts(table):
     found = verdicts(table)
-    assert len(found) == 24
+    assert len(found) == 37
     assert {name for name, verdict in found.items() if verdict == "fails"} == {"etf-global-M2-K6", "etf-global-M3-K4"}
     unseen = {"etf-global-M3-K6", "share-M3-K6", "rank-M1", "rank-M3"}
     assert {name for name, verdict in found.items() if verdict == "not at this scale"} == unseen
@@ -214,6 +214,10 @@ LOST = {"lowest-M2-K6", "share-M2-K6", "lowest-M3-K4", "share-M3-K4", "rank-M2",
         ("curvature", "census", 1.1, {"curvature"}),
         ("etf", "census", 1.01, {"lowest-M2-K6", "lowest-M3-K4"}),
         ("ratio", "census", math.nan, LOST),
+        ("lower", "proved", 1 - 1e-11, {"proof-M2-K6", "proof-M3-K4"}),
+        ("proved", "ranges", 0, {"proof-range-M2-K6", "proof-range-M3-K4", "proof-range-M2-K4"}),
+        ("proved", "pocket", 0, {"proof-pocket-M2-K6", "proof-pocket-M3-K4"}),
+        ("upper", "refused", -1, {"proof-refused-M1-K6", "proof-refused-M2-K4"}),
     ],
 )
 def test_law_claims_can_fail(table, metric, part, factor, names):
@@ -276,3 +280,30 @@ def test_attainment_one_layer_and_a_wrong_scale_fails(monkeypatch):
     real = one_layer.ce_minimizer
     monkeypatch.setattr(one_layer, "ce_minimizer", lambda K, n, a, b: real(K, 1, a, b))
     assert run.run().set_index("metric").loc["logits", "value"].min() > 0.1
+
+
+@pytest.mark.parametrize(("part", "metric", "name"), [("thresholds", "proved", ""), ("roots", "error", "-double")])
+def test_law_claims_of_closed_forms_can_fail(table, part, metric, name):
+    hit = (table["part"] == part) & (table["metric"] == metric)
+    found = verdicts(table.assign(value=table["value"].where(~hit, 0.5)))
+    assert found[f"dang2023.proof-{part}{name}"] == "fails" and found["proof-M2-K6"] == "holds"
+
+
+def test_value_proofs_for_a_reader(table):
+    shown = views.proofs(table, "proved", "refused", "ranges")
+    assert len(shown) == 15 and (shown["proved"] == "no").sum() == 2
+    gap = shown.loc["M = 2, K = 6, lambda = 0.001: the best simplex ETF costs more than the best cross-polytope"]
+    assert gap["lower"] == "0.001921671190987673" and gap["proved"] == "yes" and gap["bits"] == 128
+
+
+def test_value_region(table):
+    """Two layers: the theorem holds from six classes on, and with four the order turns between 0.0117 and 0.0118."""
+    rows = views.region(table)
+    every = rows[rows["panel"] == "every"]
+    holds = every[(every["M"] == 2) & (every["order"] == "lower")]["K"]
+    assert sorted(holds) == [6, 7, 8, 9, 10, 11, 12] and set(every.query("M == 1")["order"]) == {"higher"}
+    between = rows[(rows["panel"] == "decays") & (rows["M"] == 2) & (rows["K"] == 4)]
+    assert ((between["order"] == "lower") == between["x"].between(0.0118, 0.159)).all()
+    made = drawn(figures.region, rows)
+    made.canvas.draw()
+    matplotlib.pyplot.close(made)

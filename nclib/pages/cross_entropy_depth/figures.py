@@ -27,6 +27,29 @@ def candidates(rows):
     return made
 
 
+def region(rows):
+    """Of `views.region`: the theorem's (M, K), and the order of the two candidates over the weight decay."""
+    made, axes = figure(1, 2, height=3.9)
+    colors = {"lower": PALETTE[0], "higher": PALETTE[1], "nothing": "0.8"}
+    every, decays = (rows[rows["panel"] == panel] for panel in ("every", "decays"))
+    for order, part in every.groupby("order"):
+        full = {"color": colors[order]} if order == "lower" else {"facecolor": "none", "edgecolor": "0.6"}
+        axes[0, 0].scatter(part["M"], part["K"], s=90, marker="s", zorder=3, **full)
+    axes[0, 0].set(xlabel="linear layers $M$", ylabel="classes $K$", title="no ETF is best, at any decay")
+    axes[0, 0].set(xticks=range(1, 7), yticks=range(3, 13), xlim=(0.5, 6.5), ylim=(2.4, 12.6))
+    cases = sorted({(M, K) for M, K in zip(decays["M"], decays["K"], strict=True)}, reverse=True)
+    for (M, K, order), part in decays.groupby(["M", "K", "order"]):
+        style = {"color": colors[order], "marker": "|" if order == "nothing" else "s", "ls": "", "ms": 5}
+        axes[0, 1].plot(part["x"], [cases.index((M, K))] * len(part), **style)
+    axes[0, 1].set_yticks(range(len(cases)), [f"$M={M}$, $K={K}$" for M, K in cases])
+    axes[0, 1].set(xscale="log", xlabel=r"weight decay $\lambda$", title="which of the two is lower")
+    names = {"lower": "cross-polytope lower", "higher": "simplex ETF lower", "nothing": "both at zero"}
+    for order, name in names.items():
+        axes[0, 1].plot([], [], color=colors[order], marker="|" if order == "nothing" else "s", ls="", label=name)
+    made.legend(*axes[0, 1].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return made
+
+
 def logits(rows):
     """Of `views.logits`: divided by their largest entry, opposite classes adjacent."""
     made, axes = figure(1, 2, height=3.6)

@@ -12,6 +12,7 @@ def quoted(table):
     gain = 1 - found.loc[found["wins"] > 0, "ratio"]
     between = pairs(table, "M=2, K=4").set_index("lam")
     below = {case: _below(census(table, *case)["value"]) for case in CASES[1:]}
+    overlaps = table.loc[(table["part"] == "roots") & (table["metric"] == "lower"), "value"]
     first, rank = between.loc[0.02], census(table, 3, 6)["rank"]
     return {
         "gain-least": number(gain.min(), ".0%"),
@@ -20,6 +21,8 @@ def quoted(table):
         "between-order": word(first["cross_polytope"] - first["etf"], "below", "above", "at"),
         "rank-least": number(rank.min(), ".0f"),
         "rank-most": number(rank.max(), ".0f"),
+        "proof-classes": f"{len(overlaps)}",
+        "proof-alive": f"{(overlaps > 0).sum()}",
         "starts": f"{len(ends(table))}",
         **{f"below-m{M}-k{K}": number(value, ".0%") for (M, K), value in below.items()},
     }

@@ -4,12 +4,15 @@ from nclib.pages.cross_entropy_depth.candidates import Candidates
 from nclib.pages.cross_entropy_depth.census import Census
 from nclib.pages.cross_entropy_depth.one_layer import OneLayer
 from nclib.pages.cross_entropy_depth.points import WRITTEN, Shaped, Written
+from nclib.pages.cross_entropy_depth.proofs import POCKET, Gap, Pocket, Range, Roots, Threshold
 from nclib.runs.arguments import choose
 from nclib.runs.study import Study
 
 CASES = ((1, 4), (2, 4), (2, 6), (3, 4), (3, 6), (1, 6))
 FINE = (1e-2, 1e-3, 1e-4, 1e-6, 1e-9, 1e-12, 1e-15)
 LARGE = (0.17, 0.14, 0.12, 0.1, 0.07, 0.05, 0.03)  # at the first of them no ETF with four classes is better than 0
+MAP = tuple(round(10 ** (-6 + k / 10), 9) for k in range(55))
+PROVED = (2, 6, 1e-5, 0.12), (3, 4, 1e-5, 0.141), (2, 4, 0.012, 0.159)  # M, K, every lambda from, to
 ONE = ((3, 4, 1e-2, 1e-2), (4, 10, 5e-3, 2e-3), (6, 5, 1e-3, 4e-3), (10, 3, 1e-3, 1e-3))  # K, n, lam_W, lam_H
 BETWEEN = (0.0117, 0.0118, 0.015, 0.02, 0.05, 0.1, 0.13, 0.155, 0.159)  # where the order of the two turns at (2, 4)
 
@@ -36,6 +39,13 @@ def parts(profile, *, seed=0, starts=None):
             for spread in (0.0, 0.1, 1.0)
         ],
         "written": [Written(M, K, 1e-3, seed) for M, K in WRITTEN],
+        "map": [Candidates((1, 2, 3), (4, 6, 8), lam, seed) for lam in (MAP[::6] if profile == "smoke" else MAP)],
+        "proved": [Gap(M, K, 1e-3, seed) for M, K in POCKET],
+        "refused": [Gap(M, K, 1e-3, seed) for M, K in ((1, 6), (2, 4))],
+        "ranges": [Range(*one, seed) for one in PROVED],
+        "pocket": [Pocket(M, K, 1e-3, seed) for M, K in POCKET],
+        "thresholds": [Threshold(M, seed) for M in range(2, 13)],
+        "roots": [Roots(20, seed)],
     }
 
 

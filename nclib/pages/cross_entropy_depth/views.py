@@ -1,6 +1,7 @@
 """Tables of `study.STUDY` -> the rows that a figure draws or a claim judges."""
 
 import numpy as np
+import pandas as pd
 
 
 def pairs(table, part="candidates"):
@@ -52,3 +53,29 @@ def logits(table, lam):
     found = table[(table["part"] == "census") & (table["metric"] == "logits") & (table["num_classes"] == 6)]
     found = found[(found["lam"] == lam) & found["depth"].isin([1, 2])]
     return found[["depth", "i", "j", "value"]]
+
+
+def region(table):
+    """Where the order of the two candidates is known. By panel: "decays", at each lambda, `x`, of (M, K) whether the
+    cross-polytope is `lower` or the ETF, or `nothing` is learned; "every", of (M, K), whether the theorem holds."""
+    found = pairs(table, "map")
+    nothing = np.minimum(found["etf"], found["cross_polytope"]) > np.log(found["K"].astype(float)) - 1e-12
+    order = np.where(nothing, "nothing", np.where(found["ratio"] < 1, "lower", "higher"))
+    decays = found.assign(panel="decays", x=found["lam"], order=order)
+    every = pd.DataFrame([(M, K) for M in range(1, 7) for K in range(3, 13)], columns=["M", "K"])
+    single = every["K"] % 2
+    holds = 4 * (every["K"] // 2) ** (every["M"] + 1) <= (every["K"] - 1 - single) ** (every["M"] + 1)
+    every = every.assign(panel="every", x=np.nan, order=np.where(holds, "lower", "higher"))
+    return pd.concat([decays, every], ignore_index=True)[["panel", "M", "K", "x", "order"]]
+
+
+def proofs(table, *parts):
+    """The certificates of some parts, for a reader."""
+    rows = table[table["part"].isin(parts) & table["metric"].isin(["lower", "upper", "proved", "boxes", "bits"])]
+    keys = ["run", "of", "statement"]
+    wide = rows.pivot(index=keys, columns="metric", values="value").loc[rows[keys].drop_duplicates().agg(tuple, axis=1)]
+    ends = {end: [f"{value:.16g}" for value in wide[end]] for end in ("lower", "upper")}
+    answers = ["yes" if value else "no" for value in wide["proved"]]
+    counts = {name: wide[name].astype(int).to_numpy() for name in ("boxes", "bits")}
+    shown = pd.DataFrame({"statement": wide.index.get_level_values("statement")} | ends | {"proved": answers} | counts)
+    return shown.set_index("statement").rename_axis(None)
