@@ -1,8 +1,10 @@
-"""DataFrame -> Figure: the house style, and one module of figures for each notebook. Nothing here imports torch.
+"""DataFrame -> Figure: the house style. Nothing here imports torch.
 
 Measured values are colored, one color and one marker a series, with the range over seeds as a band; theory is a black
 dashed line. Figures are at most 7 inches wide with type of 10 points and more, so that they can be read on a phone.
 """
+
+import re
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -64,10 +66,15 @@ def places(column):
 
 
 def legend_above(made, ncols=4):
-    """One legend above all panels, off their points: every label once, short ones first."""
+    """One legend above all panels, off their points: every label once, short ones first, numbers in their order."""
     pairs = [pair for axis in made.axes for pair in zip(*axis.get_legend_handles_labels(), strict=True)]
-    handles = dict(sorted(((label, handle) for handle, label in pairs), key=lambda pair: (len(pair[0]), pair[0])))
+    handles = dict(sorted(((label, handle) for handle, label in pairs), key=lambda pair: _in_order(pair[0])))
     made.legend(handles.values(), handles, loc="outside upper center", ncols=ncols, columnspacing=1, handletextpad=0.4)
+
+
+def _in_order(label):
+    words = re.sub(r"\d+", "", label)
+    return len(words), words, [int(number) for number in re.findall(r"\d+", label)]
 
 
 def narrow(made, width=4.6):

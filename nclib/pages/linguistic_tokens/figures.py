@@ -57,7 +57,7 @@ def collapse(rows):
         row[0].plot(law["x"], law["value"], **THEORY)
         row[0].axvline(floor, color="grey", linewidth=1, linestyle=":")
         row[0].set(ylabel="CDNV, mean over other classes", title="all samples")
-        row[1].set(title=f"{floor} samples of each class")
+        row[1].set(title=f"{floor:g} samples of each class")
         if title:
             row[0].set_ylabel(f"CDNV ({title})")
     made.legend(

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from nclib.plotting import MARKERS, PALETTE, THEORY, figure
+from nclib.plotting import MARKERS, PALETTE, THEORY, figure, legend_above
 
 BETA = r"$\beta_k/\mathrm{thr}(M)$"
 FEATURES = {False: "features free", True: r"features $H \geq 0$"}
@@ -104,7 +104,7 @@ def phase(found):
         if M > 1:
             axis.plot(lines.index, lines["spinodal"], ":", color="black", label="spinodal")
         axis.set(yscale="log", title=f"$M = {M}$", xlabel="samples of the smaller class", ylabel=r"$\lambda$")
-        axis.legend(loc="lower right", frameon=True)
+    legend_above(made)
     made.colorbar(image, ax=list(axes.flat), label="$q$ of the smaller class", shrink=0.9)
     return made
 
