@@ -58,6 +58,7 @@ MEANINGS = {
     "matched_z": "the same, against tokens of nearly the same count",
     "median_ratio": "the same with medians in place of means",
     "metric": "which quantity the row holds",
+    "mix": "weight lambda of class i in the mix, the rest that of class j",
     "model": "the network",
     "models": "number of models",
     "n": "number of samples of the class",
@@ -107,6 +108,8 @@ MEANINGS = {
     "sweep": "what is varied",
     "t": "time along the flow",
     "theory": "the value by the formula; empty where there is none",
+    "theory_x": "the place on the horizontal axis by the formula",
+    "theory_y": "the place on the vertical axis by the formula",
     "threshold": "class size at which the minority collapses, by the theorem",
     "token": "the token; the mark before it is a space",
     "training": "which training: shortest or longest",
@@ -118,8 +121,22 @@ MEANINGS = {
     "within": "signed R^2 with the validation loss within widths",
     "word": "a word that can come next",
     "x": "place on the horizontal axis",
+    "y": "place on the vertical axis",
 }
 OF_FIGURE = {
+    "fig-fisher2024-amplification": {
+        "a": "m^2 K/((K-1) lam_H)",
+        "value": "length of an even mix over that of one class",
+    },
+    "fig-fisher2024-channel": {
+        "a": "m^2 K/((K-1) lam_H)",
+        "metric": "gap z_i - z_j, or margin of the larger over others",
+    },
+    "fig-fisher2024-plane": {
+        "loss": "cross-entropy or squared error",
+        "i": "first class of the mix, from 0",
+        "j": "second class",
+    },
     "fig-dang2023-frames": {"kind": "w: row of the classifier, h: class mean"},
     "fig-dang2023-energies": {"value": "N lam |class mean|^2"},
     "fig-dang2023-balance": {
