@@ -36,6 +36,8 @@ def test_value_features_by_hand():
     """K = 3 in the plane, m = 2, a = 4/3 log 2: the feature of one class is (K-1)/(K m^2) t w_i = log 2/6 w_i."""
     W, lam_H = 2 * simplex_etf(3, 2), 4 * 3 / (2 * 4 / 3 * math.log(2))
     assert close(mixup.feature(W, 1, 1, 0.2, lam_H), math.log(2) / 6 * W[1])
+    two = torch.tensor([[1.0], [-1.0]])  # K = 2: h = t/2 w_i with t (1 + e^t) = 2 a and a = 2/lam_H, t = log 2
+    assert close(mixup.feature(two, 1, 1, 0.5, 2 / (1.5 * math.log(2))), [-math.log(2) / 2])
     assert close(mixup.mse_feature(W, 0, 2, 0.25, 2.0), (W[0] + 3 * W[2]) / 4 / 8)
 
 

@@ -111,9 +111,10 @@ def feature(W, i, j, mix, lam_H) -> Tensor:
     K = len(W)
     i, j, mix = torch.broadcast_tensors(_class("i", i, K), _class("j", j, K), _weights(mix))
     i, j, mix = (value.to(W.device) for value in (i, j, mix))
+    same = (i == j)[..., None]
     z = logits(K, m**2 * K / ((K - 1) * positive("lam_H", lam_H)), torch.where(i == j, 1.0, mix))
-    z = (K - 1) / (K * m**2) * (z - z[..., 2:])
-    return z[..., :1] * W[i] + torch.where((i == j)[..., None], 0.0, z[..., 1:2]) * W[j]
+    z = (K - 1) / (K * m**2) * (z - torch.where(same, z[..., 1:2], z[..., 2:]))  # in one class all others are alike
+    return z[..., :1] * W[i] + torch.where(same, 0.0, z[..., 1:2]) * W[j]
 
 
 def mse_feature(W, i, j, mix, lam_H) -> Tensor:
