@@ -13,8 +13,8 @@ JOINT = ((1e-3, 1e-2), (3e-3, 3e-3), (1e-2, 1e-3))  # lam_W, lam_H
 
 
 def parts(profile, *, seed=0):
-    """All settings at each number of classes; the laws for a from 0.1 to 1e12; classes 0 to 2 of ten in their plane; four
-    and six classes with a free classifier."""
+    """All settings at each number of classes; the laws for a from 0.1 to 1e12; classes 0 to 2 of ten in their plane;
+    four and six classes with a free classifier."""
     classes, seeds = choose(profile, CLASSES), tuple(range(seed, seed + (1 if profile == "smoke" else 3)))
     joint = (4,) if profile == "smoke" else (4, 6)
     decays = DECAYS[::2] + DECAYS[3:] if profile == "smoke" else DECAYS
