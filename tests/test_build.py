@@ -20,8 +20,9 @@ KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 def checkout(folder, **notebooks):
     """A checkout with these notebooks, {name: [source of a cell]}, and no other page."""
-    for name in ("nclib", "notebooks", "results/benchmarks", "book"):
+    for name in ("notebooks", "results/benchmarks", "book"):
         (folder / name).mkdir(parents=True)
+    (folder / "nclib").symlink_to(ROOT / "nclib")
     shutil.copytree(ROOT / "workflow", folder / "workflow", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("_config.yml", "book/settings.yml"):
         shutil.copy(ROOT / name, folder / name)

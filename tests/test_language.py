@@ -293,7 +293,7 @@ def test_value_checkpoint_holds_the_run(tmp_path):
     path, model = tmp_path / "run", gpt()
     losses = fit(model, text(60), checkpoint=path, identity={"tuple": (1, 2)}, **SETTINGS)
     with safetensors.safe_open(path, "pt") as file:
-        run = json.loads(file.metadata()["run"])
+        run = json.loads(json.loads(file.metadata()["sealed"])["run"])
         assert torch.equal(file.get_tensor("losses"), losses) and len(losses) == 40
         assert torch.equal(file.get_tensor("p.wte.weight"), model.wte.weight)
     assert run["identity"] == {"tuple": [1, 2]} and run["batch_tokens"] == 24

@@ -8,6 +8,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from nclib.evidence import ledger
+from nclib.runs import seal
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow"))
 import imports  # noqa: E402
@@ -54,7 +57,8 @@ def executed(folder, **metadata):
     (folder / "figures").mkdir(parents=True)
     (folder / "claims" / "smoke").mkdir(parents=True)
     nbformat.write(book, folder / "notebook.ipynb")
-    (folder / "claims" / "smoke" / f"{folder.name}.json").write_text('[{"id": "dang2023.x"}]')
+    row = dict.fromkeys(ledger.RECORDED) | {"id": "dang2023.x", "notebook": folder.name, "profile": "smoke"}
+    (folder / "claims" / "smoke" / f"{folder.name}.json").write_text(json.dumps([row | {"seal": seal.digest([row])}]))
     for suffix in ("png", "csv"):
         (folder / "figures" / f"{LABEL}.{suffix}").write_text(suffix)
     sums = {f"{LABEL}.{suffix}": hashlib.sha256(suffix.encode()).hexdigest() for suffix in ("png", "csv")}
@@ -69,7 +73,7 @@ def executed(folder, **metadata):
         "versions": {"torch": "2"},
         "outputs": sums,
     }
-    (folder / "figures" / f"{LABEL}.json").write_text(json.dumps(manifest))
+    (folder / "figures" / f"{LABEL}.json").write_bytes(seal.sealed(manifest))
     return folder
 
 
@@ -109,7 +113,7 @@ def test_value_page_has_downloads_provenance_and_no_noise(tmp_path):
     ):
         assert text in panel
     assert "/home/x" not in nbformat.writes(page)
-    assert json.loads((tmp_path / "claims" / "smoke" / "01-x.json").read_text()) == [{"id": "dang2023.x"}]
+    assert [row["id"] for row in ledger.rows(tmp_path / "claims" / "smoke" / "01-x.json")] == ["dang2023.x"]
     assert (tmp_path / "site" / "figures" / "01-x" / f"{LABEL}.png").read_text() == "png"
 
 

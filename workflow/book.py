@@ -66,9 +66,10 @@ def run(command, **options):
 def build_book(build, profile, jobs):
     """Run Snakemake to its end; 0, or its exit code after a few lines on standard error."""
     build.mkdir(parents=True, exist_ok=True)
-    with lock(build) as held, open(build / "snakemake.log", "w") as log:
+    with lock(build) as held, open(build / "snakemake.log", "w", encoding="utf-8") as log:
         for note in notes(build):
             note.unlink()
+        forget_damaged(build)
         command = snakemake(build, profile, jobs)
         code = run(command, stderr=log, env=environment(build), pass_fds=[held.fileno()])
     if code:
@@ -78,6 +79,20 @@ def build_book(build, profile, jobs):
     return code
 
 
+def forget_damaged(build):
+    """Remove what a crash has cut off, or another hand changed, so that it is made again; said on standard error."""
+    for page in sorted(build.glob("site/notebooks/*.ipynb")):
+        import pages  # takes a second, and a first build has none
+
+        try:
+            pages.promoted(page)
+        except ValueError as reason:
+            print(reason, file=sys.stderr, flush=True)
+            pages.remove(page)
+    if not (build / "site" / "_build" / "html" / "index.html").exists():
+        (build / "site" / "built").unlink(missing_ok=True)
+
+
 def notes(build):
     """The notes that refused steps left: why, in a few lines."""
     return sorted([*build.glob("executed/*.failed"), *build.glob("site/*.failed")])
@@ -85,10 +100,10 @@ def notes(build):
 
 def report(build):
     """Why: the notes, the ends of the logs of failed steps that left none, or else the end of Snakemake's log."""
-    log = (build / "snakemake.log").read_text()
-    found = [note.read_text() for note in notes(build)]
+    log = (build / "snakemake.log").read_text(encoding="utf-8", errors="replace")
+    found = [note.read_text(encoding="utf-8", errors="replace") for note in notes(build)]
     for path in dict.fromkeys(re.findall(r"^    log: (.+) \(check log file", log, re.M)):
-        text = (build / path).read_text()
+        text = (build / path).read_text(encoding="utf-8", errors="replace")
         if not any(note.strip() in text for note in found):
             found.append("\n".join([f"{path}: a step left no word of why; its log ends with", *end(text, 6)]) + "\n")
     print("\nThe book was not built.", *(found or end(log, 15)), sep="\n", file=sys.stderr)

@@ -20,6 +20,7 @@ from nclib.evidence.claims import VERDICTS, worst
 from nclib.evidence.ledger import load, plain
 from nclib.evidence.report import chip, chip_at, html, scales_of, typeset
 from nclib.runs.manifest import hardware
+from nclib.runs.seal import Damaged, contents, digest, write_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
 HERO = "book/_static/hero.png"
@@ -29,7 +30,7 @@ MARKERS = "<!-- claims: begin -->", "<!-- claims: end -->"
 
 def settings(root=ROOT):
     """book/settings.yml, with the environment variables that take precedence over it."""
-    found = yaml.safe_load((root / "book" / "settings.yml").read_text())
+    found = yaml.safe_load((root / "book" / "settings.yml").read_text(encoding="utf-8"))
     for name in ("repository_url", "site_url"):
         found[name] = os.environ.get(f"NC_{name.upper()}", found[name]).rstrip("/")
     return found
@@ -45,7 +46,7 @@ def chapters(toc):
 
 def notebooks(root=ROOT):
     """The names of the notebooks in the table of contents."""
-    files = chapters(yaml.safe_load((root / "_toc.yml").read_text()))
+    files = chapters(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8")))
     return [Path(file).name for file in files if file.startswith("notebooks/")]
 
 
@@ -76,9 +77,27 @@ def configure(config, chosen):
     return config
 
 
+def seal(text):
+    """The text of a promoted notebook with a digest of itself in its metadata."""
+    book = json.loads(text)
+    book["metadata"]["seal"] = digest(book)
+    return json.dumps(book, indent=1, ensure_ascii=False) + "\n"
+
+
+def promoted(path):
+    """A promoted notebook as JSON. ValueError names one that is damaged."""
+    try:
+        book = json.loads(contents(path))
+        if book["metadata"].pop("seal") != digest(book):
+            raise Damaged("its seal does not fit")
+        return book
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError) as error:
+        raise ValueError(f"{path}: damaged ({type(error).__name__}); it is made again") from None
+
+
 def title(page):
     """The first heading of a notebook."""
-    cells = json.loads(page.read_text())["cells"]
+    cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
     lines = [line for cell in cells if cell["cell_type"] == "markdown" for line in "".join(cell["source"]).splitlines()]
     return next((line.lstrip("# ").strip() for line in lines if line.startswith("# ")), page.stem)
 
@@ -126,7 +145,8 @@ def ledger(claims, titles):
         own = claims[claims["notebook"] == name]
         if len(own):
             profile = ", ".join(sorted(set(own["profile"])))
-            head = f'<h2><a href="../notebooks/{name}.html">{escape(heading)}</a> <small>profile {profile}</small></h2>'
+            link = f'<a href="../notebooks/{name}.html">{escape(heading)}</a>'
+            head = f"<h2>{link} <small>profile {escape(profile)}</small></h2>"
             parts.append(raw(f'<section data-page="{name}">{head}{html(own)}</section>'))
     return "\n\n".join(parts)
 
@@ -157,16 +177,19 @@ def download(claims, folder):
 
 
 def raw(html):
-    """HTML in a Markdown page."""
-    return f"```{{raw}} html\n{html}\n```"
+    """HTML in a Markdown page, between fences that are longer than any in it."""
+    fence = "`" * max([3, *(len(found) + 1 for found in re.findall("`+", html))])
+    return f"{fence}{{raw}} html\n{html}\n{fence}"
 
 
 def stage(build, profile, root=ROOT):
     """Write the staging tree build/site around the promoted notebooks: configuration, contents, prose, made pages."""
     site, chosen = build / "site", settings(root)
+    for name in notebooks(root):
+        promoted(site / "notebooks" / f"{name}.ipynb")
     shutil.rmtree(site / "book", ignore_errors=True)
     shutil.copytree(root / "book", site / "book", ignore=shutil.ignore_patterns("__pycache__"))
-    config = configure(yaml.safe_load((root / "_config.yml").read_text()), chosen)
+    config = configure(yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8")), chosen)
     (site / "_config.yml").write_text(yaml.safe_dump(config))
     shutil.copy(root / "_toc.yml", site / "_toc.yml")
     names = notebooks(root)
@@ -191,7 +214,7 @@ def costs(page, folder):
 
     timings = pd.read_csv(folder / "language.csv")
     speeds = cost.speeds(timings)
-    note = json.loads((folder / "language.json").read_text())
+    note = json.loads((folder / "language.json").read_text(encoding="utf-8"))
     rates = speeds[(speeds["device"] == "cpu") & (speeds["precision"] == "float32")]["flop_per_second"]
     shown = speeds.assign(
         device=speeds["device"].map(lambda device: "GPU" if device == "cuda" else "one core"),
@@ -226,9 +249,9 @@ def markdown(frame):
 
 def replace(page, marker, text):
     """Put generated text in the place of a page's marker."""
-    source = page.read_text()
+    source = page.read_text(encoding="utf-8")
     if source.count(marker) != 1:
-        raise SystemExit(f"{page.name}: must hold {marker} exactly once")
+        raise ValueError(f"{page.name}: must hold {marker} exactly once")
     page.write_text(source.replace(marker, text))
 
 
@@ -238,30 +261,48 @@ def hero(site, chosen):
 
 
 def build_site(build, profile):
-    """Stage, build with -W -n into a fresh folder, put it in the place of the last site. Exit code of the build."""
-    stage(build, profile)
+    """Stage, build with -W -n into a fresh folder, put it in the place of the last site; then site/built, whose date
+    is that of the site: what fails takes nothing from the last site. Exit code of the build."""
     site, part = build / "site", build / ".site.part"
+    note = site / "book.failed"
+    note.unlink(missing_ok=True)
+    try:
+        stage(build, profile)
+    except (ValueError, OSError) as error:
+        write_atomic(note, f"{error}\n".encode())
+        print(error, file=sys.stderr)
+        return 1
     shutil.rmtree(part, ignore_errors=True)
     # Not by the script of that name: its first line cannot hold a path with a space.
     book = (sys.executable, "-c", "from jupyter_book.cli.main import main; main()")
     command = [*book, "build", site, "--path-output", part, "-W", "-n", "--keep-going"]
     plain = os.environ | {"NO_COLOR": "1"}
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=plain)
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", env=plain
+    )
     said = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
-    site.joinpath("book.log").write_text(said)
-    note = site / "book.failed"
-    note.unlink(missing_ok=True)
+    site.joinpath("book.log").write_text(said, encoding="utf-8")
     if done.returncode:
         wrong = [line for line in said.splitlines() if "WARNING" in line or "ERROR" in line]
-        note.write_text("\n".join(["jupyter-book:", *(wrong or said.splitlines()[-15:])]) + "\n")
-        print(note.read_text(), file=sys.stderr)
+        text = "\n".join(["jupyter-book:", *(wrong or said.splitlines()[-15:])])
+        write_atomic(note, f"{text}\n".encode())
+        print(text, file=sys.stderr)
         return done.returncode
-    html = site / "_build" / "html"
-    html.parent.mkdir(exist_ok=True)
-    shutil.rmtree(html, ignore_errors=True)
-    (part / "_build" / "html").rename(html)
+    publish(part / "_build" / "html", site / "_build" / "html")
     shutil.rmtree(part)
+    write_atomic(site / "built", b"")
     return 0
+
+
+def publish(new, html):
+    """Put a finished site in the place of the last one, which is out of the way by then, not removed before."""
+    old = html.with_name("html.old")
+    html.parent.mkdir(exist_ok=True)
+    shutil.rmtree(old, ignore_errors=True)
+    if html.exists():
+        html.rename(old)
+    new.rename(html)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def readme_table(claims, titles):
@@ -271,7 +312,8 @@ def readme_table(claims, titles):
         own = claims[claims["notebook"] == name]
         counts = [f"{(own['verdict'] == verdict).sum()}" for verdict in VERDICTS]
         fails = ", ".join(f"`{row.id}`" for row in own[own["verdict"] == "fails"].itertuples())
-        rows.append(f"| [{heading}](notebooks/{name}.ipynb) | {' | '.join(counts)} | {fails} |")
+        shown = re.sub(r"([\\[\]|`<])", r"\\\1", heading)
+        rows.append(f"| [{shown}](notebooks/{name}.ipynb) | {' | '.join(counts)} | {fails} |")
     return "\n".join([f"| Page | {' | '.join(VERDICTS)} | What fails |", f"|---|{'--:|' * len(VERDICTS)}---|", *rows])
 
 
@@ -287,7 +329,7 @@ def readme(build, profile, root=ROOT):
     names, path = notebooks(root), root / "README.md"
     found = load(build / "claims" / profile)
     found = found[found["notebook"].isin(names) & (found["beside"] == "")]
-    before, rest = path.read_text().split(MARKERS[0])
+    before, rest = path.read_text(encoding="utf-8").split(MARKERS[0])
     after = rest.split(MARKERS[1])[1]
     table = readme_table(found, {name: title(root / "notebooks" / f"{name}.ipynb") for name in names})
     path.write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}")

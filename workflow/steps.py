@@ -8,7 +8,6 @@ Each writes under a temporary name and renames, so that a killed step leaves not
 
 import argparse
 import hashlib
-import json
 import logging
 import os
 import shutil
@@ -21,6 +20,9 @@ from pathlib import Path
 import nbformat
 import pages
 import yaml
+
+from nclib.evidence import ledger
+from nclib.runs.seal import contents, unsealed, write_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
 HIDDEN = ("parameters", "injected-parameters")
@@ -88,7 +90,7 @@ def promote(folder, site, claims):
     Refused where it holds a failed cell, or a figure that was not published with its data and manifest.
     """
     name = folder.name
-    book = nbformat.read(folder / "notebook.ipynb", as_version=4)
+    book = whole(name, "notebook.ipynb", lambda: nbformat.reads(text_of(folder / "notebook.ipynb"), as_version=4))
     refuse_failed(name, book)
     manifests = {label: manifest(folder, name, label, book.cells[at]) for label, at in figures(book).items()}
     target = site / "figures" / name
@@ -98,23 +100,26 @@ def promote(folder, site, claims):
             shutil.copy(folder / "figures" / file, part)
     swap(part, target)
     write(claims / f"{name}.json", recorded(folder / "claims" / claims.name / f"{name}.json", name))
-    text = nbformat.writes(page(name, book, manifests, parameters(folder / "notebook.ipynb")))
-    write(site / "notebooks" / f"{name}.ipynb", text)
+    made = page(name, book, manifests, parameters(folder / "notebook.ipynb"))
+    write(site / "notebooks" / f"{name}.ipynb", pages.seal(nbformat.writes(made)))
 
 
 def recorded(path, name):
     """What a notebook recorded of its claims."""
     if not path.exists():
         raise Refused(f"notebooks/{name}.ipynb: it recorded no claims at profile {path.parent.name}")
-    return path.read_text()
+    whole(name, "its record of claims", lambda: ledger.rows(path))
+    return text_of(path)
+
+
+def text_of(path):
+    """The text of a file; Damaged where it is none."""
+    return contents(path).decode()
 
 
 def write(path, text):
     """Write text under a temporary name, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text)
-    part.replace(path)
+    write_atomic(path, text.encode())
 
 
 def refuse_failed(name, book):
@@ -143,11 +148,23 @@ def manifest(folder, name, label, cell):
         raise Refused(f'notebooks/{name}.ipynb: the cell of figure "{label}" published no figure of that name')
     if not any("image/png" in out.get("data", {}) for out in cell.get("outputs", [])):
         raise Refused(f'notebooks/{name}.ipynb: the cell of figure "{label}" shows no image')
-    found = json.loads(path.read_text())
+    found = whole(name, path.name, lambda: unsealed(contents(path), figure=label))
     for file, sha256 in found["outputs"].items():
-        if hashlib.sha256((folder / "figures" / file).read_bytes()).hexdigest() != sha256:
+        data = whole(name, file, lambda file=file: contents(path.with_name(Path(file).name)))
+        if Path(file).name != file or hashlib.sha256(data).hexdigest() != sha256:
             raise Refused(f"notebooks/{name}.ipynb: {file} is not what its manifest says")
     return found
+
+
+def whole(name, what, read):
+    """What is read of an executed notebook; Refused, with what to do, where it is damaged."""
+    try:
+        return read()
+    except (ValueError, OSError, RecursionError, nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
+        raise Refused(
+            f"notebooks/{name}.ipynb: {what} is damaged ({type(error).__name__}); remove executed/{name} to run the "
+            "notebook again"
+        ) from error
 
 
 def parameters(path):
@@ -224,7 +241,7 @@ def below(name, found, profile, seconds):
 
 def citation(name, found):
     """A figure as a BibTeX entry: the book, the figure's label and page, the commit that drew it."""
-    book = yaml.safe_load((ROOT / "_config.yml").read_text())
+    book = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     chosen = pages.settings(ROOT)
     address = chosen["site_url"] and f"{chosen['site_url']}/notebooks/{name}.html#{found['figure']}"
     at = f", commit {found['commit'][:12]}" if found.get("commit") else ""

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from nclib.data.bpe import END
 from nclib.data.files import DataError
+from nclib.runs.seal import Damaged, contents, remove, sealed, unsealed, write_atomic
 
 PACKAGES = {  # of requirements.lock: {import name: (distribution, version)}
     "numpy": ("numpy", "2.4.6"),
@@ -27,6 +28,7 @@ PACKAGES = {  # of requirements.lock: {import name: (distribution, version)}
     "torch": ("torch", "2.13.0"),
 }
 SHA256 = "7fa75334d927c0ba4f7164b03b626ba2caea78291566ac3ae30c0910a6ae50e9"
+FORM = 2  # of the file in the cache
 SHORTEST = 200  # characters
 TESTS = {"tests", "testing", "test"}
 
@@ -66,20 +68,18 @@ def split():
 @functools.cache
 def documents():
     """All documents, in the order of package, file and line: from the cache folder, or read from the packages anew."""
-    from nclib.runs.store import cache_folder, write_atomic
+    from nclib.runs.store import cache_folder
 
-    key = hashlib.sha256(json.dumps(versions()).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([FORM, versions()]).encode()).hexdigest()[:16]
     path = cache_folder() / "texts" / f"documentation-{key}.json"
     if path.exists():
         try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            if kept["sha256"] == _digest(kept["documents"]):
-                return kept["documents"]
-        except (ValueError, KeyError, TypeError):
-            pass
-        warnings.warn(f"{path}: damaged; it is made again", stacklevel=2)
+            return unsealed(contents(path), key=key)["documents"]
+        except Damaged:
+            warnings.warn(f"{path}: damaged; it is made again", stacklevel=2)
+            remove(path)
     found = list(dict.fromkeys(text for package in PACKAGES for text in _of_package(package)))
-    write_atomic(path, json.dumps({"sha256": _digest(found), "documents": found}).encode())
+    write_atomic(path, sealed({"key": key, "documents": found}))
     return found
 
 

@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from filelock import FileLock
 
+from nclib import _files
 from nclib.data import bpe, corpora
 from nclib.data.bpe import END
 from nclib.data.files import GPT2, TEXTS, DataError, data_folder
+from nclib.runs.seal import Damaged, contents, remove, sealed, unsealed, write_atomic
 
-VERSION = 1  # of the cached tokens: raise it when the same text gives other tokens
+VERSION = 2  # of the cached tokens: raise it when the same text gives other tokens, or a file has another form
 GRAMMAR_TOKENS = 400_000, 50_000
 
 
@@ -119,21 +121,15 @@ def _tokenizer(text, sources, vocab):
     """The BPE of a corpus, kept beside its tokens: it is the same for every limit."""
     from tokenizers import Tokenizer
 
-    from nclib.runs.store import write_atomic
-
     path = _cache(sources, vocab, "bpe").with_suffix(".json")
     if path.exists():
         try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            if kept["sha256"] == hashlib.sha256(kept["tokenizer"].encode()).hexdigest():
-                return Tokenizer.from_str(kept["tokenizer"])
-        except (ValueError, KeyError, TypeError):
-            pass
-        warnings.warn(f"{path}: damaged; it is made again", stacklevel=2)
+            return Tokenizer.from_str(unsealed(contents(path), key=path.stem)["tokenizer"])
+        except Damaged:
+            warnings.warn(f"{path}: damaged; it is made again", stacklevel=2)
+            remove(path)
     tokenizer = bpe.train(text.train(), vocab)
-    kept = tokenizer.to_str()
-    digest = hashlib.sha256(kept.encode()).hexdigest()
-    write_atomic(path, json.dumps({"sha256": digest, "tokenizer": kept}).encode())
+    write_atomic(path, sealed({"key": path.stem, "tokenizer": tokenizer.to_str()}))
     return tokenizer
 
 
@@ -146,41 +142,24 @@ def _cache(sources, vocab, limit):
 
 
 def _save(path, made):
-    """Ids in 16 bits where the vocabulary fits, and a digest over everything."""
-    from safetensors.numpy import save
-
-    from nclib.runs.store import write_atomic
-
-    dtype = np.uint16 if made.vocab <= 2**16 else np.int32
-    ids = {name: getattr(made, name).numpy().astype(dtype) for name in ("train", "validation")}
+    """Ids in 16 bits where the vocabulary fits, sealed under the name of the file."""
+    dtype = torch.uint16 if made.vocab <= 2**16 else torch.int32
+    ids = {name: getattr(made, name).to(dtype) for name in ("train", "validation")}
     about = json.dumps([made.vocab, made.strings, made.sha256, made.titles])
-    write_atomic(path, save(ids, {"tokens": json.dumps([about, _digest(ids, about)])}))
+    _files.save(path, ids, {"key": path.stem, "about": about})
 
 
 def _load(path):
     """The tokens in a cache file; None where there is none or it is damaged."""
-    from safetensors import SafetensorError, safe_open
-
     if not path.exists():
         return None
     try:
-        with safe_open(path, "np") as file:
-            ids = {name: file.get_tensor(name) for name in ("train", "validation")}
-            about, digest = json.loads(file.metadata()["tokens"])
-        whole = digest == _digest(ids, about)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
-        whole = False
-    if not whole:
+        ids, found = _files.load(path, key=path.stem)
+    except (Damaged, OSError):
         warnings.warn(f"{path}: damaged; it is made again", stacklevel=3)
+        remove(path)
         return None
-    return Tokens(*(torch.from_numpy(part.astype(np.int32)) for part in ids.values()), *json.loads(about))
-
-
-def _digest(ids, about):
-    digest = hashlib.sha256(about.encode())
-    for name in sorted(ids):
-        digest.update(name.encode() + ids[name].tobytes())
-    return digest.hexdigest()
+    return Tokens(ids["train"].int(), ids["validation"].int(), *json.loads(found["about"]))
 
 
 def _grammar(vocab, limit):

@@ -7,6 +7,7 @@ import pandas as pd
 
 from nclib.evidence.claims import COLUMNS
 from nclib.runs import store
+from nclib.runs.seal import Damaged, belongs, contents, digest, write_atomic
 
 RECORDED = [*COLUMNS, "notebook", "profile"]
 
@@ -19,10 +20,12 @@ def folder(profile):
 
 
 def record(judged, notebook, profile):
-    """Write a page's judged claims to `claims/<profile>/<notebook>.json` of the build folder."""
+    """Write a page's judged claims to `claims/<profile>/<notebook>.json` of the build folder, each with the seal of
+    all of them."""
     rows = judged.assign(notebook=notebook, profile=profile)[RECORDED].to_dict("records")
-    text = json.dumps([{name: plain(value) for name, value in row.items()} for row in rows], indent=1, allow_nan=False)
-    store.write_atomic(folder(profile) / f"{notebook}.json", text.encode() + b"\n")
+    rows = [{name: plain(value) for name, value in row.items()} for row in rows]
+    text = json.dumps([row | {"seal": digest(rows)} for row in rows], indent=1, allow_nan=False)
+    write_atomic(folder(profile) / f"{notebook}.json", text.encode() + b"\n")
 
 
 def plain(value):
@@ -34,11 +37,18 @@ def plain(value):
 
 def load(where):
     """Every claim recorded in a folder of `<notebook>.json`, as one DataFrame. ValueError names a file that is none."""
-    rows = []
-    for path in sorted(where.glob("*.json")):
-        try:
-            found = json.loads(path.read_bytes())
-            rows += [{name: row[name] for name in RECORDED} for row in found]
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise ValueError(f"{path}: damaged ({type(error).__name__}); run its notebook again") from None
-    return pd.DataFrame(rows, columns=RECORDED)
+    return pd.DataFrame([row for path in sorted(where.glob("*.json")) for row in rows(path)], columns=RECORDED)
+
+
+def rows(path):
+    """The claims in `<profile>/<notebook>.json`, a dict each. ValueError names what is damaged or another page's."""
+    try:
+        found = json.loads(contents(path))
+        seals = {row.pop("seal") for row in found}
+        if seals != {digest(found)}:
+            raise Damaged("its seal does not fit")
+        for row in found:
+            belongs(row, {"notebook": path.stem, "profile": path.parent.name})
+        return [{name: row[name] for name in RECORDED} for row in found]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path}: damaged ({type(error).__name__}); run its notebook again") from None

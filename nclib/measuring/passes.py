@@ -11,14 +11,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nclib import metrics, nulls
+from nclib import _files, metrics, nulls
 from nclib._progress import bar
 from nclib.distributed import distributed_sum, rank, world_size
 from nclib.measuring.features import Samples
-from nclib.runs.store import write_atomic
+from nclib.runs.seal import Damaged
 from nclib.statistics import ClassStatistics, StatisticsAccumulator
 
 _FIELDS = ("counts", "means", "spread", "scatter")  # the last may be None
+FORMAT = "nclib.measuring/1"
 EVERY = 30.0  # seconds between saves
 
 
@@ -37,14 +38,11 @@ class Checkpoint:
         self.tensors = {} if self.path is None or not self.path.exists() else self._load()
 
     def _load(self) -> dict[str, Tensor]:
-        import safetensors
-
         try:
-            with safetensors.safe_open(self.path, "pt") as file:
-                found = json.loads((file.metadata() or {})["identity"])
-                tensors = {key: file.get_tensor(key) for key in file.keys()}
-        except (safetensors.SafetensorError, OSError, KeyError, ValueError):
+            tensors, about = _files.load(self.path, format=FORMAT)
+        except (Damaged, OSError):
             raise ValueError(f"{self.path}: not a whole checkpoint, remove it to start again") from None
+        found = json.loads(about["identity"])
         differs = [key for key in found.keys() | self.identity if found.get(key) != self.identity.get(key)]
         if differs:
             what = f"checkpoint of another measurement, with other {sorted(differs)[0]}"
@@ -55,10 +53,7 @@ class Checkpoint:
         return self.path is not None and time.monotonic() - self.saved >= self.every
 
     def save(self, tensors: dict[str, Tensor]) -> None:
-        import safetensors.torch
-
-        tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-        write_atomic(self.path, safetensors.torch.save(tensors, {"identity": json.dumps(self.identity)}))
+        _files.save(self.path, tensors, {"format": FORMAT, "identity": json.dumps(self.identity)})
         self.saved = time.monotonic()
 
     def remove(self) -> None:

@@ -2,13 +2,13 @@
 
 import hashlib
 import io
-import json
 
 import numpy as np
 import pandas as pd
 
 from nclib.runs import store
 from nclib.runs.manifest import commit, versions
+from nclib.runs.seal import sealed, write_atomic
 
 # The kinds of columns that a CSV gives back as they were, and how each is read from its text.
 KINDS = {
@@ -115,8 +115,8 @@ def publish(draw, rows, name, profile="laptop", *, of=None, **options):
     }
     folder = store.build_folder() / "figures"
     for file, content in files.items():
-        store.write_atomic(folder / file, content)
-    store.write_atomic(folder / f"{name}.json", json.dumps(manifest, sort_keys=True).encode() + b"\n")
+        write_atomic(folder / file, content)
+    write_atomic(folder / f"{name}.json", sealed(manifest, indent=None))
     return Image(files[f"{name}.png"], format="png", metadata={"alt": name})
 
 
@@ -181,4 +181,4 @@ def run_manifests(tables):
         if {"experiment", "run"} <= set(table):
             pairs += table[["experiment", "run"]].itertuples(index=False, name=None)
     folders = [store.entry(name, run) for name, run in dict.fromkeys(pairs)]
-    return [json.loads((folder / "manifest.json").read_text()) for folder in folders if folder]
+    return [store.manifest_of(folder) for folder in folders if folder]

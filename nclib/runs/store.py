@@ -8,7 +8,6 @@ does not fit is damaged: removed from the cache with a warning and run again, an
 
 import hashlib
 import io
-import json
 import os
 import shutil
 import uuid
@@ -20,13 +19,10 @@ import pandas as pd
 from nclib.runs import source
 from nclib.runs.experiment import KINDS, typed
 from nclib.runs.manifest import ROOT
+from nclib.runs.seal import Damaged, contents, remove, sealed, sweep, unsealed, write_atomic
 
 FORMAT = 2
 PROFILES = ("smoke", "laptop", "paper")
-
-
-class Damaged(ValueError):
-    """What was read back is not what was written; the message says why."""
 
 
 def build_folder():
@@ -59,21 +55,6 @@ def try_place(folder):
     trial = Path(folder).with_suffix(".tried")
     write_atomic(trial, b"")
     trial.unlink(missing_ok=True)
-
-
-def write_atomic(path, data):
-    """Write bytes to a path: a temporary name beside it, fsync, rename; an exception leaves nothing behind."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with open(partial, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def csv_bytes(table):
@@ -117,26 +98,6 @@ def _boolean(column):
 READ = {"float64": _float64, "Int64": _int64, "boolean": _boolean}
 
 
-def sealed(content):
-    """JSON bytes of a dict with a digest of itself under "seal"."""
-    return json.dumps(content | {"seal": _seal(content)}, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
-
-
-def unsealed(data):
-    """The dict that `sealed` was given. Damaged where the bytes are anything else."""
-    try:
-        content = json.loads(data)
-        if content.pop("seal") != _seal(content):
-            raise ValueError("its seal does not fit")
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise Damaged(f"{type(error).__name__}: {error}") from error
-    return content
-
-
-def _seal(content):
-    return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
-
-
 def place(run, root):
     """The folder of a run below a root."""
     return Path(root) / run.NAME / run.key()
@@ -151,6 +112,7 @@ def entry(name, key):
 def save(run, table, manifest, root):
     """Store one run: its files under a temporary folder name, then one rename. The first to finish a run wins."""
     folder = place(run, root)
+    sweep(folder.parent, ".*.part")
     partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
     data, kinds = to_csv(table)
     outputs = {"table.csv": hashlib.sha256(data).hexdigest()}
@@ -169,15 +131,21 @@ def save(run, table, manifest, root):
 def read(folder):
     """(table, manifest) of an entry by its folder. Damaged where it is not whole, or lies under another's name."""
     try:
-        data, about = (Path(folder, name).read_bytes() for name in ("table.csv", "manifest.json"))
+        data, about = (contents(folder / name) for name in ("table.csv", "manifest.json"))
     except OSError as error:
         raise Damaged(f"{type(error).__name__}") from error
-    manifest = unsealed(about)
-    if [manifest.get("format"), manifest.get("experiment"), manifest.get("key")] != [FORMAT, *folder.parts[-2:]]:
-        raise Damaged(f"it is of {manifest.get('experiment')} {manifest.get('key')}, format {manifest.get('format')}")
+    manifest = manifest_of(folder, about)
     if hashlib.sha256(data).hexdigest() != manifest["outputs"]["table.csv"]:
         raise Damaged("its table does not fit its manifest")
     return from_csv(data, manifest["kinds"]), manifest
+
+
+def manifest_of(folder, data=None):
+    """The manifest of an entry by its folder; data: its bytes, where they are read already. Damaged as by `read`."""
+    manifest = unsealed(contents(folder / "manifest.json") if data is None else data)
+    if [manifest.get("format"), manifest.get("experiment"), manifest.get("key")] != [FORMAT, *folder.parts[-2:]]:
+        raise Damaged(f"it is of {manifest.get('experiment')} {manifest.get('key')}, format {manifest.get('format')}")
+    return manifest
 
 
 def find(run, *, archived_only=False):
@@ -206,13 +174,3 @@ def find(run, *, archived_only=False):
 def folder_of(run):
     """The folder of a stored run, or None; of one that other code has made, or that is damaged, there is none left."""
     return None if find(run) is None else entry(run.NAME, run.key())
-
-
-def remove(folder):
-    """Remove an entry: out of the way by one rename first, so that racing removals are no error."""
-    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
-    try:
-        folder.rename(aside)
-    except FileNotFoundError:
-        return
-    shutil.rmtree(aside, ignore_errors=True) if aside.is_dir() else aside.unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """What a training run keeps to go on from after a kill: tensors and the rows found so far, in one file."""
 
-import hashlib
 import json
 import time
 from pathlib import Path
@@ -8,9 +7,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from nclib.runs.store import unfinished, write_atomic
+from nclib import _files
+from nclib.runs.seal import Damaged
+from nclib.runs.store import unfinished
 
-FORMAT = "nclib.training/1"
+FORMAT = "nclib.training/2"
 SECONDS = 60.0  # between two writes
 
 
@@ -31,31 +32,22 @@ class Checkpoint:
 
     def save(self, tensors):
         """Write the rows and {name: tensor}, under a temporary name first."""
-        import safetensors.torch
-
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
         content = {"identity": self.identity, "rows": [_written(table) for table in self.rows]}
-        metadata = {"format": FORMAT, "content": json.dumps(content), "sha256": _digest(tensors)}
-        write_atomic(self.path, safetensors.torch.save(tensors, metadata))
+        _files.save(self.path, tensors, {"format": FORMAT, "content": json.dumps(content)})
         self.written = time.monotonic()
 
     def load(self):
         """The tensors, with `rows` as they were; {} where there is no file. ValueError for one that is damaged or of
         another run: it is named and left where it is."""
-        import safetensors
-
         if not self.path.exists():
             return {}
         try:
-            with safetensors.safe_open(self.path, "pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-            whole = metadata.get("format") == FORMAT and metadata["sha256"] == _digest(tensors)
-        except (safetensors.SafetensorError, OSError):
-            whole = False
-        if not whole:
-            raise ValueError(f"checkpoint {self.path}: damaged or none of this library's; remove it to start again")
-        content = json.loads(metadata["content"])
+            tensors, about = _files.load(self.path, format=FORMAT)
+        except (Damaged, OSError):
+            raise ValueError(
+                f"checkpoint {self.path}: damaged or none of this library's; remove it to start again"
+            ) from None
+        content = json.loads(about["content"])
         other = [name for name in self.identity if content["identity"].get(name) != self.identity[name]]
         if other:
             raise ValueError(
@@ -95,14 +87,6 @@ def restore(model, optimizer, tensors):
             p = parameters[int(i)]
             # A copy of the parameter's layout: fused updates want that of the two alike.
             optimizer.state[p][key] = torch.empty_like(p).copy_(value) if value.shape == p.shape else value.to(p.device)
-
-
-def _digest(tensors):
-    found = hashlib.sha256()
-    for name, tensor in tensors.items():
-        found.update(name.encode())
-        found.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
 
 
 def _written(table):

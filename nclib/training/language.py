@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from torch import distributed, nn
 
+from nclib import _files
 from nclib._progress import bar
 from nclib.distributed import rank, world_size
-from nclib.runs.store import write_atomic
+from nclib.runs.seal import Damaged
 
 PRECISIONS = ("float32", "bfloat16")
 CHECK = 50  # steps between looks at the loss, which wait for the GPU
-_FORMAT = "nclib.training.language/1"
+_FORMAT = "nclib.training.language/2"
 
 
 def fit(
@@ -244,35 +245,26 @@ def _crc32(tensors):
 
 def _save(path, model, optimizer, losses, run):
     """Parameters p.*, the moments m.* and v.* of AdamW and the losses; the number of losses is that of steps done."""
-    import safetensors.torch
-
     tensors = {"losses": losses}
     for name, p in model.named_parameters():
         state = optimizer.state[p]
         tensors |= {f"p.{name}": p.detach(), f"m.{name}": state["exp_avg"], f"v.{name}": state["exp_avg_sq"]}
-    tensors = {name: tensors[name].cpu().contiguous() for name in sorted(tensors)}
-    metadata = {"format": _FORMAT, "run": json.dumps(run), "crc32": str(_crc32(tensors.values()))}
-    write_atomic(path, safetensors.torch.save(tensors, metadata))
+    _files.save(path, tensors, {"format": _FORMAT, "run": json.dumps(run)})
 
 
 @torch.no_grad()
 def _load(path, model, optimizer, run):
     """Put the state of a checkpoint in place and return its losses; none where there is no file."""
-    import safetensors
-
     losses = torch.zeros(0, dtype=torch.float64)
     if distributed.is_initialized():
         distributed.barrier()  # rank 0 may still be writing the file of a run that this process did before
     if Path(path).exists():
         try:
-            with safetensors.safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-            whole = metadata.get("format") == _FORMAT and metadata["crc32"] == str(_crc32(tensors.values()))
-        except (safetensors.SafetensorError, OSError):
-            whole = False
-        if not whole:
-            raise ValueError(f"checkpoint = {str(path)!r}: damaged or no checkpoint of fit; remove it to start again")
+            tensors, metadata = _files.load(path, format=_FORMAT)
+        except (Damaged, OSError):
+            raise ValueError(
+                f"checkpoint = {str(path)!r}: damaged or no checkpoint of fit; remove it to start again"
+            ) from None
         if different := _differences(json.loads(metadata["run"]), run):
             more = f"; {len(different) - 4} more" if len(different) > 4 else ""
             raise ValueError(f"checkpoint = {str(path)!r} is of another run: {'; '.join(different[:4])}{more}")

@@ -16,8 +16,9 @@ from nclib.data import text
 from nclib.distributed import rank
 from nclib.models.gpt import GPT
 from nclib.models.gpt_stack import GPTStack
-from nclib.runs import store
+from nclib.runs import source, store
 from nclib.runs.experiment import Experiment, rows
+from nclib.runs.seal import Damaged, contents, sealed, unsealed, write_atomic
 from nclib.training import language, language_measures, seed_everything
 
 EVALUATED = 16_384  # tokens in a batch of a pass without gradients
@@ -90,15 +91,15 @@ class LanguageModel(Experiment):
         """The tables of runs that are alike, by `together`, each as by `run`; their models are trained as one batch."""
         first = runs[0]
         windows = {split: found.to(device) for split, found in texts(first).items()}
-        kept = [store.unfinished(run.key(), "csv") for run in runs]
-        tables = [[store.from_csv(file.read_bytes(), KINDS)] if file.exists() else [] for file in kept]
+        tables = [kept_rows(run) for run in runs]
 
         def evaluate(epoch, trained):
-            for net, done, file in zip(trained.models() if len(runs) > 1 else [trained], tables, kept, strict=True):
+            for net, done, run in zip(trained.models() if len(runs) > 1 else [trained], tables, runs, strict=True):
+                refuse_gaps(run, done, epoch)
                 found = measure(net, windows, first) if epoch in first.measured else validate(net, windows)
                 done.append(found.assign(step=epoch).astype(AT))
                 if rank() == 0:
-                    store.write_atomic(file, store.to_csv(pd.concat(done)[list(KINDS)])[0])
+                    keep_rows(run, pd.concat(done)[list(KINDS)])
 
         _, losses = train(runs, device, windows["train"], evaluate, tuple(range(1, first.epochs + 1)))
         done = at({"updates": len(losses), "parameters": parameters(first)}).assign(step=first.epochs)
@@ -107,6 +108,40 @@ class LanguageModel(Experiment):
             pd.concat([*found, done], ignore_index=True).drop_duplicates(same).astype(KINDS)[list(KINDS)]
             for found in tables
         ]
+
+
+def identity(run):
+    """Whose the rows and the checkpoint are that a run keeps to go on from after a kill."""
+    return {"key": run.key(), "code": source.digest(run)}
+
+
+def keep_rows(run, table):
+    """Keep the rows so far beside the checkpoint."""
+    rows = store.to_csv(table)[0].decode()
+    write_atomic(store.unfinished(run.key(), "json"), sealed({**identity(run), "rows": rows}))
+
+
+def kept_rows(run):
+    """The rows that a killed run kept, as a list of one table, or none. ValueError names a file that is damaged."""
+    path = store.unfinished(run.key(), "json")
+    if not path.exists():
+        return []
+    try:
+        return [store.from_csv(unsealed(contents(path), **identity(run))["rows"].encode(), KINDS)]
+    except Damaged as reason:
+        raise ValueError(
+            f"{path}: damaged, or of other code ({reason}); remove it and {checkpoint([run])} to start again"
+        ) from None
+
+
+def refuse_gaps(run, tables, epoch):
+    """ValueError where training went on from a checkpoint whose rows are gone."""
+    missing = set(range(1, epoch)) - {step for table in tables for step in table["step"]}
+    if missing:
+        raise ValueError(
+            f"{store.unfinished(run.key(), 'json')}: lacks the epochs {sorted(missing)} before {epoch}; remove "
+            f"{checkpoint([run])} to start again"
+        )
 
 
 def parameters(run):
@@ -152,7 +187,7 @@ def train(runs, device, windows, evaluate=None, measured=()):
         measure_at=measured,
         evaluate=evaluate,
         checkpoint=checkpoint(runs),
-        identity=asdict(first),
+        identity=asdict(first) | {"code": source.digest(first)},
         precision="bfloat16" if gpu else "float32",
         compiled=gpu,
     )
