@@ -1,4 +1,4 @@
-"""Injected damage: what is read back is what was written, or it is named and redone or refused, and never another value.
+"""Injected damage: what is read back is what was written, or it is named and redone or refused.
 
 A kind of file is how one is written and how it is read; the damages are the same for all.
 """
