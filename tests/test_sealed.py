@@ -3,6 +3,8 @@
 A kind of file is how one is written and how it is read; the damages are the same for all.
 """
 
+import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -22,11 +24,14 @@ from nclib.evidence.claims import Claim, Headline, at_least, judge_all
 from nclib.measuring import passes
 from nclib.pages._language_models import language_model
 from nclib.plotting import publish
-from nclib.runs import seal, store, work
+from nclib.runs import seal, source, work
+from nclib.runs import store as files
+from nclib.runs.experiment import experiments
 from nclib.statistics import ClassStatistics
 from nclib.training import checkpoint, language
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
+import imports as workflow_imports  # noqa: E402
 import pages
 
 FLIPS = 24
@@ -122,7 +127,7 @@ class Rows(Kind):
     def write(self, n):
         found = language_model.at({"loss": 1 / 3 * n}).assign(step=1).astype(language_model.AT)
         language_model.keep_rows(self.run(n), found[list(language_model.KINDS)])
-        return store.unfinished(self.run(n).key(), "json")
+        return files.unfinished(self.run(n).key(), "json")
 
     def read(self, path):
         (table,) = language_model.kept_rows(self.run(1))
@@ -177,7 +182,7 @@ class Manifest(Kind):
     def write(self, n):
         run = toy.STUDY.runs("smoke")[n - 1]
         work.get(run)
-        return store.place(run, store.cache_folder()) / "manifest.json"
+        return files.place(run, files.cache_folder()) / "manifest.json"
 
     def read(self, path):
         (found,) = publish.run_manifests(
@@ -284,3 +289,74 @@ def test_law_scratch_files_of_killed_processes_are_swept_and_others_left(tmp_pat
     os.utime(old, (0, 0))
     seal.write_atomic(path, b"content")
     assert path.read_bytes() == b"content" and not old.exists() and new.exists()
+
+
+def test_law_the_text_of_a_folder_is_part_of_the_key_and_a_named_corpus_is_not(tmp_path):
+    """Nor does a date that is set back hide a change; two folders of one text differ by their paths alone."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
+        folder.mkdir()
+        (folder / "train.txt").write_text("some text")
+    run = dataclasses.replace(Rows(tmp_path).run(1), corpus=str(one))
+    first = run.key()
+    assert run.key() == first and run.own() == {"train.txt": hashlib.sha256(b"some text").hexdigest()}
+    status = (one / "train.txt").stat()
+    (one / "train.txt").write_text("same size")
+    os.utime(one / "train.txt", ns=(status.st_atime_ns, status.st_mtime_ns))
+    second = run.key()
+    (one / "valid.txt").write_text("more")
+    assert len({first, second, run.key()}) == 3
+    named = Rows(tmp_path).run(1)
+    assert named.own() == {} and named.key() == "49c69ad123b367d5"
+
+
+def test_law_a_text_that_changes_during_a_run_is_not_stored(store, monkeypatch):
+    monkeypatch.setattr(toy.Toy, "own", lambda run: {"train.txt": str(len(toy.calls))})
+    with pytest.raises(ValueError, match=r"toy [0-9a-f]{16}: the files that it reads were changed while it was done"):
+        work.get(toy.Toy())
+    assert not list((store / "cache").rglob("table.csv"))
+
+
+def test_law_a_cached_run_of_another_text_is_done_again_an_archived_one_kept(store, monkeypatch):
+    toy.calls.clear()
+    monkeypatch.setattr(toy.Toy, "reads", lambda run: {"a": "1", "b": "2"})
+    monkeypatch.setattr(toy.Toy, "at_hand", lambda run: {"a": "1", "b": None})
+    work.get(toy.Toy()), work.get(toy.Toy()), work.get(toy.Toy(seed=1), root=store / "results")
+    assert len(toy.calls) == 2
+    for other in ({"a": "2"}, {"c": None}):
+        monkeypatch.setattr(toy.Toy, "at_hand", lambda run, other=other: other)
+        work.get(toy.Toy(seed=1))
+        assert files.find(toy.Toy()) is None and files.find(toy.Toy(seed=1)) is not None
+        monkeypatch.setattr(toy.Toy, "at_hand", lambda run: {"a": "1", "b": None})
+        work.get(toy.Toy())
+    assert len(toy.calls) == 4
+
+
+def test_value_the_code_behind_a_run_is_named():
+    classes = experiments()
+    assert classes["toy"] is toy.Toy and classes["wu2024.language_model"] is language_model.LanguageModel
+    made = {"experiment": "toy", "code": source.digest(toy.Toy())}
+    assert source.digest(toy.Toy) == made["code"]
+    found = [source.origin(manifest, classes) for manifest in (made, made | {"code": "0"}, {"experiment": "toy"})]
+    assert found == ["this code", "other code", "code that is not recorded"]
+
+
+def test_law_a_measurement_goes_on_only_with_the_same_bytes(tmp_path):
+    path = tmp_path / "x"
+    path.write_text("abc")
+    before, status = passes.fingerprint(path, None, tmp_path), path.stat()
+    path.write_text("abd")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert before == {str(path): hashlib.sha256(b"abc").hexdigest()} != passes.fingerprint(path)
+    assert workflow_imports.digest([path]) != workflow_imports.digest([Path(__file__)])
+
+
+def test_law_dates_set_back_change_what_the_build_looks_at(tmp_path):
+    """Of two checkouts: in one process a file is read once."""
+    digests = []
+    for n, text in enumerate(("one", "two", "one")):
+        (tmp_path / str(n)).mkdir()
+        (tmp_path / str(n) / "a.py").write_text(text)
+        os.utime(tmp_path / str(n) / "a.py", (0, 0))
+        digests.append(workflow_imports.digest([tmp_path / str(n) / "a.py"]))
+    assert digests[0] == digests[2] != digests[1]

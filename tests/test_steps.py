@@ -26,6 +26,7 @@ RUN = {
     "device": "cpu",
     "wall_seconds": 2.5,
     "data": {"a.gz": "ab12"},
+    "made by": "other code",
 }
 
 
@@ -106,6 +107,7 @@ def test_value_page_has_downloads_provenance_and_no_noise(tmp_path):
     for text in (
         "a.gz, sha256 `ab12`",
         "Some CPU (cpu)",
+        ": 2 by other code",
         "torch 2",
         "`'smoke'`",
         "size of the runs",

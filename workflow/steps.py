@@ -7,6 +7,7 @@ Each writes under a temporary name and renames, so that a killed step leaves not
 """
 
 import argparse
+import collections
 import hashlib
 import logging
 import os
@@ -23,6 +24,7 @@ import yaml
 
 from nclib.evidence import ledger
 from nclib.runs.seal import contents, unsealed, write_atomic
+from nclib.runs.source import ORIGINS
 
 ROOT = Path(__file__).resolve().parents[1]
 HIDDEN = ("parameters", "injected-parameters")
@@ -268,6 +270,7 @@ def provenance(name, papermill, manifests, declared):
         ("Commit", commit(some)),
         ("Runs behind the figures", f"{len(runs)}, {sum(run['wall_seconds'] for run in runs):.1f} s of computing"),
         ("Their commits", ", ".join(sorted({commit(run) for run in runs})) or "no stored run"),
+        ("Made by", origins(runs)),
         ("Notebook", f"executed in {papermill['duration']:.1f} s, {papermill['start_time'][:19]} UTC"),
         ("Hardware", "; ".join(devices) or "no stored run"),
         (
@@ -282,6 +285,12 @@ def provenance(name, papermill, manifests, declared):
     values = [(f"`{p}` = `{value}` ({kind})", meaning) for p, value, kind, meaning in declared]
     head = ":::{dropdown} Provenance: parameters, data, commit, hardware, how to run this page again"
     return "\n".join([head, ":class-container: nc-provenance", "", definitions(facts), "", definitions(values), ":::"])
+
+
+def origins(runs):
+    """How many runs were made by the code of this page, and how many by other code: what is archived is kept."""
+    counts = collections.Counter(run["made by"] for run in runs)
+    return ", ".join(f"{counts[word]} by {word}" for word in ORIGINS if word in counts) or "no stored run"
 
 
 def commit(found):

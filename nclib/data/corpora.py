@@ -1,6 +1,7 @@
 """The documents of a corpus: docstrings, Python's reference, TinyStories, public-domain books, or your own folder."""
 
 import csv
+import functools
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -34,10 +35,36 @@ def sources(corpus):
     if corpus == "reference":
         text = f"\n{END}\n".join(text for _, text in _topics())
         return {"pydoc_data.topics": hashlib.sha256(text.encode()).hexdigest()}
-    folder = Path(corpus)
-    if not (folder / "train.txt").exists():
-        raise DataError(f"corpus = {str(corpus)!r}: the folder has no train.txt")
-    return {name: sha256(folder / name) for name in ("train.txt", "valid.txt") if (folder / name).exists()}
+    if found := own(corpus):
+        return found
+    raise DataError(f"corpus = {str(corpus)!r}: the folder has no train.txt")
+
+
+def own(corpus):
+    """{file: sha256} of the text in a folder of one's own; nothing for a named corpus and where there is no text."""
+    if corpus in NAMES or not (Path(corpus) / "train.txt").exists():
+        return {}
+    files = [Path(corpus) / name for name in ("train.txt", "valid.txt")]
+    return {path.name: _sha256(path, _version(path)) for path in files if path.exists()}
+
+
+def at_hand(corpus):
+    """{name: sha256} of the text of a named corpus that changes with what is installed, None for a sum that it would
+    take long to compute: the name holds the versions."""
+    if corpus == "documentation":
+        return {documentation.name(): None}
+    return sources(corpus) if corpus == "reference" else {}
+
+
+@functools.lru_cache(64)
+def _sha256(path, version):
+    return sha256(path)
+
+
+def _version(path):
+    """What changes with every write to a file, also with one that sets its date back."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def read(corpus):

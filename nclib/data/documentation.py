@@ -45,8 +45,12 @@ def versions():
 
 def source():
     """{name with versions: sha256} of the text of the packages that are installed here."""
-    name = ", ".join(" ".join(pair) for pair in versions().items())
-    return {f"docstrings of {name}": _digest(documents())}
+    return {name(): _digest(documents())}
+
+
+def name():
+    """What the text is called, with the versions that it is of."""
+    return f"docstrings of {', '.join(' '.join(pair) for pair in versions().items())}"
 
 
 def locked():

@@ -102,7 +102,7 @@ def measure(path, labels, classifier, num_classes, options: Options, outputs: Ou
     K = features.number_of_classes(samples, num_classes if W is None else len(W))
     with ranks(device) as place:
         identity = {
-            "files": fingerprint(path, labels, classifier),
+            "files": outputs.checkpoint and fingerprint(path, labels, classifier),
             "classes": K,
             "null": options.shuffled,
             "ranks": world_size(),
@@ -151,7 +151,7 @@ def measure_lm(source: Language, options: Options, outputs: Outputs, device="aut
         )
         folder = source.model if Path(source.model).is_dir() else None
         identity = {
-            "files": fingerprint(source.text, source.validation, folder),
+            "files": outputs.checkpoint and fingerprint(source.text, source.validation, folder),
             "model": [source.model, getattr(model.config, "_commit_hash", None), str(model.dtype)],
             "tokenizer": [source.tokenizer, len(words)],
             "windows": [context, source.batch],

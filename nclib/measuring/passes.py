@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nclib import _files, metrics, nulls
 from nclib._progress import bar
+from nclib.data.files import sha256
 from nclib.distributed import distributed_sum, rank, world_size
 from nclib.measuring.features import Samples
 from nclib.runs.seal import Damaged
@@ -136,13 +137,13 @@ def _shuffled(samples, passes, shape):
     return passes.statistics("shuffled labels", len(samples), other.block, **shape)
 
 
-def fingerprint(*paths) -> dict[str, list[int]]:
-    """{file: [size, time of the last change in ns]} of files, and of the files in folders."""
+def fingerprint(*paths) -> dict[str, str]:
+    """{file: sha256} of files, and of the files in folders: their dates may have been set back."""
     found = {}
     for path in map(Path, filter(None, paths)):
-        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-            status = file.stat()
-            found[str(file.resolve())] = [status.st_size, status.st_mtime_ns]
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                found[str(file.resolve())] = sha256(file)
     return found
 
 

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 
 from nclib.runs import store
+from nclib.runs.experiment import experiments
 from nclib.runs.manifest import commit, versions
 from nclib.runs.seal import sealed, write_atomic
+from nclib.runs.source import origin
 
 # The kinds of columns that a CSV gives back as they were, and how each is read from its text.
 KINDS = {
@@ -94,8 +96,9 @@ def publish(draw, rows, name, profile="laptop", *, of=None, **options):
     files = {f"{name}{end}": image for end, image in drawn(draw, read(data, kinds), options, identity).items()}
     files[f"{name}.csv"] = data
     head, dirty = commit()
+    classes = experiments()
     stored = [
-        {name: value for name, value in run.items() if name not in STORE}
+        {name: value for name, value in run.items() if name not in STORE} | {"made by": origin(run, classes)}
         for run in run_manifests(rows if of is None else of)
     ]
     manifest = {

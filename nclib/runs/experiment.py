@@ -47,6 +47,15 @@ class Experiment:
         """{file: sha256} of the data that it reads."""
         return {}
 
+    def own(self):
+        """{file: sha256} of the reader's own files that it reads: a part of the key, as a path says nothing of them."""
+        return {}
+
+    def at_hand(self):
+        """{file: sha256, or None where only the name is known} of other data that it reads, as far as this can be told
+        at once: a cached run of other data is done again."""
+        return {}
+
     def together(self):
         """What runs share that a GPU does as one batch; None where each is done alone."""
         return None
@@ -65,9 +74,21 @@ class Experiment:
         return cls(**{name: _tuples(value) for name, value in parameters.items()})
 
     def key(self):
-        """sha256 of the canonical JSON of (NAME, VERSION, fields): its first 16 hexadecimal digits."""
-        text = json.dumps([self.NAME, self.VERSION, dataclasses.asdict(self)], sort_keys=True, allow_nan=False)
+        """sha256 of the canonical JSON of (NAME, VERSION, fields), and of `own` files where there are any: its first 16
+        hexadecimal digits."""
+        defining = [self.NAME, self.VERSION, dataclasses.asdict(self), self.own()]
+        text = json.dumps(defining if defining[-1] else defining[:-1], sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def experiments():
+    """{NAME: class} of the experiments that are imported."""
+    found, waiting = {}, [Experiment]
+    while waiting:
+        below = waiting.pop().__subclasses__()
+        waiting += below
+        found |= {kind.NAME: kind for kind in below if hasattr(kind, "NAME")}
+    return found
 
 
 def _tuples(value):

@@ -7,13 +7,23 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
+ORIGINS = "this code", "other code", "code that is not recorded"
 UNSEEN = {"kind", "type_comment", "type_ignores", "type_params", "ctx"}
 
 
 def digest(experiment):
-    """sha256 of the statements of the experiment's module and of all that it imports of nclib, directly or through
-    another module: comments, formatting and docstrings do not count. 16 hexadecimal digits."""
-    return _of_file(Path(sys.modules[type(experiment).__module__].__file__).resolve())
+    """sha256 of the statements of the module of an experiment, a run or its class, and of all that it imports of nclib,
+    directly or through another module: comments, formatting and docstrings do not count. 16 hexadecimal digits."""
+    kind = experiment if isinstance(experiment, type) else type(experiment)
+    return _of_file(Path(sys.modules[kind.__module__].__file__).resolve())
+
+
+def origin(manifest, classes):
+    """By which code a stored run was made: one of `ORIGINS`. classes: {NAME: class} of the experiments here."""
+    made, kind = manifest.get("code"), classes.get(manifest["experiment"])
+    if made is None or kind is None:
+        return ORIGINS[2]
+    return ORIGINS[0] if made == digest(kind) else ORIGINS[1]
 
 
 @functools.cache

@@ -150,8 +150,8 @@ def manifest_of(folder, data=None):
 
 def find(run, *, archived_only=False):
     """(table, manifest) of a stored run, archive first; None where there is none. A damaged entry of the cache is
-    removed with a warning, one of the archive raises ValueError; an entry of the cache that other code has made is
-    removed in silence, one of the archive is kept."""
+    removed with a warning, one of the archive raises ValueError; an entry of the cache that other code has made, or of
+    other data, is removed in silence, one of the archive is kept."""
     for root in (archive_folder(),) if archived_only else (archive_folder(), cache_folder()):
         folder = place(run, root)
         if not folder.exists():
@@ -165,10 +165,14 @@ def find(run, *, archived_only=False):
             warnings.warn(f"{folder}: damaged ({reason}), removed; it is run again", stacklevel=2)
             remove(folder)
             continue
-        if archived or manifest.get("code") == source.digest(run):
+        if archived or (manifest.get("code") == source.digest(run) and _same_data(run, manifest["data"])):
             return table, manifest
         remove(folder)
     return None
+
+
+def _same_data(run, stored):
+    return all(name in stored and sha256 in (None, stored[name]) for name, sha256 in run.at_hand().items())
 
 
 def folder_of(run):

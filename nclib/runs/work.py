@@ -48,6 +48,9 @@ def do(runs, device, root=None):
     with contextlib.ExitStack() as stack:
         manifests = [stack.enter_context(measure(run, device)) for run in runs]
         tables = type(runs[0]).run_together(runs, device) if len(runs) > 1 else [runs[0].run(device)]
+    for run, manifest in zip(runs, manifests, strict=True):
+        if run.key() != manifest["key"]:
+            raise ValueError(f"{run.NAME} {manifest['key']}: the files that it reads were changed while it was done")
     for run, manifest, table in zip(runs, manifests, tables, strict=True):
         seconds = round(manifest["wall_seconds"] / len(runs), 3)
         store.save(

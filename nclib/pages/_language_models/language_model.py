@@ -12,7 +12,7 @@ from typing import ClassVar
 import pandas as pd
 
 from nclib import conventions, nulls
-from nclib.data import text
+from nclib.data import corpora, text
 from nclib.distributed import rank
 from nclib.models.gpt import GPT
 from nclib.models.gpt_stack import GPTStack
@@ -58,6 +58,14 @@ class LanguageModel(Experiment):
     def reads(self):
         """{file: sha256} of the text."""
         return text.tokens(self.corpus, self.vocab, limit=self.tokens).sha256
+
+    def own(self):
+        """{file: sha256} of a folder of the reader's own."""
+        return corpora.own(self.corpus)
+
+    def at_hand(self):
+        """The text of a named corpus that changes with what is installed."""
+        return corpora.at_hand(self.corpus)
 
     def needs_gpu(self):
         """Whether the run would take a processor more than about ten minutes."""
