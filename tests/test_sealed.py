@@ -31,7 +31,7 @@ from nclib.statistics import ClassStatistics
 from nclib.training import checkpoint, language
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
-import imports as workflow_imports  # noqa: E402
+import imports as workflow_imports
 import pages
 
 FLIPS = 24
