@@ -76,7 +76,7 @@ def weaker(first, second, frame):
 
 def trend(metric, factor, frame):
     """Spearman's rho of a column with a factor; NaN where one of them does not vary."""
-    ranks = [rankdata(frame[name]) for name in (factor, metric)]
+    ranks = [rankdata(frame[name].to_numpy()) for name in (factor, metric)]
     return math.nan if min(map(np.ptp, ranks)) == 0 else float(np.corrcoef(*ranks)[0, 1])
 
 
