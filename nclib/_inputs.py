@@ -36,6 +36,9 @@ def present_classes(stats: ClassStatistics) -> Tensor:
     present = stats.present.nonzero()[:, 0]
     if len(present) < 2:
         raise ValueError(f"stats has {len(present)} present classes (count > 0), at least 2 are needed")
+    largest = stats.means[present].abs().max()
+    if not (largest.square() * stats.means.shape[1]).isfinite() or not stats.spread.isfinite().all():
+        raise ValueError(f"stats holds means up to {float(largest):.3g}, whose squares are not finite in float64")
     return present
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nclib._device import torch_device
+from nclib.measuring.heads import Head, features_of, find_head, named_head
 from nclib.statistics import ClassStatistics, StatisticsAccumulator
 
 
@@ -18,40 +20,63 @@ def collect(
     *,
     num_classes: int,
     layer: str | list[str] | None = None,
+    classifier: str | None = None,
     device=None,
     scatter: bool | None = None,
     ignore_index: int = -100,
     shift: bool = False,
+    feature_axis: int | None = None,
 ) -> ClassStatistics | dict[str, ClassStatistics]:
     """Run `model(x)` for every (x, y) of `loader` and return the statistics of its features against the labels y.
 
-    layer    None: the features are the input of the last nn.Linear that the forward pass calls, the classifier's.
+    loader   pairs (x, y), or mappings with `labels` (or `label`), whose other entries the model takes by name. x is a
+             tensor, an array, or a mapping, tuple or list of them; y integers. Floating arrays take the model's dtype.
+    layer    None: the features are the input H of the classifier. It is looked for on the first batch: a module
+             that is affine in its input and whose output, up to one strictly increasing function of all entries (scale,
+             softcap) or a softmax, is what the model returns; an nn.Linear or a 1x1 convolution if one is, else the
+             innermost such module (an adapter, say), for which that batch runs twice.
              A module name, as in `model.named_modules()`: that module's output (the first item of a tuple).
-             A list of names: a dict name -> ClassStatistics from the same pass.
+             A list of names: a dict name -> ClassStatistics from the same pass. "all": the same of the blocks, which
+             are the children of the model's longest nn.Sequential or nn.ModuleList, or the model's own children.
              A module called several times in one pass counts with its last call.
+    classifier    the name of the module whose input to measure, where layer=None must not look for it.
     device   where the pass runs, by default where the model's parameters are. The model is moved there and back.
     shift    for language models, features (B, T, d) and tokens y (B, T): pair h_t with y_{t+1}.
+    feature_axis  the axis of d, by default the last. A `layer` with four or more axes, as of a convolution, needs it:
+             1 for (N, C, height, width) with labels (N, height, width).
     scatter, ignore_index    as in ClassStatistics.from_features.
 
-    The model runs in eval mode without gradients; each module's training flag is put back and every hook removed,
-    also after an error. Ranks or shards that each collect their own part merge with +.
+    Features are copied as the module gives them, so that what later works in place does not change them. Compiled
+    modules run uncompiled. The model runs in eval mode without gradients; each module's training flag is put back and
+    every hook removed, also after an error. Ranks or shards that each collect their own part merge with +.
 
-    Raises ValueError for an unknown layer, a model without nn.Linear, a layer that the pass does not call or whose
-    output is no tensor, a loader that is empty or does not yield pairs, and as ClassStatistics.from_features does.
+    Raises ValueError for an unknown layer, a model whose classifier is not found (a cosine head, summed heads), a layer
+    that the pass does not call or whose output is no tensor, a loader that is empty or does not yield pairs, and as
+    ClassStatistics.from_features does.
     """
     if num_classes < 1:
         raise ValueError(f"num_classes={num_classes}, must be at least 1")
+    if layer is not None and classifier is not None:
+        raise ValueError(f"layer={layer!r} and classifier={classifier!r}, only one of them is allowed")
+    layer = blocks(model) if isinstance(layer, str) and layer == "all" else layer
     names = [layer] if layer is None or isinstance(layer, str) else list(layer)
     accumulators: dict[str | None, StatisticsAccumulator] = {}
-    with torch.no_grad(), _placed(model, device) as home, evaluating(model), _hooked(model, names) as features:
+    with torch.no_grad(), _placed(model, device) as home, evaluating(model), uncompiled(model), ExitStack() as stack:
+        head = None if classifier is None else named_head(model, classifier)
+        features = None if layer is None and head is None else stack.enter_context(_hooked(model, names, head))
         for batch in loader:
-            if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-                raise ValueError(f"loader yielded a {type(batch).__name__}, must yield pairs (x, y)")
-            x, y = batch
-            features.clear()
-            model(x.to(home))
+            x, y = _batch(batch, model, home)
+            if features is None:
+                head, H = find_head(model, lambda x=x: _call(model, _copied(x)), num_classes)
+                features = stack.enter_context(_hooked(model, names, head))
+                features[None] = H
+            else:
+                features.clear()
+                _call(model, x)
             for name in names:
-                H, labels = _pair(_feature(features, name), y, shift)
+                H = _feature(features, name)
+                H = _with_axis(H, y, name, feature_axis) if name is not None else features_of(head, H, y)
+                H, labels = _pair(H, y, shift)
                 if name not in accumulators:
                     accumulators[name] = StatisticsAccumulator(
                         num_classes, H.shape[-1], device=H.device, scatter=scatter
@@ -61,6 +86,89 @@ def collect(
         raise ValueError("loader yielded no batches, must yield at least one pair (x, y)")
     stats = {name: accumulator.compute() for name, accumulator in accumulators.items()}
     return stats[layer] if layer is None or isinstance(layer, str) else stats
+
+
+def blocks(model: nn.Module) -> list[str]:
+    """Names of a model's blocks: children of its longest nn.Sequential or nn.ModuleList, else its own children.
+
+    Raises ValueError for a model without any.
+    """
+    modules = dict(model.named_modules())
+    chains = {name: one for name, one in modules.items() if isinstance(one, (nn.Sequential, nn.ModuleList))}
+    longest = max(chains, key=lambda name: len(chains[name]), default="")
+    found = [name for name, _ in (chains.get(longest, model)).named_children()]
+    if not found:
+        raise ValueError(f"layer='all': {type(model).__name__} has no blocks, name modules with layer=")
+    return [f"{longest}.{name}" if longest else name for name in found]
+
+
+def _batch(batch, model, home):
+    """(x on `home`, y) of a batch."""
+    if isinstance(batch, Mapping):
+        keys = [key for key in ("labels", "label") if key in batch]
+        if not keys:
+            raise ValueError(f"loader yielded a mapping with {', '.join(map(str, batch))}, must hold labels")
+        x, y = {key: value for key, value in batch.items() if key != keys[0]}, batch[keys[0]]
+    elif isinstance(batch, (tuple, list)) and len(batch) == 2:
+        x, y = batch
+    else:
+        raise ValueError(f"loader yielded a {type(batch).__name__}, must yield pairs (x, y) or mappings with labels")
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    return _moved(x, home, dtype), _labels(y)
+
+
+def _labels(y) -> Tensor:
+    try:
+        return torch.as_tensor(y)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"y is a {type(y).__name__} that is no array of integers, labels must be integers") from None
+
+
+def _moved(x, home, dtype):
+    if isinstance(x, Mapping):
+        return {key: _moved(value, home, dtype) for key, value in x.items()}
+    if isinstance(x, np.ndarray) or (isinstance(x, (tuple, list)) and x and isinstance(x[0], (int, float, list))):
+        x = torch.as_tensor(x)
+        x = x.to(dtype) if x.is_floating_point() else x
+    if isinstance(x, (tuple, list)):
+        return type(x)(_moved(value, home, dtype) for value in x)
+    return x.to(home) if hasattr(x, "to") else x
+
+
+def _copied(x):
+    if isinstance(x, Mapping):
+        return {key: _copied(value) for key, value in x.items()}
+    return x.clone() if isinstance(x, Tensor) else x
+
+
+def _call(model, x):
+    return model(**x) if isinstance(x, Mapping) else model(x)
+
+
+def _with_axis(H, y, name, axis):
+    if axis is None and H.ndim >= 4 and y.ndim == 1:
+        raise ValueError(
+            f"layer={name!r} gives {tuple(H.shape)} for labels {tuple(y.shape)}: name a layer behind the pooling, "
+            "whose output is (N, d)"
+        )
+    if axis is None and H.ndim >= 4:
+        raise ValueError(
+            f"layer={name!r} gives {tuple(H.shape)}, of which any axis may hold the features: say it with "
+            "feature_axis=, 1 for (N, C, height, width)"
+        )
+    if axis is not None and not -H.ndim <= axis < H.ndim:
+        raise ValueError(f"feature_axis={axis}, layer={name!r} gives {tuple(H.shape)}")
+    return H if axis is None else H.movedim(axis, -1)
+
+
+@contextmanager
+def uncompiled(model):
+    """Compiled modules run uncompiled: compiled, they do not see a hook that comes later."""
+    if any(hasattr(m, "_orig_mod") or getattr(m, "_compiled_call_impl", None) for m in model.modules()):
+        with torch.compiler.set_stance("force_eager"):
+            yield
+    else:
+        yield
 
 
 def _pair(H: Tensor, y: Tensor, shift: bool):
@@ -76,8 +184,6 @@ def _feature(features: dict, name: str | None) -> Tensor:
         what = "no nn.Linear" if name is None else "not this module"
         raise ValueError(f"layer={name!r}: the forward pass called {what}, name a module that it calls")
     H = features[name]
-    if isinstance(H, (tuple, list)) and H:
-        H = H[0]
     if not isinstance(H, Tensor):
         raise ValueError(f"layer={name!r} gave a {type(H).__name__}, must be a tensor or a tuple that starts with one")
     return H
@@ -86,8 +192,7 @@ def _feature(features: dict, name: str | None) -> Tensor:
 @contextmanager
 def _placed(model, device):
     """The model on `device` (None: where it is), and back afterwards; yields the device of the inputs."""
-    parameter = next(model.parameters(), None)
-    home = torch.device("cpu") if parameter is None else parameter.device
+    home = next((p.device for p in model.parameters() if p.device.type != "meta"), torch.device("cpu"))
     if device is None:
         yield home
         return
@@ -112,34 +217,36 @@ def evaluating(model):
 
 
 @contextmanager
-def _hooked(model, names):
-    """A dict that holds, after each forward pass, the features of every name."""
+def _hooked(model, names, head: Head | None):
+    """A dict that holds, after each forward pass, a copy of the features of every name; None: the input of `head`."""
     features: dict[str | None, object] = {}
     modules = dict(model.named_modules())
-    linears = [module for module in modules.values() if isinstance(module, nn.Linear)]
 
     def keep_input(module, args, kwargs):
-        features[None] = args[0] if args else kwargs["input"]
+        features[None] = _copy(args[0] if args else next(iter(kwargs.values())))
 
     def keep_output(name):
         def hook(module, args, output):
-            features[name] = output
+            features[name] = _copy(output)
 
         return hook
 
     if not names:
         raise ValueError("layer=[], must name at least one module")
     for name in names:
-        if name is None and not linears:
-            raise ValueError("layer=None needs a model with an nn.Linear: name the module whose output to measure")
         if name is not None and name not in modules:
             known = [known for known in modules if known]
             raise ValueError(f"layer={name!r} is no module of the model, must be one such as {known[-5:]}")
     with ExitStack() as stack:
         for name in names:
             if name is None:
-                for linear in linears:
-                    stack.callback(linear.register_forward_pre_hook(keep_input, with_kwargs=True).remove)
+                stack.callback(head.module.register_forward_pre_hook(keep_input, with_kwargs=True).remove)
             else:
                 stack.callback(modules[name].register_forward_hook(keep_output(name)).remove)
         yield features
+
+
+def _copy(value):
+    """Features as they are now: what works in place later would change them."""
+    value = value[0] if isinstance(value, (tuple, list)) and value else value
+    return value.detach().clone() if isinstance(value, Tensor) else value

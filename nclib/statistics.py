@@ -67,6 +67,7 @@ class ClassStatistics:
         Raises ValueError for num_classes < 1, labels outside 0..num_classes-1, features that are NaN or infinite,
         and shapes of H, y and mask that do not match.
         """
+        H, y, mask = _tensors(H, y, mask)
         _check_pair(H, y, mask)
         accumulator = StatisticsAccumulator(num_classes, H.shape[-1], device=H.device, scatter=scatter)
         accumulator.update(H, y, ignore_index=ignore_index, mask=mask)
@@ -196,6 +197,11 @@ class StatisticsAccumulator:
         self.device = torch_device(device, float64=True)
         if scatter is None:
             scatter = dim <= 1024 and num_classes <= dim
+        with torch.inference_mode(False):  # a state made in inference mode could not be changed outside of it
+            self._allocate(scatter)
+
+    def _allocate(self, scatter):
+        num_classes, dim = self.num_classes, self.dim
         # One row more than there are classes: ignored and flagged samples go there, so nothing depends on their number.
         rows, double = num_classes + 1, {"dtype": torch.float64, "device": self.device}
         self._counts = torch.zeros(rows, dtype=torch.int64, device=self.device)
@@ -206,9 +212,11 @@ class StatisticsAccumulator:
         self._scratch = torch.empty(3, 0, dim, **double)
         self._invalid = torch.zeros((), dtype=torch.bool, device=self.device)
 
+    @torch.inference_mode(False)
     @torch.no_grad()
     def update(self, H: Tensor, y: Tensor, *, ignore_index: int = -100, mask: Tensor | None = None) -> None:
         """Add samples H (..., dim) with labels y (...); without those of `ignore_index` or mask False."""
+        H, y, mask = _tensors(H, y, mask)
         _check_pair(H, y, mask)
         if H.shape[-1] != self.dim:
             raise ValueError(f"H has shape {tuple(H.shape)}, its last dimension must be dim={self.dim}")
@@ -223,6 +231,7 @@ class StatisticsAccumulator:
         for h, label in zip(H.split(block), y.split(block), strict=True):
             self._add(h, label)
 
+    @torch.inference_mode(False)
     @torch.no_grad()
     def merge(self, stats: ClassStatistics) -> None:
         """Add statistics, as of a saved shard or another rank, exactly as + does.
@@ -235,11 +244,15 @@ class StatisticsAccumulator:
         for field in ("counts", "means", "spread") + ("scatter",) * (self._scatter is not None):
             getattr(state, field).copy_(getattr(total, field))
 
+    @torch.inference_mode(False)
     def compute(self) -> ClassStatistics:
-        """The statistics so far; later updates do not change them. Raises ValueError for what a GPU has flagged."""
+        """The statistics so far; later updates do not change them. Raises ValueError for what a GPU has flagged, and
+        for features so large that their squares overflow."""
         K = self.num_classes
         if self._invalid:
             raise ValueError(f"y outside 0..{K - 1}, or H with NaN or inf, was given to update (flagged on the device)")
+        if not self._spread.isfinite().all():
+            raise ValueError("H is so large that squares overflow float64: divide the features by a constant first")
         scatter = None if self._scatter is None else self._scatter.clone()
         return ClassStatistics(self._counts[:K].clone(), self._means[:K].clone(), self._spread[:K].clone(), scatter)
 
@@ -303,6 +316,14 @@ class StatisticsAccumulator:
 
 def _squared_norms(A: Tensor) -> Tensor:
     return torch.linalg.vecdot(A, A)
+
+
+def _tensors(H, y, mask):
+    """Arrays and lists as tensors."""
+    try:
+        return torch.as_tensor(H), torch.as_tensor(y), None if mask is None else torch.as_tensor(mask)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"H, y and mask must be tensors or arrays of numbers: {error}") from None
 
 
 def _check_pair(H, y, mask):
