@@ -136,6 +136,41 @@ OF_FIGURE = {
         "loss": "cross-entropy or squared error",
         "i": "first class of the mix, from 0",
         "j": "second class",
+    "fig-yang2024-shift": {
+        "class": "which of the three logits, from 0",
+        "metric": "softmax or sigmoid",
+        "shift": "what is added to all three logits",
+        "value": "probability",
+    },
+    "fig-yang2024-conflict": {
+        "line": "where the gradients are taken",
+        "margin": "the student's logit of the right class less that of another",
+        "value": "cosine of the gradients of the two losses",
+    },
+    "fig-yang2024-accuracy": {
+        "alpha": "weight of the second loss",
+        "line": "which arm: losses and heads",
+        "panel": "the data set",
+        "value": "test accuracy",
+    },
+    "fig-yang2024-cosines": {
+        "line": "where the gradients are taken",
+        "panel": "which arm: losses and heads",
+        "value": "cosine of the gradients of the two losses",
+    },
+    "fig-yang2024-collapse": {
+        "arm": "which arm: losses and heads",
+        "place": "place of the arm from above",
+        "value": "distance from collapse",
+    },
+    "fig-yang2024-nearness": {
+        "value": "cosine of the two gradients in the backbone less that in the classifier",
+        "x": "NC1, the ratio of traces",
+    },
+    "fig-yang2024-where": {
+        "arm": "which arm: losses, heads and what is trained",
+        "place": "place of the arm from above",
+        "value": "test accuracy",
     },
     "fig-dang2023-frames": {"kind": "w: row of the classifier, h: class mean"},
     "fig-dang2023-energies": {"value": "N lam |class mean|^2"},

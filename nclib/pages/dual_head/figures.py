@@ -1,0 +1,107 @@
+"""Rows of `views` -> figures of page 18."""
+
+from nclib.plotting import MARKERS, PALETTE, THEORY, figure, legend_above, seed_band
+
+LINES = {"classifier": 0, "features": 1, "backbone": 1}
+ARMS = {"one head": 0, "two heads": 1, "DHKD": 2, "CE": 3, "KD": 4, "BinaryKL alone": 5}
+NAMES = {"nc1": "NC1 (traces)", "nc2": "NC2", "nc3": "NC3", "angles_w": "angles of W"}
+
+
+def shifted(rows):
+    """Of `views.shifted`: a panel for each function, a line for each logit."""
+    made, (axes,) = figure(1, 2, sharey=True)
+    for axis, metric in zip(axes, ("softmax", "sigmoid"), strict=True):
+        for k, line in rows[rows["metric"] == metric].groupby("class"):
+            axis.plot(line["shift"], line["value"], color=PALETTE[k], marker=MARKERS[k], label=f"logit {k} + shift")
+        axis.set(title=metric, xlabel="shift of all three logits", ylim=(-0.03, 1.03))
+    axes[0].set_ylabel("probability")
+    legend_above(made, 3)
+    return made
+
+
+def conflict(rows):
+    """Of `views.conflict`: a panel for each departure from collapse; black dashed: the closed forms."""
+    panels = rows["panel"].unique()
+    made, (axes,) = figure(1, len(panels), sharey=True, height=3.2)
+    for axis, panel in zip(axes, panels, strict=True):
+        part = rows[rows["panel"] == panel]
+        for line, of in part.groupby("line"):
+            seed_band(axis, of, "margin", label=line, index=LINES[line], log=False)
+            theory = of.dropna(subset="theory").groupby("margin")["theory"].mean()
+            axis.plot(theory.index, theory, **THEORY, label="closed form" if len(theory) else None)
+        axis.set(title=panel, xlabel="student's margin", ylim=(-1.1, 1.1))
+    axes[0].set_ylabel("cosine of the two gradients")
+    legend_above(made, 3)
+    return made
+
+
+def accuracies(rows):
+    """Of `views.accuracies`: a panel for each data set; arms without an alpha are lines without markers."""
+    panels = rows["panel"].unique()
+    made, (axes,) = figure(1, len(panels), height=3.4)
+    for axis, panel in zip(axes, panels, strict=True):
+        for line, of in rows[rows["panel"] == panel].groupby("line"):
+            seed_band(axis, of, "alpha", label=line, index=ARMS[line], log=False)
+            if line in ("CE", "KD", "BinaryKL alone"):
+                axis.lines[-1].set(marker="", linestyle=":")
+        axis.set(title=panel, xlabel=r"$\alpha$", xscale="log")
+    axes[0].set_ylabel("test accuracy")
+    legend_above(made, 3)
+    return made
+
+
+def cosines(rows):
+    """Of `views.cosines`: a panel for each arm."""
+    panels = [name for name in ("CE", "one head", "two heads") if name in set(rows["panel"])]
+    made, (axes,) = figure(1, len(panels), sharey=True, height=3.2)
+    for axis, panel in zip(axes, panels, strict=True):
+        for line, of in rows[rows["panel"] == panel].groupby("line"):
+            seed_band(axis, of, "epoch", label=line, index=LINES[line], log=False)
+        axis.axhline(0, color="gray", linewidth=0.8)
+        axis.set(title=panel, xlabel="epoch", ylim=(-1.05, 1.05))
+    axes[0].set_ylabel("cosine of the two gradients")
+    legend_above(made, 2)
+    return made
+
+
+def collapse(rows):
+    """Of `views.collapse`: a panel for each measure, a row for each arm."""
+    metrics = [name for name in NAMES if name in set(rows["metric"])]
+    made, (axes,) = figure(1, len(metrics), sharey=True, height=3.4)
+    for axis, metric in zip(axes, metrics, strict=True):
+        _dots(axis, rows[rows["metric"] == metric])
+        axis.set(title=NAMES[metric], xlabel="0 at collapse")
+    return made
+
+
+def nearness(rows):
+    """Of `views.nearness`: a point for each student, colored by its width."""
+    panels = rows["panel"].unique()
+    made, (axes,) = figure(1, len(panels), sharey=True, height=3.4)
+    for axis, panel in zip(axes, panels, strict=True):
+        for s, (width, of) in enumerate(rows[rows["panel"] == panel].groupby("width")):
+            axis.plot(
+                of["x"], of["value"], MARKERS[s], color=PALETTE[s], markersize=4, alpha=0.7, label=f"width {width}"
+            )
+        axis.axhline(0, color="gray", linewidth=0.8)
+        axis.set(title=panel, xlabel="NC1 (traces)", xscale="log")
+    axes[0].set_ylabel("cosine: backbone less classifier")
+    legend_above(made, 3)
+    return made
+
+
+def places(rows):
+    """Of `views.places`: a row for each arm, a point for each seed."""
+    made, ((axis,),) = figure(1, 1, height=3.2)
+    _dots(axis, rows)
+    axis.set_xlabel("test accuracy")
+    return made
+
+
+def _dots(axis, rows):
+    """A point for each seed and a bar for their mean, a row for each arm, the first on top."""
+    for place, of in rows.groupby("place"):
+        axis.plot(of["value"], [-place] * len(of), "o", color=PALETTE[0], markersize=4, alpha=0.7)
+        axis.plot([of["value"].mean()], [-place], "|", color=PALETTE[3], markersize=14, markeredgewidth=2)
+    names = rows.drop_duplicates("place").sort_values("place")
+    axis.set_yticks([-place for place in names["place"]], names["arm"])

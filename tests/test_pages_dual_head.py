@@ -1,0 +1,206 @@
+"""Page 18: students with one head or two, the conflict of two losses, and where the damage is."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from published import drawn
+from torch.nn import functional as F
+
+from nclib.evidence.claims import judge_all
+from nclib.pages.dual_head import claims, figures, stack, students, tasks, views
+from nclib.pages.dual_head.nearness import Nearness
+from nclib.pages.dual_head.quoted import quoted
+from nclib.pages.dual_head.stack import Stack
+from nclib.pages.dual_head.states import States
+from nclib.pages.dual_head.study import STUDY
+from nclib.theory.distillation import align, binary_kl, binary_kl_norm, kd
+
+ARMS = ("CE", "KD", "BinaryKL alone", "one head", "one head, Norm", "two heads", "two heads, Norm")
+LOSSES = {"kd": (kd, 4.0), "binary": (binary_kl, 2.0), "norm": (binary_kl_norm, 2.0)}
+
+
+@pytest.fixture(scope="module")
+def table(smoke_table):
+    return smoke_table(STUDY)
+
+
+def group(arms, alpha=0.7):
+    """Untrained students of some arms on 12 samples of four classes, and their teacher's logits."""
+    generator = torch.Generator().manual_seed(0)
+    data = tasks.mixture(4, 2, 5, 0.5, generator, 12, 8, 8)
+    T = 3 * torch.randn(12, 4, generator=generator)
+    run = students.Students("mixture", 12, (1.0,), (0.1,), 1, 4, 0.0, 0)
+    return students.Group([(a, alpha, 0.1) for a in arms], Stack(len(arms), (5, 6, 3), 4, generator), data, T, run)
+
+
+def network(made, s, heads=2):
+    """Parameters of student s for autograd, and its logits."""
+    own = [p[s].detach().clone().requires_grad_() for p in made.stack.parameters]
+    W, b = own[: len(own) // 2], own[len(own) // 2 :]
+    h = made.data[0].x
+    for A, c in zip(W[:-2], b[:-2], strict=True):
+        h = torch.relu(h @ A.T + c)
+    return own, [h @ A.T + c for A, c in zip(W[-2:], b[-2:], strict=True)]
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_oracle_the_step_of_an_arm_is_the_gradient_of_its_loss(name):
+    """All arms side by side in one stack, each against autograd of its loss as it is written."""
+    made, s, arm = group(ARMS), ARMS.index(name), students.ARMS[name]
+    found = made.direction(made.stack.logits(made.stack.features(made.data[0].x, made.centered)), slice(None))
+    own, z = network(made, s)
+    value = arm.ce * F.cross_entropy(z[0], made.data[0].y)
+    if arm.second:
+        loss, tau = LOSSES[arm.second]
+        value = value + 0.7 * loss(z[arm.head - 1], made.T, tau)
+    wanted = torch.autograd.grad(value, own, allow_unused=True, materialize_grads=True)
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a[s], b, rtol=1e-4, atol=1e-6)
+    assert sum(float(b.abs().sum()) for b in wanted) > 0.1
+
+
+def test_oracle_alignment_and_rescaling_of_the_whole_gradient():
+    """DHKD is `align` of the flattened gradients; the rescaled sum has the length of that of cross-entropy."""
+    made = group(("DHKD", "one head, rescaled"), alpha=5.0)
+    made.T = -made.T * 3
+    found = made.direction(made.stack.logits(made.stack.features(made.data[0].x, made.centered)), slice(None))
+    flat = [torch.cat([g[s].flatten() for g in found]).double() for s in range(2)]
+    for s, (loss, head) in enumerate(((binary_kl_norm, 1), (binary_kl, 0))):
+        own, z = network(made, s)
+        pair = F.cross_entropy(z[0], made.data[0].y), 5 * loss(z[head], made.T, 2.0)
+        g1, g2 = (
+            torch.cat(
+                [
+                    g.flatten()
+                    for g in torch.autograd.grad(v, own, allow_unused=True, materialize_grads=True, retain_graph=True)
+                ]
+            ).double()
+            for v in pair
+        )
+        if s == 0:
+            assert g1 @ g2 < 0
+            wanted = g1 + align(g2, g1)
+        else:
+            wanted = (g1 + g2) * g1.norm() / (g1 + g2).norm()
+        torch.testing.assert_close(flat[s], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_oracle_training_is_sgd_of_pytorch():
+    """Two students with two rates and decays against torch.optim.SGD with the same batches and drops."""
+    made = group(("CE", "one head"))
+    start = [p.detach().clone() for p in made.stack.parameters]
+    rates, decays = torch.tensor([0.1, 0.02]), torch.tensor([0.0, 0.1])
+    stack.train(
+        made.stack, made.data[0].x, made.direction, epochs=8, batch_size=5, rates=rates.reshape(-1, 1, 1),
+        decays=decays.reshape(-1, 1, 1), centered=made.centered, generator=torch.Generator().manual_seed(3),
+    )  # fmt: skip
+    for s in range(2):
+        generator = torch.Generator().manual_seed(3)
+        own = [p[s].clone().requires_grad_() for p in start]
+        optimizer = torch.optim.SGD(own, lr=float(rates[s]), momentum=0.9, weight_decay=float(decays[s]))
+        schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [5, 6, 7], 0.1)
+        for _ in range(8):
+            for batch in torch.randperm(12, generator=generator).split(5):
+                h = made.data[0].x[batch]
+                W, b = own[: len(own) // 2], own[len(own) // 2 :]
+                for A, c in zip(W[:-2], b[:-2], strict=True):
+                    h = torch.relu(h @ A.T + c)
+                z = h @ W[-2].T + b[-2]
+                value = F.cross_entropy(z, made.data[0].y[batch])
+                if s == 1:
+                    value = value + 0.7 * binary_kl(z, made.T[batch], 2.0)
+                optimizer.zero_grad()
+                value.backward()
+                optimizer.step()
+            schedule.step()
+        for a, p in zip(made.stack.parameters, own, strict=True):
+            if p.grad is not None:
+                torch.testing.assert_close(a[s], p, rtol=1e-4, atol=1e-5)
+
+
+def test_value_the_better_rate_is_kept_and_the_lower_one_in_a_tie():
+    made = group(("CE", "CE", "CE", "KD"))
+    z = torch.zeros(4, 8, 4)
+    right = F.one_hot(made.data[1].y, 4).float()
+    z[1], z[2], z[3] = right, right, -right
+    assert made.best([None, z]) == {("CE", 0.7): 1, ("KD", 0.7): 3}
+
+
+def test_law_labels_are_dealt_anew_for_a_share(table):
+    run = Nearness(8, (0.0,), (0.0,), (0.2,), 400, (1,), 50, 0)
+    x, y, T = run.task(0.2)
+    assert torch.equal(run.relabelled(x, y, T, 0.0)[1], y)
+    assert (run.relabelled(x, y, T, 0.3)[1] != y).double().mean() == pytest.approx(0.27, abs=0.07)
+    assert (T.argmax(1) == y).double().mean() > 0.95
+
+
+def test_value_states_are_those_of_the_theorem():
+    run = States(5, 3, 2, (2.0,), (0.3,), 7)
+    found = run.run()
+    cosines = found[found["metric"].isin(["cos_w", "cos_h"])]
+    assert len(cosines) == 2 * 2 * (16 + 2 + 2 + 2) and set(cosines.query("states == 'grid'")["theory"]) == {-1.0, 1.0}
+    assert (cosines["value"] - cosines["theory"]).abs().max() < 1e-9
+    softmax = found.query("metric == 'softmax'").pivot(index="class", columns="shift", values="value")
+    assert np.ptp(softmax.to_numpy(), axis=1).max() < 1e-6 and softmax.loc[2, 0] == pytest.approx(0.66524, abs=1e-5)
+
+
+def test_value_claims_on_a_small_table():
+    """Accuracies and cosines by hand: what each claim takes from them."""
+    arms = {"CE": 0.6, "one head": 0.5, "BinaryKL alone": 0.45, "refit of CE": 0.6, "refit of one head": 0.58}
+    found = [
+        {"part": "mixture", "metric": "accuracy", "arm": a, "alpha": 1.0, "seed": s, "value": v + s / 100 * (a == "CE")}
+        for a, v in arms.items()
+        for s in (0, 1)
+    ]
+    found += [
+        {"part": "mixture", "metric": m, "arm": "one head", "alpha": 1.0, "seed": s, "epoch": e, "value": v}
+        for s in (0, 1)
+        for e, m, v in ((1, "cos_w", -0.1), (1, "cos_backbone", 0.3), (2, "cos_w", 0.2), (2, "cos_backbone", 0.4))
+    ]
+    made = pd.DataFrame(found)
+    assert claims.deficit(made) == pytest.approx([0.1, 0.11])
+    assert claims.trails_both(made) == pytest.approx([-0.05, -0.05])
+    assert claims.gap(made) == pytest.approx([0.3, 0.3]) and claims.opposite(made) == [0.5, 0.5]
+    by_id = {claim.id: claim for headline in claims.HEADLINES for claim in headline.claims}
+    assert by_id["yang2024.where.refit"].ours(made) == pytest.approx([0.03, 0.035])
+
+
+def test_value_near_points_and_ranks():
+    """Three students a seed: two near collapse, and an order of differences that is that of NC1."""
+    values = {"nc1": (0.01, 0.04, 1.0), "cos_w": (0.1, 0.2, 0.0), "cos_backbone": (0.15, 0.35, 0.6)}
+    made = pd.DataFrame([
+        {"part": "nearness", "metric": m, "value": v, "seed": 0, "width": w, "decay": 0.0, "label_noise": 0.0,
+         "data_noise": 0.0, "epoch": 1}
+        for m, vs in values.items() for w, v in enumerate(vs)
+    ])  # fmt: skip
+    assert claims.near(made) == pytest.approx([0.1]) and claims.related(last=True)(made) == pytest.approx([1.0])
+    gone = made.assign(value=made["value"].mask((made["metric"] == "cos_w") & (made["width"] == 2)))
+    assert np.isnan(claims.near(gone)).all() and np.isnan(claims.related(last=False)(gone)).all()
+
+
+def test_law_runs_are_distinct():
+    for profile, count in {"smoke": 6, "laptop": 18}.items():
+        runs = STUDY.runs(profile, seed=5)
+        assert len({run.key() for run in runs}) == len(runs) == count
+        assert {run.seed for run in runs} == set(range(5, 5 + {"smoke": 1, "laptop": 3}[profile]))
+    assert {run.epochs for run in STUDY.runs("laptop", epochs=9) if run.NAME == "yang2024.students"} == {9}
+    with pytest.raises(ValueError, match="profile = 'huge': must be one of smoke, laptop, paper"):
+        STUDY.runs("huge")
+
+
+def test_figures_claims_and_quotes_of_the_smoke_profile(table):
+    judged = judge_all(claims.HEADLINES, table)
+    assert len(judged) == 23 and judged["values"].map(len).eq(1).all()
+    texts = quoted(table)
+    assert "–" not in [text for key, text in texts.items() if key not in ("near", "near-size")]
+    assert {row["arm"] for row in views.spread(table).to_dict("records")} >= {"teacher", "DHKD", "refit of one head"}
+    for draw, view, panels in (
+        (figures.shifted, views.shifted, 2), (figures.conflict, views.conflict, 3), (figures.places, views.places, 1),
+        (figures.accuracies, views.accuracies, 2), (figures.cosines, views.cosines, 3),
+        (figures.collapse, views.collapse, 4), (figures.nearness, views.nearness, 2),
+    ):  # fmt: skip
+        made = drawn(draw, view(table))
+        assert len(made.axes) == panels and all(axis.lines and axis.get_xlabel() for axis in made.axes)
+        plt.close(made)
