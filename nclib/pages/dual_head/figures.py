@@ -44,6 +44,7 @@ def accuracies(rows):
             seed_band(axis, of, "alpha", label=line, index=ARMS[line], log=False)
             if line in ("CE", "KD", "BinaryKL alone"):
                 axis.lines[-1].set(marker="", linestyle=":")
+                axis.collections[-1].remove()  # bands over the whole width would hide the others
         axis.set(title=panel, xlabel=r"$\alpha$", xscale="log")
     axes[0].set_ylabel("test accuracy")
     legend_above(made, 3)
