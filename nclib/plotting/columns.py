@@ -136,6 +136,7 @@ OF_FIGURE = {
         "loss": "cross-entropy or squared error",
         "i": "first class of the mix, from 0",
         "j": "second class",
+    },
     "fig-yang2024-shift": {
         "class": "which of the three logits, from 0",
         "metric": "softmax or sigmoid",
