@@ -158,6 +158,10 @@ def measure_lm(
         str, typer.Option(help="auto (as the weights are), float32, float64, bfloat16 or float16.")
     ] = "auto",
     tokenizer: Annotated[str | None, typer.Option(help="Folder or name, where it is not with the model.")] = None,
+    bos: Annotated[
+        str,
+        typer.Option(help="Open each window with the beginning-of-sequence token: auto (as the tokenizer), yes, no."),
+    ] = "auto",
     preset: Preset = "textbook",
     bootstrap: Bootstrap = 0,
     null: Null = False,
@@ -177,7 +181,7 @@ def measure_lm(
 
     outputs = commands.Outputs(json, csv, figure, save, checkpoint, checkpoint_every)
     options = commands.Options(preset, bootstrap, null)
-    source = commands.Language(model, text, validation, context, batch, dtype, tokenizer)
+    source = commands.Language(model, text, validation, context, batch, dtype, tokenizer, bos)
     _print(commands.measure_lm(source, options, outputs, device))
 
 

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback, default_data_collator
 
-from nclib.collect import evaluating
+from nclib.collect import evaluating, uncompiled
 from nclib.conventions import find_preset, measure
 from nclib.distributed import distributed_sum, rank, world_size
 from nclib.measuring.causal_lm import inputs_of
+from nclib.measuring.heads import effective, logits_of, same_order
 from nclib.nearest import NearestMean
 from nclib.statistics import ClassStatistics, StatisticsAccumulator
 
@@ -25,8 +26,10 @@ class CollapseCallback(TrainerCallback):
     data        what to measure on: token windows (n, T); a data set of examples with `labels`, collated by the default
                 collator; or a DataLoader of batches with `labels`. -100 marks samples to leave out.
     classifier  the name of the module whose rows are the classes and whose input are the features. Default: a language
-                model's output embedding, where the class of h_t is token t + 1; else the last nn.Linear with
-                config.num_labels rows.
+                model's output embedding, else the last nn.Linear with config.num_labels rows. Its weight is taken with
+                its adapter, and the model's logits must be one strictly increasing function of its output.
+    shift       whether the class of h_t is label t + 1. Default: as the model's own loss has it, compared with the
+                cross-entropies of both; never for an encoder-decoder, which gets the labels as its decoder's input.
     log         where the numbers go, besides the dict that `evaluate` returns. Default: an entry of the Trainer's
                 log_history; `callback.log = trainer.log` also sends them to its integrations.
 
@@ -43,12 +46,13 @@ class CollapseCallback(TrainerCallback):
         *,
         batch_size: int = 8,
         classifier: str | None = None,
+        shift: bool | None = None,
         preset: str = "textbook",
         log: Callable[[dict], None] | None = None,
     ):
         find_preset(preset)
         self.loader = data if isinstance(data, DataLoader) else _loader(data, batch_size)
-        self.classifier, self.preset, self.log = classifier, preset, log
+        self.classifier, self.shift, self.preset, self.log = classifier, shift, preset, log
         self.statistics: ClassStatistics | None = None
 
     def on_evaluate(self, args, state, control, model=None, metrics=None, **kwargs):
@@ -63,10 +67,10 @@ class CollapseCallback(TrainerCallback):
     @torch.no_grad()
     def measure(self, model: nn.Module) -> dict[str, float]:
         """The numbers of a model, by name."""
-        head, shift = find_classifier(model, self.classifier)
-        W = head.weight.detach()
-        accumulator = StatisticsAccumulator(*W.shape, device=W.device)
-        with evaluating(model), inputs_of(head) as kept:
+        head = find_classifier(model, self.classifier)
+        with evaluating(model), uncompiled(model), inputs_of(head) as kept:
+            W, shift = self._looked_at(model, head, kept)
+            accumulator = StatisticsAccumulator(*W.shape, device=W.device)
             for H, _, y in self._samples(model, kept, shift):
                 accumulator.update(H, y)
             stats = self.statistics = distributed_sum(accumulator.compute())
@@ -80,25 +84,74 @@ class CollapseCallback(TrainerCallback):
         hits, seen = total.tolist()
         return measure(stats, W, preset=self.preset, agreement=hits / seen if seen else None)
 
+    def _looked_at(self, model, head, kept):
+        """(the classifier's weight, whether labels are shifted), from the first batch."""
+        outputs = []
+        handle = head.register_forward_hook(lambda module, args, output: outputs.append(output.detach().clone()))
+        try:
+            out, y = _forward(model, next(iter(self.loader), None), loss=self.shift is None)
+        finally:
+            handle.remove()
+        logits = logits_of(out)
+        if not outputs or not same_order(logits, outputs[-1].reshape(logits.shape)):
+            raise ValueError(
+                f"{type(model).__name__}: its logits are no increasing function of the output of the classifier, name "
+                "it with classifier=, or measure features with nclib.collect(layer=)"
+            )
+        shift = predicts_next(model, out, y) if self.shift is None else self.shift
+        return effective(head, kept[0])[0], shift
+
     def _samples(self, model, kept, shift):
         """Features (..., d), logits (..., K) and labels (...) of this process's batches."""
-        device = next(model.parameters()).device
         for i, batch in enumerate(self.loader):
             if i % world_size() != rank():
                 continue
-            if not isinstance(batch, Mapping) or "labels" not in batch:
-                raise ValueError(f"data gives a {type(batch).__name__} without labels, must give mappings with labels")
-            inputs = {key: value.to(device) for key, value in batch.items()}
-            y = inputs.pop("labels")
-            logits = model(**inputs, **({"use_cache": False} if shift else {})).logits
-            H = kept[0]
+            out, y = _forward(model, batch)
+            H, logits = kept[0], logits_of(out)
             if H.shape[:-1] != y.shape or logits.shape[:-1] != y.shape:
                 raise ValueError(f"labels have shape {tuple(y.shape)}, must be {tuple(H.shape[:-1])} as its features")
             yield (H[:, :-1], logits[:, :-1], y[:, 1:]) if shift else (H, logits, y)
 
 
-def find_classifier(model: nn.Module, name: str | None = None) -> tuple[nn.Module, bool]:
-    """(the module of the classifier, whether it predicts the next token). Raises ValueError where there is none."""
+def _forward(model, batch, *, loss=False):
+    """(what the model returns, labels) of a batch; with labels where it needs them, for its loss or its decoder."""
+    if not isinstance(batch, Mapping) or "labels" not in batch:
+        raise ValueError(f"data gives a {type(batch).__name__} without labels, must give mappings with labels")
+    device = next((p.device for p in model.parameters() if p.device.type != "meta"), torch.device("cpu"))
+    inputs = {key: torch.as_tensor(value).to(device) for key, value in batch.items()}
+    y = inputs["labels"]
+    if not (loss and _fits_logits(model, inputs)) and not model.config.is_encoder_decoder:
+        inputs = {key: value for key, value in inputs.items() if key != "labels"}
+    cache = {"use_cache": False} if hasattr(model.config, "use_cache") and y.ndim > 1 else {}
+    return model(**inputs, **cache, return_dict=True), y
+
+
+def _fits_logits(model, inputs):
+    """Whether labels are one a token, so that they may be shifted."""
+    ids = inputs.get("input_ids")
+    return ids is not None and inputs["labels"].ndim > 1 and inputs["labels"].shape == ids.shape
+
+
+def predicts_next(model: nn.Module, out, y: Tensor) -> bool:
+    """Whether a model's own loss compares the logits of position t with label t + 1, and not with label t.
+
+    Raises ValueError where it returns no loss, and both cross-entropies are the same.
+    """
+    logits = logits_of(out)
+    if model.config.is_encoder_decoder or y.ndim < 2 or logits.shape[:-1] != y.shape:
+        return False
+    loss = getattr(out, "loss", None)
+    here, after = (
+        nn.functional.cross_entropy(z.flatten(0, 1).float(), t.flatten(), ignore_index=-100)
+        for z, t in ((logits, y), (logits[:, :-1], y[:, 1:]))
+    )
+    if loss is None or bool(here == after):
+        raise ValueError(f"{type(model).__name__} does not say whether it predicts the next token: set shift=")
+    return bool((loss - after).abs() < (loss - here).abs())
+
+
+def find_classifier(model: nn.Module, name: str | None = None) -> nn.Module:
+    """The module of the classifier. Raises ValueError where there is none."""
     embedding = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     if name is None:
         K = getattr(model.config, "num_labels", None)
@@ -108,7 +161,7 @@ def find_classifier(model: nn.Module, name: str | None = None) -> tuple[nn.Modul
         found = dict(model.named_modules()).get(name)
     if getattr(found, "weight", None) is None or found.weight.ndim != 2:
         raise ValueError(f"classifier={name!r}: {type(model).__name__} has no such module with a weight (K, d)")
-    return found, found is embedding
+    return found
 
 
 def _loader(data, batch_size):

@@ -99,10 +99,10 @@ def check(corpus):
 
 def documents(path):
     """Yield the documents of a text file, separated by lines <|endoftext|>, without white space around them; empty ones
-    are left out. Raises DataError for NUL and for bytes that are not UTF-8."""
+    are left out, and so is a byte-order mark. Raises DataError for NUL and for bytes that are not UTF-8."""
     lines = []
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             for line in file:
                 if line.strip() != END:
                     lines.append(line)

@@ -10,6 +10,7 @@ import operator
 from dataclasses import dataclass
 from pathlib import Path
 
+from nclib.collect import uncompiled
 from nclib.conventions import find_preset
 from nclib.distributed import rank, ranks, world_size
 from nclib.measuring import features
@@ -83,6 +84,7 @@ class Language:
     batch: int = 4
     dtype: str = "auto"
     tokenizer: str | None = None
+    bos: str = "auto"
 
 
 def measure(path, labels, classifier, num_classes, options: Options, outputs: Outputs, device="auto") -> str | None:
@@ -138,15 +140,19 @@ def measure_lm(source: Language, options: Options, outputs: Outputs, device="aut
     outputs.check(source.text, source.validation)
     if source.batch < 1:
         raise ValueError(f"--batch {source.batch}: must be at least 1")
+    if source.bos not in causal_lm.BOS:
+        raise ValueError(f"--bos {source.bos}: must be one of {', '.join(causal_lm.BOS)}")
     for text in filter(None, (source.text, source.validation)):
         if not Path(text).is_file():
             raise ValueError(f"{text}: no such file")
     with ranks(device) as place:
         model, words = causal_lm.load(source.model, tokenizer=source.tokenizer, dtype=source.dtype, device=place)
-        W = causal_lm.head(model).weight.detach()
+        with uncompiled(model):
+            W, _ = causal_lm.classifier(model)
+        bos = causal_lm.beginning(words, source.bos)
         context = causal_lm.context_length(model, source.context)
         train, validation = (
-            text and causal_lm.text_windows(causal_lm.read_tokens(text, words, len(W)), context, text)
+            text and causal_lm.text_windows(causal_lm.read_tokens(text, words, len(W)), context, text, bos)
             for text in (source.text, source.validation)
         )
         folder = source.model if Path(source.model).is_dir() else None
@@ -154,7 +160,7 @@ def measure_lm(source: Language, options: Options, outputs: Outputs, device="aut
             "files": outputs.checkpoint and fingerprint(source.text, source.validation, folder),
             "model": [source.model, getattr(model.config, "_commit_hash", None), str(model.dtype)],
             "tokenizer": [source.tokenizer, len(words)],
-            "windows": [context, source.batch],
+            "windows": [context, source.batch, bos],
             "null": options.shuffled,
             "ranks": world_size(),
         }
@@ -167,6 +173,7 @@ def measure_lm(source: Language, options: Options, outputs: Outputs, device="aut
             "text": str(source.text),
             "NC4 and loss over": str(source.validation or source.text),
             "context": context,
+            "beginning-of-sequence token": "none" if bos is None else f"{bos} ({source.bos})",
             "dimension": W.shape[1],
             "dtype": str(model.dtype).removeprefix("torch."),
             "loss in nats": round(loss, 6),
