@@ -18,7 +18,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pytest
 import yaml
 from smoke_book import account, book, clean_environment  # noqa: F401
@@ -27,7 +26,6 @@ from test_notebooks import figure_cells
 from nclib.evidence.claims import worst
 from nclib.evidence.ledger import load
 from nclib.plotting import publish as provenance
-from nclib.theory import deep_linear
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow"))
@@ -334,7 +332,7 @@ def test_law_ledger_is_short_filters_and_opens_at_a_claim(tab, address, book):  
 
 @browser_check
 def test_law_mathematics_is_typeset(tab, address):
-    tab.goto(f"{address}/{PAGES[-1].replace('bibliography', 'animation')}.html")
+    tab.goto(f"{address}/{PAGES[-1].replace('bibliography', 'live')}.html")
     tab.wait_for_selector("mjx-container")
     assert tab.locator("mjx-container").count() > 10
 
@@ -401,47 +399,18 @@ def test_law_theme_switch_changes_the_theme(tab, address):
 
 
 @browser_check
-def test_law_animation_moves_with_its_slider_from_a_file(tab, html):
-    tab.goto((html / "book" / "animation.html").as_uri())
-    drawing, state = tab.locator("[data-nc=drawing]"), tab.locator("[data-nc=state]")
-    before = drawing.inner_html()
-    slider = tab.locator("[data-nc=ratio]")
-    slider.focus()
-    tab.keyboard.press("Home")
-    assert state.inner_text() == "Orthogonal frame (OF)."
-    assert drawing.inner_html() != before
-    tab.keyboard.press("ArrowRight")
-    tab.keyboard.press("PageUp")
-    assert state.inner_text() == "General orthogonal frame (GOF)."
-    tab.keyboard.press("End")
-    assert state.inner_text().startswith("Minority collapse: class 3")
-    assert tab.locator("[data-nc=table] tr").nth(2).inner_text().endswith("collapsed to zero")
-    slider.focus()
-    tab.keyboard.press("Home")
-    tab.locator("[data-nc=bias]").check()
-    assert state.inner_text() == "Simplex ETF."
-    tab.locator("[data-nc=play]").click()
-    tab.wait_for_function("Number(document.querySelector('[data-nc=ratio]').value) > 0.05")
-    tab.locator("[data-nc=play]").click()
+def test_law_live_figures_stand_on_their_pages_and_work_from_a_file(tab, html):
+    tab.goto((html / "book" / "live.html").as_uri())
+    figures = tab.locator(".nc-live")
+    assert figures.count() >= 3 and tab.locator(".nc-live-drawing").count() == figures.count()
+    for k in range(figures.count()):
+        slider, table = figures.nth(k).locator("input[type=range]").first, figures.nth(k).locator("table")
+        before = figures.nth(k).inner_text()
+        slider.press("End")
+        slider.press("ArrowLeft")
+        assert figures.nth(k).inner_text() != before and table.locator("tr").count() > 2
     fonts = (
         "Access to font",
         "net::ERR_FAILED",
     )  # Chromium preloads no font from a file; it then loads it all the same
     assert [trouble for trouble in tab.troubles if not trouble.startswith(fonts) and fonts[1] not in trouble] == []
-
-
-@browser_check
-@pytest.mark.parametrize(
-    ("counts", "lam"),
-    [((1000, 1000, 1000), 2e-3), ((1000, 251, 63), 5e-4), ((1000, 141, 20), 3e-3), ((1000, 71, 5), 1e-2)],
-)
-def test_oracle_animation_agrees_with_the_library(tab, address, counts, lam):
-    tab.goto(f"{address}/book/animation.html")
-    for depth, bias in itertools.product((1, 2, 3), (False, True)):
-        found = tab.evaluate(
-            "([M, n, lam, bias]) => ncAnimation.solve(M, n, lam, bias)", [depth, list(counts), lam, bias]
-        )
-        expected = deep_linear.mse_minimizer(counts, (lam,) * depth, lam, bias=bias)
-        for ours, theirs in (("gramW", expected.gram_W), ("gramH", expected.gram_H), ("logits", expected.logits)):
-            error = np.abs(np.array(found[ours]) - theirs.numpy()).max()
-            assert error <= 1e-9 * max(1.0, np.abs(theirs.numpy()).max()), (ours, depth, bias)

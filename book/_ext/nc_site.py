@@ -1,4 +1,4 @@
-"""A small Sphinx extension of this book: docstrings as plain text, no live-code scripts, the animation's script."""
+"""A small Sphinx extension of this book: docstrings as plain text, no live-code scripts, scripts of live figures."""
 
 import re
 
@@ -35,12 +35,10 @@ def without_thebe(app, config):
 
 
 def page_scripts(app, pagename, templatename, context, doctree):
-    """The animation's script on its page, and those of the live figures on the pages that show them."""
+    """The scripts of the live figures, on the pages that show them."""
     names = re.findall(r'data-nc-live="([a-z-]+)"', context.get("body", ""))
     for name in ["common", *dict.fromkeys(names)] if names else ():
         app.add_js_file(f"live/{name}.js", loading_method="defer")
-    if pagename == "book/animation":
-        app.add_js_file("animation.js", loading_method="defer")
 
 
 def setup(app):
