@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from nclib.models import MLP, LinearHead, ResNet18, UnconstrainedFeatures, direct_descent
+from nclib.models import MLP, LinearHead, ResNet18, UnconstrainedFeatures, auxiliary_head, direct_descent
 from nclib.models.resnet import Block
 
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
@@ -237,3 +237,21 @@ def test_attainment_direct_descent_reaches_the_cross_entropy_minimizer():
 def test_law_divergence_is_reported():
     with pytest.raises(FloatingPointError, match="diverged before step 300"):
         descend([5, 3], 6, 3, steps=300, std=3.0, lr=1.0)
+
+
+def test_value_a_narrow_resnet_and_the_second_head():
+    """A quarter of the width: features of 128, and about a sixteenth of the parameters; heads by their shapes."""
+    model = ResNet18(10, width=16)
+    x = torch.randn(2, 3, 32, 32)
+    assert model.eval().features(x).shape == (2, 128) and model(x).shape == (2, 10)
+    assert sum(p.numel() for p in model.parameters()) == 701466
+    linear, deep = auxiliary_head(128, 10), auxiliary_head(128, 10, hidden=200)
+    assert isinstance(linear, torch.nn.Linear) and linear.bias.shape == (10,)
+    assert deep(torch.randn(4, 128)).shape == (4, 10) and deep[0].out_features == 200
+    for message, call in (
+        ("hidden = 0: must be a positive integer", lambda: auxiliary_head(4, 3, hidden=0)),
+        ("dropout = 1.0: must be in", lambda: auxiliary_head(4, 3, hidden=5, dropout=1.0)),
+        ("width = 0: must be a positive integer", lambda: ResNet18(10, width=0)),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()

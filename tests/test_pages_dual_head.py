@@ -1,5 +1,8 @@
 """Page 18: students with one head or two, the conflict of two losses, and where the damage is."""
 
+import copy
+import dataclasses
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -9,13 +12,15 @@ from published import drawn
 from torch.nn import functional as F
 
 from nclib.evidence.claims import judge_all
-from nclib.pages.dual_head import claims, figures, stack, students, tasks, views
+from nclib.pages import campaign
+from nclib.pages.dual_head import claims, figures, network, stack, students, tasks, views
 from nclib.pages.dual_head.nearness import Nearness
+from nclib.pages.dual_head.network import NONLINEAR, Network
 from nclib.pages.dual_head.quoted import quoted
 from nclib.pages.dual_head.stack import Stack
 from nclib.pages.dual_head.states import States
 from nclib.pages.dual_head.study import STUDY
-from nclib.theory.distillation import align, binary_kl, binary_kl_norm, kd
+from nclib.theory.distillation import align, binary_kl, binary_kl_norm, dual_head, kd
 
 ARMS = ("CE", "KD", "BinaryKL alone", "one head", "one head, Norm", "two heads", "two heads, Norm")
 LOSSES = {"kd": (kd, 4.0), "binary": (binary_kl, 2.0), "norm": (binary_kl_norm, 2.0)}
@@ -35,7 +40,7 @@ def group(arms, alpha=0.7):
     return students.Group([(a, alpha, 0.1) for a in arms], Stack(len(arms), (5, 6, 3), 4, generator), data, T, run)
 
 
-def network(made, s, heads=2):
+def parameters_of(made, s):
     """Parameters of student s for autograd, and its logits."""
     own = [p[s].detach().clone().requires_grad_() for p in made.stack.parameters]
     W, b = own[: len(own) // 2], own[len(own) // 2 :]
@@ -50,7 +55,7 @@ def test_oracle_the_step_of_an_arm_is_the_gradient_of_its_loss(name):
     """All arms side by side in one stack, each against autograd of its loss as it is written."""
     made, s, arm = group(ARMS), ARMS.index(name), students.ARMS[name]
     found = made.direction(made.stack.logits(made.stack.features(made.data[0].x, made.centered)), slice(None))
-    own, z = network(made, s)
+    own, z = parameters_of(made, s)
     value = arm.ce * F.cross_entropy(z[0], made.data[0].y)
     if arm.second:
         loss, tau = LOSSES[arm.second]
@@ -68,7 +73,7 @@ def test_oracle_alignment_and_rescaling_of_the_whole_gradient():
     found = made.direction(made.stack.logits(made.stack.features(made.data[0].x, made.centered)), slice(None))
     flat = [torch.cat([g[s].flatten() for g in found]).double() for s in range(2)]
     for s, (loss, head) in enumerate(((binary_kl_norm, 1), (binary_kl, 0))):
-        own, z = network(made, s)
+        own, z = parameters_of(made, s)
         pair = F.cross_entropy(z[0], made.data[0].y), 5 * loss(z[head], made.T, 2.0)
         g1, g2 = (
             torch.cat(
@@ -204,3 +209,85 @@ def test_figures_claims_and_quotes_of_the_smoke_profile(table):
         made = drawn(draw, view(table))
         assert len(made.axes) == panels and all(axis.lines and axis.get_xlabel() for axis in made.axes)
         plt.close(made)
+
+
+def tiny(arm, **changes):
+    """A run of the paper's kind on 40 digits, narrow, two epochs."""
+    run = Network("digits", 4, 2, 2, arm, 1.0, (0.02, 0.06), 2, 12, 5e-4, 0)
+    return dataclasses.replace(run, **changes).run("cpu")
+
+
+@pytest.mark.parametrize("arm", ["one head", NONLINEAR, "one head, rescaled", "CE"])
+def test_the_network_gives_the_rows_of_the_students(arm, store):
+    """Tiny, on the CPU; the teacher is trained once and found again."""
+    found = tiny(arm)
+    assert found["value"].notna().all()
+    named = {(row.arm, row.metric) for row in found.itertuples()}
+    expected = {(arm, m) for m in ("accuracy", "rate", "validation", "nc1", "nc2", "nc3", "angles_w")}
+    expected |= {("teacher", "accuracy")}
+    expected |= {(arm, "cos_backbone")} if arm != "CE" else set()
+    expected |= {(arm, "cos_w")} if arm.startswith("one") else set()
+    for name, (backbone, _) in students.HEADS.items():
+        if backbone == arm:
+            expected |= {(name, m) for m in ("accuracy", "rate", "validation")}
+    assert named == expected
+    assert len(list((store / "cache").rglob("teacher-*"))) == 1
+    pd.testing.assert_frame_equal(tiny(arm), found, check_exact=True)
+
+
+def test_value_augmented_images_are_shifted_and_flipped():
+    x = torch.arange(2 * 25.0).reshape(2, 1, 5, 5) + 1
+    seen, generator = set(), torch.Generator().manual_seed(0)
+    allowed = {
+        tuple(F.pad(one, (4,) * 4)[0, a : a + 5, b : b + 5].flatten().tolist())
+        for image in x for one in (image, image.flip(-1)) for a in range(9) for b in range(9)
+    }  # fmt: skip
+    for _ in range(300):
+        made = network.augmented(x, generator)
+        for image, drawn_image in zip(x, made, strict=True):
+            own = tuple(drawn_image.flatten().tolist())
+            seen.add(own)
+            assert own in allowed and set(own) <= {0.0, *image.flatten().tolist()}
+    assert len(seen) > 200
+
+
+def test_oracle_an_update_of_the_network_is_that_of_its_loss():
+    """One step of two heads with the Norm against autograd of `dual_head`."""
+    run = Network("digits", 4, 2, 2, "two heads, Norm", 1.0, (0.1,), 1, 12, 0.0, 0)
+    student = network.Student(run, 0.1, "cpu")
+    x, y, T = torch.randn(6, 1, 8, 8), torch.arange(6), 3 * torch.randn(6, 10)
+    other = copy.deepcopy(student)
+    student.step(x, y, T)
+    own = [*other.model.parameters(), *other.auxiliary.parameters()]
+    z = other.forward(x)
+    wanted = torch.autograd.grad(dual_head(z[0], z[1], T, y, alpha=1.0), own)
+    for p, g in zip(student.parameters, wanted, strict=True):
+        torch.testing.assert_close(p.grad, g, rtol=1e-4, atol=1e-6)
+
+
+def test_law_paper_runs_are_queued():
+    runs = STUDY.runs("paper", data="cifar10")
+    assert len({run.key() for run in runs}) == len(runs) == 30 and all(run.needs_gpu() for run in runs)
+    queued = [task.run.NAME for task in campaign.pending()]
+    assert queued.count("yang2024.network") == 30
+    with pytest.raises(ValueError, match="data = 'cifar10': must be cifar10, at profile paper alone"):
+        STUDY.runs("laptop", data="cifar10")
+
+
+def test_value_claims_at_paper_scale_are_about_cifar(store):
+    """Rows as archived runs would give them: judged are the claims on students, the others are not at this scale."""
+    arms = {"CE": 0.9, "one head": 0.87, "BinaryKL alone": 0.88, "two heads": 0.9, "DHKD": 0.91, "KD": 0.9}
+    made = pd.DataFrame([
+        {"part": "CIFAR-10", "metric": "accuracy", "arm": a, "alpha": 1.0, "seed": s, "value": v, "beside": "paper"}
+        for a, v in arms.items() for s in range(3)
+    ])  # fmt: skip
+    cosines = [
+        {"metric": m, "value": v, "seed": s, "epoch": 1}
+        for m, v in (("cos_w", -0.1), ("cos_backbone", 0.2)) for s in range(3)
+    ]  # fmt: skip
+    cosines = pd.DataFrame(cosines).assign(part="CIFAR-10", arm="one head", alpha=1.0, beside="paper")
+    made = pd.concat([made, cosines], ignore_index=True)
+    judged = judge_all(claims.HEADLINES, made).query("beside == 'paper'").set_index("id")["verdict"]
+    assert judged["yang2024.one-head.trails-ce"] == judged["yang2024.one-head.trails-both"] == "holds"
+    assert judged["yang2024.two-heads.kd"] == judged["yang2024.asymmetry.signs"] == "holds"
+    assert set(judged[judged.index.str.contains("conflict|nearness|where.mean")]) == {"not at this scale"}

@@ -30,27 +30,38 @@ class ResNet18(nn.Module):
     """x (B, C, H, W) -> head(backbone(x)) (B, K). He et al. 2016, with the stem of their CIFAR networks: one 3 x 3
     convolution of stride 1 and no pooling; four stages of two blocks, widths 64, 128, 256, 512, each stage after the
     first halving the image; then the mean over positions: features (B, 512), >= 0 unless `final_norm` puts a
-    BatchNorm1d after the mean (as Dang et al. 2023's code does).
+    BatchNorm1d after the mean (as Dang et al. 2023's code does). width: that of the first stage; another than 64
+    scales all four, and features are (B, 8 width).
 
-    head: LinearHead(512, num_classes, linear_layers, bias_last=..., init=...). Convolutions: N(0, 2/fan_out) from
+    head: LinearHead(8 width, num_classes, linear_layers, bias_last=..., init=...). Convolutions: N(0, 2/fan_out) from
     torch's global generator. 10 classes, one linear layer with bias, 3 channels, no final norm: 11,173,962 parameters.
     Raises ValueError for a size below 1.
     """
 
-    def __init__(self, num_classes, linear_layers=1, *, bias_last=True, in_channels=3, final_norm=False, init="normal"):
+    def __init__(
+        self,
+        num_classes,
+        linear_layers=1,
+        *,
+        bias_last=True,
+        in_channels=3,
+        final_norm=False,
+        init="normal",
+        width=WIDTHS[0],
+    ):
         super().__init__()
-        positive(in_channels=in_channels, linear_layers=linear_layers)
-        layers = [_conv(in_channels, WIDTHS[0], 3, 1), nn.BatchNorm2d(WIDTHS[0]), nn.ReLU()]
-        inputs = WIDTHS[0]
-        for width in WIDTHS:
-            layers += [Block(inputs, width, 1 if width == WIDTHS[0] else 2), Block(width, width, 1)]
-            inputs = width
+        positive(in_channels=in_channels, linear_layers=linear_layers, width=width)
+        layers = [_conv(in_channels, width, 3, 1), nn.BatchNorm2d(width), nn.ReLU()]
+        inputs = width
+        for outputs in (width * stage // WIDTHS[0] for stage in WIDTHS):
+            layers += [Block(inputs, outputs, 1 if outputs == width else 2), Block(outputs, outputs, 1)]
+            inputs = outputs
         layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()] + [nn.BatchNorm1d(inputs)] * final_norm
         self.backbone = nn.Sequential(*layers)
         self.head = LinearHead(inputs, num_classes, linear_layers, bias_last=bias_last, init=init)
 
     def features(self, x):
-        """H (B, 512), the input of the head."""
+        """H (B, 8 width), the input of the head."""
         return self.backbone(x)
 
     def forward(self, x):

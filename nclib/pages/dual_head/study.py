@@ -1,6 +1,7 @@
 """The runs of page 18: exact states, students of a mixture and of digits, nearness to collapse; CIFAR-10 at paper."""
 
 from nclib.pages.dual_head.nearness import Nearness
+from nclib.pages.dual_head.network import NONLINEAR, Network
 from nclib.pages.dual_head.states import States
 from nclib.pages.dual_head.students import Students
 from nclib.runs.arguments import choose
@@ -25,20 +26,45 @@ SMALL = {
 }
 FULL = {"states": STATES, "students": STUDENTS, "nearness": NEARNESS}
 WIDTHS = (16, 32, 64)
+LARGE = {
+    "samples": 5000,
+    "teacher_width": 64,
+    "student_width": 16,
+    "strength": 1.0,
+    "rates": (0.02, 0.06, 0.2),
+    "epochs": 40,
+    "batch_size": 128,
+    "weight_decay": 5e-4,
+}
+TRAINED = (
+    *("CE", "one head", "two heads", "DHKD", "KD", "BinaryKL alone"),
+    *("one head, Norm", "two heads, Norm", NONLINEAR, "one head, rescaled"),
+)
 
 
-def parts(profile, *, seed=0, epochs=None, weight_decay=None):
-    """Consecutive seeds. epochs and weight_decay: of the students of the mixture and of the digits."""
+def parts(profile, *, seed=0, epochs=None, weight_decay=None, data=None):
+    """Consecutive seeds. epochs and weight_decay: of all students but those of "nearness". data: "cifar10" for these
+    alone, at paper."""
     given = SMALL if profile == "smoke" else FULL
     seeds = range(seed, seed + choose(profile, SEEDS))
+    if data is not None and (data, profile) != ("cifar10", "paper"):
+        raise ValueError(f"data = {data!r}: must be cifar10, at profile paper alone")
     changes = {"epochs": epochs, "weight_decay": weight_decay}
-    students = given["students"] | {name: value for name, value in changes.items() if value is not None}
-    return {
+    changes = {name: value for name, value in changes.items() if value is not None}
+    students, large = given["students"] | changes, LARGE | changes
+    cifar = {"CIFAR-10": [Network("cifar10", trained=arm, **large, seed=s) for s in seeds for arm in TRAINED]}
+    small = {
         "states": [States(**given["states"], seed=s) for s in seeds],
         "mixture": [Students("mixture", **students, seed=s) for s in seeds],
         "digits": [Students("digits", **students, seed=s) for s in seeds],
         "nearness": [Nearness(width, **given["nearness"], seed=s) for width in WIDTHS for s in seeds],
     }
+    return cifar if data else small | cifar if profile == "paper" else small
 
 
-STUDY = Study("dual_head", parts)
+STUDY = Study(
+    "dual_head",
+    parts,
+    beside={"CIFAR-10 at paper scale": ("paper", {"data": "cifar10"})},
+    cost={"paper": "30 networks on CIFAR-10, each at three rates, about ten minutes each on one H100, an estimate"},
+)

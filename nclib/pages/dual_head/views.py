@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from nclib.pages.dual_head.claims import points
+from nclib.pages.dual_head.claims import main, points
 
 RUN = ["experiment", "run", "seed"]
 PANELS = {"line": "exact collapse", "mean": "a common mean", "noise": "noise within classes"}
@@ -68,7 +68,7 @@ def spread(table, part="mixture", alpha=1.0):
 
 def cosines(table):
     """Cosines of the two gradients in training: columns panel, line, epoch, value."""
-    rows = own(table, "mixture")
+    rows = own(table, main(table[table["beside"] == ""]))
     rows = rows[rows["metric"].isin(["cos_w", "cos_backbone"]) & rows["arm"].isin(["CE", "one head", "two heads"])]
     rows = rows.assign(panel=rows["arm"], line=rows["metric"].map(WHERE))
     return rows[[*RUN, "panel", "line", "epoch", "value"]].reset_index(drop=True)
@@ -76,7 +76,7 @@ def cosines(table):
 
 def collapse(table):
     """NC1, NC2, NC3 and angles of each arm at alpha = 1: columns metric, arm, place, value."""
-    rows = own(table, "mixture")
+    rows = own(table, main(table[table["beside"] == ""]))
     rows = rows[rows["metric"].isin(MEASURES) & rows["arm"].isin(COLLAPSED)]
     rows = rows.assign(place=rows["arm"].map(COLLAPSED.index))
     return rows[[*RUN, "metric", "arm", "place", "value"]].reset_index(drop=True)
@@ -93,7 +93,7 @@ def nearness(table):
 
 def places(table):
     """Accuracy of the arms that ask where the damage is: columns arm, place, value."""
-    rows = own(table, "mixture")
+    rows = own(table, main(table[table["beside"] == ""]))
     rows = rows[(rows["metric"] == "accuracy") & rows["arm"].isin(PLACES) & (rows["alpha"] == 1)]
     rows = rows.assign(place=rows["arm"].map(PLACES.index))
     return rows[[*RUN, "arm", "place", "value"]].reset_index(drop=True)
