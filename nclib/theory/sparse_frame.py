@@ -116,17 +116,24 @@ def simplex_on_mask(mask: Tensor, *, seed: int = 0, starts: int = 3, V: Tensor |
     >>> torch.round(V @ V.T, decimals=9)[0].tolist()
     [1.0, -0.333333333, -0.333333333, -0.333333333]
     """
-    K, d = mask.shape
     if disjoint_pairs(mask) or (mask.sum(1) == 0).any():
         return None
-    generator = torch.Generator().manual_seed(seed)
+    found, error = nearest_simplex(mask, seed=seed, starts=starts, V=V)
+    return found if error < EXACT else None
+
+
+def nearest_simplex(mask: Tensor, *, seed: int = 0, starts: int = 3, V: Tensor | None = None) -> tuple[Tensor, float]:
+    """(V, max |V V^T - c C|): the end of `simplex_on_mask`'s first start that is exact, or else the best of them, for
+    any mask, so also where two rows are disjoint."""
+    K, d = mask.shape
+    generator, best = torch.Generator().manual_seed(seed), (mask.double(), math.inf)
     for _ in range(starts if V is None else 1):
         start = _rotated(K, d, generator) if V is None else V.double()
         start = centered(start / torch.linalg.vector_norm(start * mask, dim=1, keepdim=True).clamp(min=1e-9), mask)
-        found, error = _solve(start, mask)
-        if error < EXACT:
-            return found
-    return None
+        best = min(best, _solve(start, mask), key=lambda pair: pair[1])
+        if best[1] < EXACT:
+            break
+    return best
 
 
 def _target(K):

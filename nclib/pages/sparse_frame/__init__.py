@@ -1,0 +1,1 @@
+"""Page 16: sparse simplex frames, when they exist, and how classifier norms follow class sizes."""

@@ -1,0 +1,87 @@
+"""How the norm of a classifier's row follows the size of its class, where the features have collapsed and stay fixed.
+
+Features h_k, one a class, orthogonal and of length a; cross-entropy 1/N sum_k n_k CE(W h_k, k); W from 0. The classes
+decouple: W h_k = m_k (e_k - 1/K), and the margins m_k follow from tau_k = a^2 (n_k/N) K/(K-1) t alone. Derived, to
+explain the norms in the logs of Xiao et al. 2024; it is in no paper that we know.
+"""
+
+import math
+
+import numpy as np
+import torch
+from scipy.special import wrightomega
+
+from nclib.theory._inputs import class_counts, positive
+
+
+def flow_margin(tau, K):
+    """m of gradient flow at scaled time tau: m + (e^m - 1)/(K-1) = tau, by Wright's omega (Lambert's W of e^x).
+
+    Broadcasts over tau >= 0; numpy float64.
+
+    >>> m = flow_margin(3.0, 10)
+    >>> round(float(m + (np.exp(m) - 1) / 9), 12)
+    3.0
+    """
+    c = 1 / (K - 1)
+    return np.log(wrightomega(np.asarray(tau, dtype=float) + c + math.log(c)) / c)
+
+
+def decay_margin(tau, K):
+    """m at the minimum with weight decay lambda on W alone, tau as at t = 1/lambda: m (1 + e^m/(K-1)) = tau.
+
+    Newton's method from above, where the left side is convex and increasing. Broadcasts over tau > 0.
+
+    >>> round(float(decay_margin(1 + np.e, 2)), 12)
+    1.0
+    """
+    tau, c = np.asarray(tau, dtype=float), 1 / (K - 1)
+    m = np.minimum(tau, np.log1p(tau / c) + 1)
+    for _ in range(100):
+        e = c * np.exp(m)
+        m = m - (m * (1 + e) - tau) / (1 + e + m * e)
+    return m
+
+
+def row_norms(margins, a=1.0):
+    """|w_k| of W with W h_j = m_j (e_j - 1/K) for orthogonal features of length a: (K,) of (K,), float64.
+
+    |w_k|^2 = (m_k^2 (1 - 2/K) + sum_j m_j^2 / K^2) / a^2.
+    """
+    m = torch.as_tensor(np.asarray(margins), dtype=torch.float64)
+    K = len(m)
+    return (m.square() * (1 - 2 / K) + m.square().sum() / K**2).sqrt() / a
+
+
+def scaled_time(counts, t, a=1.0):
+    """tau_k = a^2 (n_k/N) K/(K-1) t, numpy (K,)."""
+    n = class_counts(counts, 2).numpy()
+    return positive("a", a) ** 2 * n / n.sum() * len(n) / (len(n) - 1) * positive("t", t)
+
+
+def flow_norms(counts, t, a=1.0):
+    """|w_k| (K,) after gradient flow from 0 for a time t."""
+    return row_norms(flow_margin(scaled_time(counts, t, a), len(counts)), a)
+
+
+def decay_norms(counts, lam, a=1.0):
+    """|w_k| (K,) at the minimum with lam/2 |W|^2 added."""
+    return row_norms(decay_margin(scaled_time(counts, 1 / positive("lam", lam), a), len(counts)), a)
+
+
+def exponent(counts, norms):
+    """Slope of log |w_k| on log n_k, least squares over classes: the exponent of the profile as a whole.
+
+    >>> round(exponent([1, 4, 16], [1.0, 2.0, 4.0]), 12)
+    0.5
+    """
+    n, w = class_counts(counts, 2).numpy(), np.asarray(norms, dtype=float)
+    if w.shape != n.shape or not (w > 0).all():
+        raise ValueError(f"norms must be (K,) = {n.shape} numbers > 0, got {w.tolist()}")
+    return float(np.polyfit(np.log(n), np.log(w), 1)[0])
+
+
+def local_exponent(tau, K):
+    """d ln m / d ln n of the flow at scaled time tau: tau / (m (1 + e^m/(K-1))), 1 early and about 1/m late."""
+    m = flow_margin(tau, K)
+    return np.asarray(tau) / (m * (1 + np.exp(m) / (K - 1)))
