@@ -26,7 +26,7 @@ class Decays(Experiment):
 
     def run(self, device="cpu"):
         """The "exponent" of the norms by `setting` and `q`: "squared error" and "ReLU features" in closed form,
-        "cross-entropy" from a random start by L-BFGS (with "gradient", its largest entry over lambda). "limit" is q = 0:
+        "cross-entropy" from a random start by L-BFGS (with "gradient", largest entry over lambda). "limit" is q = 0:
         simplex-encoded labels."""
         n = torch.tensor(tail(self.K, self.ratio), dtype=torch.int64)
         tables = [self.one(n, imbalance.seli(n)[0], "limit", 0.0)]
