@@ -34,6 +34,10 @@ class Logs(Experiment):
 
     digest: str = "2ec0c9a28a4c30a2"
 
+    def reads(self):
+        """The logs, as one."""
+        return {"logs of FedLoGe": self.digest}
+
     def run(self, device="cpu"):
         """By `log`, `arm` and `round`: "exponent" of the norms, the start's 1/3 taken off their squares, and "spearman"
         with the class sizes, "rms" norm; of two logs the "norm" by `class` with its size `n`."""
