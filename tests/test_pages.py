@@ -49,6 +49,8 @@ def judged_on(name, table):
 def from_two_seeds(config):
     if hasattr(config, "seeds"):
         return [dataclasses.replace(config, seeds=(0, BROKEN))]
+    if not hasattr(config, "seed"):  # archived numbers of others
+        return [config]
     return [dataclasses.replace(config, seed=seed) for seed in (0, BROKEN)]
 
 

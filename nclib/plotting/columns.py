@@ -124,6 +124,26 @@ MEANINGS = {
     "y": "place on the vertical axis",
 }
 OF_FIGURE = {
+    "fig-xiao2024-frame-exists": {
+        "beta": "share of entries that are zero",
+        "d": "number of columns",
+        "value": "share of masks that were solved",
+    },
+    "fig-xiao2024-frame-angles": {
+        "d": "number of columns",
+        "index": "place in the sorted list of pairs",
+        "value": "|angle - ideal|, degrees",
+        "way": "how the frame was made",
+    },
+    "fig-xiao2024-norms-law": {"value": "norm of the row of the classifier"},
+    "fig-xiao2024-norms-exponents": {
+        "high": "largest exponent with decay on both factors",
+        "line": "law, descent, or whose logs",
+        "low": "least exponent with decay on both factors",
+        "source": "name of the log",
+        "value": "slope of log norm on log class size",
+        "x": "time, or round",
+    },
     "fig-fisher2024-amplification": {
         "a": "m^2 K/((K-1) lam_H)",
         "value": "length of an even mix over that of one class",

@@ -57,9 +57,8 @@ def norms(rows):
     return made
 
 
-def exponents(rows, low, high):
-    """Of `views.exponents`: a row for each K, the law and descent at the left, the logs at the right; in gray, from
-    `low` to `high`, what both decays give."""
+def exponents(rows):
+    """Of `views.exponents`: a row for each K, the law and descent at the left, the logs at the right."""
     sizes = sorted(rows["K"].unique())
     made, axes = figure(len(sizes), 2, sharey="row")
     for row, K in zip(axes, sizes, strict=True):
@@ -72,7 +71,7 @@ def exponents(rows, low, high):
                 ls = "" if name == "descent" else "-"
                 axis.plot(line["x"], line["value"], ls=ls, lw=1, ms=4, label=None if s else name, **style)
         for axis in row:
-            axis.axhspan(low, high, **BETWEEN)
+            axis.axhspan(part["low"].max(), part["high"].max(), **BETWEEN)
             axis.set_xscale("log")
         row[0].set(ylabel="exponent of the norms", title=f"$K={K}$, fixed features")
         row[1].set_title(f"$K={K}$, the logs")

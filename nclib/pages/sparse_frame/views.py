@@ -42,12 +42,15 @@ def norms(table, times=(10, 100, 1000)):
 
 def exponents(table):
     """Three kinds of rows by `line` and `x`: the law's exponent against the time, those of descent, those of the logs
-    against the round (`source` is the log)."""
+    against the round (`source` is the log); `low` to `high` is what both decays give."""
     flow = table[(table["part"] == "flow") & table["metric"].isin(["law", "exponent"])]
     flow = flow.assign(line=flow["metric"].map({"law": "law", "exponent": "descent"}), x=flow["t"], source="")
     logs = table[(table["part"] == "logs") & (table["metric"] == "exponent")]
     logs = logs.assign(line=logs["arm"], x=logs["round"].astype(float), source=logs["log"], K=logs["classes"])
-    return pd.concat([flow, logs], ignore_index=True)[["K", "line", "source", "x", "value"]]
+    free = settings(table)
+    band = free[free["setting"] != "limit"].groupby("K")["value"].agg(low="min", high="max")
+    found = pd.concat([flow, logs], ignore_index=True)[["K", "line", "source", "x", "value"]]
+    return found.join(band, on="K")
 
 
 def logs(table, metric, arm="sparse ETF"):
