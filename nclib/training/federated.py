@@ -1,5 +1,7 @@
 """Federated learning as plain functions, and the two realignments of FedLoGe (Xiao et al. 2024)."""
 
+from itertools import pairwise
+
 import torch
 
 
@@ -57,3 +59,102 @@ def norm_transfer(W, local):
     if W.ndim != 2 or local.shape[-2:] != W.shape:
         raise ValueError(f"local has shape {tuple(local.shape)}, must end in that of W, {tuple(W.shape)}")
     return W * torch.linalg.vector_norm(local, dim=-1, keepdim=True)
+
+
+def batches(parts, epochs, batch, generator):
+    """What each client sees: (index, weight), both (C, S, B): sample numbers, and 1 where one stands, 0 for padding.
+
+    Each epoch is a random order of the client's samples cut into batches, the last one short. S is that of the client
+    with most; a client that is done has weights 0. Batches of one client alone are those of plain training.
+    """
+    rows = [[p[torch.randperm(len(p), generator=generator)].split(batch) for _ in range(epochs)] for p in parts]
+    rows = [[some for epoch in client for some in epoch] for client in rows]
+    S = max(map(len, rows))
+    index = torch.zeros(len(parts), S, batch, dtype=torch.int64)
+    weight = torch.zeros(len(parts), S, batch)
+    for c, client in enumerate(rows):
+        for s, some in enumerate(client):
+            index[c, s, : len(some)] = some
+            weight[c, s, : len(some)] = 1
+    return index, weight
+
+
+def mlp(sizes, generator, dtype=torch.float32):
+    """{name: tensor} of a ReLU network with these layer sizes: weights (out, in) from N(0, 2/in), biases 0."""
+    theta = {}
+    for i, (a, b) in enumerate(pairwise(sizes)):
+        theta[f"{i}.weight"] = torch.randn(b, a, generator=generator, dtype=dtype) * (2 / a) ** 0.5
+        theta[f"{i}.bias"] = torch.zeros(b, dtype=dtype)
+    return theta
+
+
+def mlp_features(theta, x):
+    """Features (C, B, d) of C networks at once, x (C, B, inputs): a ReLU after every layer, the last one included."""
+    i = 0
+    while f"{i}.weight" in theta:
+        x = torch.relu(linear(theta, str(i), x))
+        i += 1
+    return x
+
+
+def linear(theta, name, x):
+    """x (C, B, a) through the layer `name` of each of C clients."""
+    return torch.baddbmm(theta[f"{name}.bias"][:, None], x, theta[f"{name}.weight"].mT)
+
+
+def of_module(module):
+    """A `features` function, as `mlp_features`, of any torch module without buffers: one client after the other."""
+
+    def features(theta, x):
+        names = [name for name, _ in module.named_parameters()]
+        each = [{name: theta[name][c] for name in names} for c in range(len(x))]
+        return torch.stack(
+            [torch.func.functional_call(module, own, (rows,)) for own, rows in zip(each, x, strict=True)]
+        )
+
+    return features
+
+
+def local_training(theta, x, y, index, weight, *, lr, features=mlp_features, momentum=0.5, prox=0.0, frozen=None):
+    """One round of C clients at once: SGD with momentum on each client's own batches. A pure function.
+
+    theta   {name: (C, ...)}: the backbone; "main", the classifier that trains it; "aux" and "own", heads that learn
+            from detached features, of which the server averages the first alone. Each head has .weight and .bias
+    x, y    all samples and labels; index, weight: (C, S, B), of `batches`
+    lr, prox  numbers or (C,): the rate, and FedProx's mu: mu/2 |theta - start|^2 is added
+    frozen  (C,) bool: whose "main" is fixed, such as a simplex frame; None: nobody's
+
+    Returns the trained theta. The mean loss of each client is taken over its real samples; a client that is done rests.
+    """
+    C, S = weight.shape[:2]
+    lr, prox = (torch.as_tensor(v, dtype=x.dtype, device=x.device).expand(C) for v in (lr, prox))
+    start, theta = theta, {name: value.clone() for name, value in theta.items()}
+    speed = {name: torch.zeros_like(value) for name, value in theta.items()}
+    for s in range(S):
+        w = weight[:, s].to(x.dtype)
+        theta = {name: value.requires_grad_() for name, value in theta.items()}
+        H = features(theta, x[index[:, s]])
+        loss = sum(_loss(linear(theta, head, h), y[index[:, s]], w) for head, h in _heads(H))
+        slopes = torch.autograd.grad(loss, list(theta.values()))
+        with torch.no_grad():
+            live = (w.sum(1) > 0).to(x.dtype) * lr
+            for (name, value), slope in zip(theta.items(), slopes, strict=True):
+                pull = _shaped(prox, value) * (value - start[name])
+                speed[name] = momentum * speed[name] + slope + pull
+                rate = live if frozen is None or not name.startswith("main.") else live * ~frozen
+                theta[name] = value.detach() - _shaped(rate, value) * speed[name]
+    return theta
+
+
+def _heads(H):
+    return ("main", H), ("aux", H.detach()), ("own", H.detach())
+
+
+def _loss(logits, y, w):
+    """Sum over clients of the mean cross-entropy over their samples of weight 1."""
+    each = torch.nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view_as(w)
+    return ((each * w).sum(1) / w.sum(1).clamp(min=1)).sum()
+
+
+def _shaped(v, like):
+    return v.view(-1, *[1] * (like.ndim - 1))
