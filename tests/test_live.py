@@ -1,20 +1,25 @@
 """The live figures: what they compute in a browser against the library, over the whole ranges of their sliders."""
 
+import itertools
 import os
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from scipy.stats import beta
 
-from nclib.theory import deep_linear, perturbation
+from nclib import nulls
+from nclib.theory import deep_linear, mixup, perturbation
 
 LIVE = Path(__file__).resolve().parents[1] / "book" / "_static" / "live"
 CHROMIUM = os.environ.get("NCLIB_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 browser_check = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found; name one in NCLIB_CHROMIUM")
 NAMES = sorted(path.stem for path in LIVE.glob("*.js") if path.stem != "common")
 POINTS = 10_000
+CASES = list(itertools.product((False, True), (False, True)))  # divided by the null; means of widths taken out
 
 
 @pytest.fixture(scope="module")
@@ -128,11 +133,10 @@ def test_law_figure_moves_speaks_and_is_remembered(chromium, tmp_path, name):
 def test_oracle_frame_overlaps_and_lengths(computed):
     """Strengths at all points, and whole problems of three classes at some."""
     depth, x = drawn((1, 8), (-4, 0.5)).T
-    M = depth.round()
-    beta = 10**x
-    found = np.array(computed("([beta, M]) => ncLive.frame.overlap(beta, M)", np.stack([beta, M], 1).tolist()))
+    M, strength = depth.round(), 10**x
+    found = np.array(computed("([beta, M]) => ncLive.frame.overlap(beta, M)", np.stack([strength, M], 1).tolist()))
     for m in range(1, 9):
-        expected = deep_linear.overlap(torch.tensor(beta[m == M]), m).numpy()
+        expected = deep_linear.overlap(torch.tensor(strength[m == M]), m).numpy()
         assert np.allclose(found[m == M], expected, rtol=1e-9, atol=0) and (expected == 0).any()
     points = drawn((1, 1000), (1, 1000), (1, 1000), (-5, -1), (1, 8), (1, 3), count=400)
     points[:, [0, 1, 2, 4, 5]] = points[:, [0, 1, 2, 4, 5]].round()
@@ -151,14 +155,14 @@ def test_oracle_frame_overlaps_and_lengths(computed):
 @browser_check
 @pytest.mark.parametrize("M", [1, 2, 3, 8])
 def test_oracle_frame_landscape(computed, M):
-    beta = np.geomspace(1e-3, 1.2, 50)
+    betas = np.geomspace(1e-3, 1.2, 50)
     found = computed(
         """([beta, M]) => { const f = ncLive.frame, s = f.stationary(beta, M);
         return [f.threshold(M), f.spinodal(M), f.scalarLoss(0.3, beta, M),
         [s.barrier, s.minimum].filter(q => q !== null)]; }""",
-        [[b, M] for b in beta],
+        [[b, M] for b in betas],
     )
-    for b, (threshold, spinodal, loss, points) in zip(beta, found, strict=True):
+    for b, (threshold, spinodal, loss, points) in zip(betas, found, strict=True):
         assert threshold == pytest.approx(deep_linear.collapse_threshold(M), rel=1e-12)
         assert spinodal == pytest.approx(deep_linear.spinodal(M), rel=1e-12)
         assert loss == pytest.approx(float(deep_linear.scalar_loss(0.3, b, M)), rel=1e-12)
@@ -180,16 +184,16 @@ def test_law_a_class_that_jumped_out_does_not_come_back(computed):
 def test_oracle_near_collapse_spectrum_and_metrics(computed):
     points = drawn((2, 20), (1, 100), (2, 100), (-4, 0.5), (-4, 0.5), (-2, 4))
     K, n, d = points[:, :3].round().T
-    d, (lam_W, lam_H, beta) = np.maximum(K, d), 10 ** points[:, 3:].T
+    d, (lam_W, lam_H, tie) = np.maximum(K, d), 10 ** points[:, 3:].T
     found = computed(
         """([K, n, d, lamW, lamH, beta]) => { const p = {K, n, d, lamW, lamH, beta};
         const left = ncLive.nearCollapse.attenuation(p);
         return [...[0, 1].flatMap(order => { const s = ncLive.nearCollapse.spectrum(p, order);
         return [s.own.map(([value, times]) => [value, times]), s.between]; }), left && Object.values(left)]; }""",
-        np.stack([K, n, d, lam_W, lam_H, beta], 1).tolist(),
+        np.stack([K, n, d, lam_W, lam_H, tie], 1).tolist(),
     )
     for k, (own, between, own_first, between_first, left) in enumerate(found):
-        problem = perturbation.Problem(int(K[k]), int(n[k]), int(d[k]), lam_W[k], lam_H[k], beta[k])
+        problem = perturbation.Problem(int(K[k]), int(n[k]), int(d[k]), lam_W[k], lam_H[k], tie[k])
         assert (left is None) == (problem.c >= 1)
         known = list(problem.attenuation().values()) if left else []
         ours = [*(left or []), *(value for value, _ in (*own, *own_first)), between, between_first]
@@ -201,6 +205,83 @@ def test_oracle_near_collapse_spectrum_and_metrics(computed):
         if k % 100 == 0:  # how often each occurs, from the library's own spectrum
             values = np.sort(np.repeat(*map(np.array, zip(*((v, int(times)) for v, times in own), strict=True))))
             assert np.allclose(values[::-1], problem.block_spectrum()[0], rtol=1e-9, atol=1e-13)
+
+
+@browser_check
+def test_oracle_null_of_random_directions(computed):
+    points = drawn((0.7, 3.4), (0.5, 4.5))
+    d, K = (10**points).round().T
+    found = computed(
+        "([d, K]) => Object.entries(ncLive.nullAngle.directions(K, d)).map(([, value]) => value)",
+        np.stack([d, K], 1).tolist(),
+    )
+    names = (
+        "interference_std interference_std_sd interference_mean_sd gnc2_mean gnc2_std etf_error of_error duality_std"
+    )
+    known = [nulls.uniform_directions(int(k), int(n)) for n, k in zip(d, K, strict=True)]
+    theirs = np.array([[one[name] for name in names.split()] for one in known])
+    assert np.allclose(found, theirs, rtol=1e-9, atol=0)
+
+
+@browser_check
+def test_oracle_null_densities(computed):
+    """Of the cosine against SciPy's beta, of the log-distance by its integrals."""
+    t, d = drawn((-0.99, 0.99), (5, 2512)).T
+    d = d.round()
+    found = computed("([t, d]) => ncLive.nullAngle.cosine(t, d)", np.stack([t, d], 1).tolist())
+    assert np.allclose(found, beta.pdf((1 + t) / 2, (d - 1) / 2, (d - 1) / 2) / 2, rtol=1e-9, atol=1e-280)
+    f = np.linspace(-np.log(2) + 1e-9, 3, 40_001)
+    density = np.array(computed("f => ncLive.nullAngle.logDistance(f, 20)", f.tolist()))
+    total, mean = (np.trapezoid(density * f**power, f) for power in (0, 1))
+    assert total == pytest.approx(1, abs=1e-7)
+    assert mean == pytest.approx(nulls.uniform_directions(2, 20)["gnc2_mean"], rel=1e-6)
+
+
+@browser_check
+def test_oracle_null_models_are_the_archived_ones(computed):
+    """And what is left within widths, against pandas."""
+    (path,) = (LIVE.parents[2] / "results" / "wu2024.published_points").glob("*/table.csv")
+    wide = pd.read_csv(path).pivot(index="model", columns="metric", values="value")
+    name = wide.index.str.extract(r"^\d+x(?P<width>\d+)_\d+[dL](?P<shuffle>\d*)@").set_index(wide.index)
+    grid = wide.assign(width=name["width"].astype(int))[name["shuffle"] == ""]
+    ours, *fits = computed(
+        """([divide, out]) => divide === null ? ncLive.nullAngle.MODELS : ncLive.nullAngle.line(
+        ncLive.nullAngle.adjusted(ncLive.nullAngle.MODELS, divide, out).map(([, x, y]) => [x, y])).r""",
+        [[None, 0], *([divide, int(out)] for divide, out in CASES)],
+    )
+    theirs = grid[["width", "interference_std", "loss"]].to_numpy()
+    assert len(ours) == 210 and sorted(ours) == sorted(theirs.tolist())
+    for r, (divide, out) in zip(fits, CASES, strict=True):
+        x = grid["interference_std"] * (np.sqrt(grid["width"]) if divide else 1)
+        both = pd.DataFrame({"x": x, "y": grid["loss"]})
+        both = both - both.groupby(grid["width"]).transform("mean") if out else both
+        assert r == pytest.approx(both.corr().loc["x", "y"], rel=1e-9)
+
+
+@browser_check
+def test_oracle_mixup_channel(computed):
+    points = drawn((2, 100), (-1, 6), (0, 1))
+    K, a, mix = points[:, 0].round(), 10 ** points[:, 1], points[:, 2]
+    found = computed(
+        """([K, a, mix]) => { const m = ncLive.mixup, { z, p } = m.mixed(K, a, mix);
+        return [...z, ...p, m.sameClass(K, a), m.amplification(K, a)]; }""",
+        np.stack([K, a, mix], 1).tolist(),
+    )
+    K, a, mix = map(torch.tensor, (K, a, mix))
+    same, longer = mixup.same_class(K, a)[:, None], mixup.amplification(K, a)[:, None]
+    theirs = torch.cat([mixup.logits(K, a, mix), mixup.probabilities(K, a, mix), same, longer], 1).numpy()
+    assert np.allclose(found, theirs, rtol=1e-9, atol=1e-13)
+
+
+@browser_check
+def test_oracle_mixup_feature_in_its_plane(computed):
+    """The coordinates are those of the library's feature along w_i - w_j and w_i + w_j."""
+    W = torch.eye(5, dtype=torch.float64) - 0.2
+    W = W / W.norm(dim=1, keepdim=True)
+    h = mixup.feature(W, 0, 1, 0.7, 5 / 4 / 30.0)  # a = 30
+    axes = W[0] - W[1], W[0] + W[1]
+    (found,) = computed("([K, a, mix]) => ncLive.mixup.plane(K, ncLive.mixup.mixed(K, a, mix).z)", [[5, 30.0, 0.7]])
+    assert found == pytest.approx([float(h @ axis / axis.norm()) for axis in axes], rel=1e-9)
 
 
 def test_law_modules_are_light():

@@ -95,11 +95,11 @@
       },
       dot: (a, b, css, radius = 5) => inside(a, x) && inside(b, y) && group.append(svg("circle", { cx: X(a), cy: Y(b), r: radius, class: `nc-live-dot ${css}` })),
       bar: (a, b, css, breadth = 10) => group.append(svg("rect", { x: X(a) - breadth / 2, width: breadth, y: clamp(Y(b)), height: Math.max(0, box.bottom - clamp(Y(b))), class: css })),
-      mark: (a, css, text) => {
+      mark: (a, css, text, down = 0) => {
         if (!inside(a, x)) return;
         group.append(svg("line", { x1: X(a), x2: X(a), y1: box.top, y2: box.bottom, class: `nc-live-mark ${css}` }));
         const late = X(a) > (box.left + box.right) / 2;
-        if (text) group.append(svg("text", { x: X(a) + (late ? -5 : 5), y: box.top + 14, "text-anchor": late ? "end" : "start" }, text));
+        if (text) group.append(svg("text", { x: X(a) + (late ? -5 : 5), y: box.top + 14 + down, "text-anchor": late ? "end" : "start" }, text));
       },
       level: (b, css) => inside(b, y) && group.append(svg("line", { x1: box.left, x2: box.right, y1: Y(b), y2: Y(b), class: `nc-live-mark ${css}` })),
       text: (a, b, words, more = {}) => group.append(svg("text", { x: X(a), y: Y(b), ...more }, words)),
