@@ -32,6 +32,7 @@ from nclib.statistics import ClassStatistics
 
 __all__ = [
     "PairSummary",
+    "calibration_error",
     "cdnv",
     "cdnv_rows",
     "cdnv_summary",
@@ -43,12 +44,19 @@ __all__ = [
     "interference",
     "interference_rows",
     "log_distance_rows",
+    "mixed_alignment",
+    "mixed_amplification",
+    "mixed_bend",
+    "mixed_span",
     "nc1",
     "nc1_trace_ratio",
     "nc2",
     "nc3",
     "ncc_agreement",
+    "odds_slope",
+    "overconfidence",
     "pair_quantiles",
+    "segment_distance",
     "self_duality",
     "uniform_duality",
 ]
@@ -215,6 +223,130 @@ def effective_rank(A: Tensor) -> float:
     return float(torch.special.entr(s / s.sum()).sum().exp())
 
 
+def mixed_alignment(H: Tensor, y: Tensor, W: Tensor) -> float:
+    """Mean over features of cos(P h, w_y): 1 when features of mixes within a class are parallel to its classifier.
+
+    H (N, d), features of mixes of two samples of class y (N,). W (K, d), the classifier, is always centered here, to
+    w_k - mean_j w_j, and P projects on the span of its rows, of dimension min(K - 1, d). Fisher, Meng & Papyan (2024)
+    show this in figures; that it is measured so, and the functions below, are ours.
+
+    Raises ValueError for shapes that do not match and labels that are no class.
+
+    >>> W = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [-1.0, -1.0, 0.0]])
+    >>> round(mixed_alignment(torch.tensor([[3.0, 0.0, 9.0], [0.0, 2.0, 1.0]]), torch.tensor([0, 0]), W), 9)
+    0.5
+    """
+    H, (y,), W, P = _mixed(H, W, y=y)
+    return float((unit_rows(H @ P) * unit_rows(W[y])).sum(1).mean())
+
+
+def mixed_span(H: Tensor, i: Tensor, j: Tensor, W: Tensor) -> float:
+    """Mean over features of |Q h|^2 / |P h|^2, Q the projection on the span of the centered w_i and w_j.
+
+    1 when features of mixes of the classes i and j, both (N,), lie in the plane of their classifiers; 2/(K-1) on
+    average for random directions. W, P and errors as in `mixed_alignment`.
+
+    >>> W = torch.diag(torch.tensor([1.0, 1.0, 1.0, -3.0]))
+    >>> W[3] = -1.0
+    >>> W[3, 3] = 0.0
+    >>> round(mixed_span(torch.tensor([[1.0, 1.0, 2.0, 5.0]]), torch.tensor([0]), torch.tensor([1]), W), 9)
+    0.333333333
+    """
+    H, (i, j), W, P = _mixed(H, W, i=i, j=j)
+    Q = torch.linalg.qr(torch.stack([W[i], W[j]], 2)).Q
+    inside = (Q.mT @ H[..., None]).square().sum((1, 2))
+    return float((inside / (H @ P).square().sum(1)).mean())
+
+
+def mixed_amplification(even: Tensor, same: Tensor, W: Tensor) -> float:
+    """Mean of |P h| over features of even mixes of two classes, over that of mixes within one class.
+
+    even (N, d) at weights 1/2, same (M, d); W and P as in `mixed_alignment`. sqrt((K-2)/(2(K-1))) for the middle of
+    the class means of a simplex ETF, 2/3 at K = 10; what mixup asks for: `nclib.theory.mixup.amplification`.
+
+    >>> W = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    >>> mixed_amplification(torch.tensor([[3.0, 4.0]]), torch.tensor([[2.0, 9.0], [-2.0, 0.0]]), W)
+    1.5
+    """
+    (even, _, _, P), (same, *_) = _mixed(even, W), _mixed(same, W)
+    return float((even @ P).norm(dim=1).mean() / (same @ P).norm(dim=1).mean())
+
+
+def mixed_bend(H: Tensor, i: Tensor, j: Tensor, mix: Tensor, means: Tensor, W: Tensor) -> float:
+    """Mean over features of |P (h - lambda mu_i - (1-lambda) mu_j)| / |P h|: 0 where mixes interpolate the class means.
+
+    H (N, d) of mixes of the classes i, j with weights mix = lambda of class i, all (N,); means (K, d). W, P and errors
+    as in `mixed_alignment`.
+
+    >>> W = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    >>> one, two = torch.tensor([0]), torch.tensor([1])
+    >>> mixed_bend(torch.tensor([[4.0, 7.0]]), one, two, torch.tensor([0.75]), torch.tensor([[4.0, 0], [-4, 0]]), W)
+    0.5
+    """
+    H, (i, j), W, P = _mixed(H, W, i=i, j=j)
+    W, means = matching(W, means, "means")
+    mix = _column(mix, H)
+    return float(((H - mix * means[i] - (1 - mix) * means[j]) @ P).norm(dim=1).div((H @ P).norm(dim=1)).mean())
+
+
+def segment_distance(H: Tensor, first: Tensor, second: Tensor, mix: Tensor) -> float:
+    """Mean over rows of |h - lambda a - (1-lambda) b| / |a - b|: how far the feature of a mixed input lies from the
+    same mix of the features a, b of its two parents. All (N, d), mix (N,).
+
+    >>> segment_distance(torch.tensor([[1.0, 1.0]]), torch.tensor([[2.0, 0.0]]), torch.zeros(1, 2), torch.ones(1) / 2)
+    0.5
+    """
+    H, first, second = (matrix(name, A) for name, A in (("H", H), ("first", first), ("second", second)))
+    if not H.shape == first.shape == second.shape:
+        raise ValueError(f"first, second have shapes {tuple(first.shape)}, {tuple(second.shape)}: must be that of H")
+    mix = _column(mix, H)
+    return float(((H - mix * first - (1 - mix) * second).norm(dim=1) / (first - second).norm(dim=1)).mean())
+
+
+def odds_slope(gaps: Tensor, mix: Tensor) -> float:
+    """Least-squares slope, through 0, of the gaps z_i - z_j (N,) on log(lambda/(1-lambda)), mix = lambda (N,).
+
+    1 where a softmax says lambda : (1-lambda) between the two classes of a mix. Raises ValueError for lambda outside
+    (0, 1), or all 1/2.
+
+    >>> round(odds_slope(torch.tensor([4.0, 0.0, -4.0]), torch.tensor([0.75, 0.5, 0.25])) * math.log(3), 9)
+    4.0
+    """
+    gaps, mix = (torch.as_tensor(value).detach().double().flatten().cpu() for value in (gaps, mix))
+    if gaps.shape != mix.shape or not ((mix > 0) & (mix < 1)).all() or (mix == 0.5).all():
+        raise ValueError(f"mix has {len(mix)} weights: must be {len(gaps)}, in (0, 1), not all 1/2")
+    odds = torch.logit(mix)
+    return float((gaps * odds).sum() / odds.square().sum())
+
+
+def calibration_error(logits: Tensor, y: Tensor, bins: int = 15) -> float:
+    """Expected calibration error: sum over bins of n_b / N |accuracy_b - confidence_b|, in [0, 1].
+
+    logits (N, K), y (N,). The confidence is the largest entry of softmax(logits), the bins are ((b-1)/bins, b/bins].
+    Guo et al. (2017), who take 15 bins. Raises ValueError for shapes that do not match and bins below 1.
+
+    >>> z = torch.tensor([[0.75, 0.25], [0.75, 0.25], [0.9, 0.1]]).log()
+    >>> round(calibration_error(z, torch.tensor([0, 1, 0]), bins=5), 6)
+    0.2
+    """
+    confidence, right = _confidence(logits, y)
+    if bins < 1:
+        raise ValueError(f"bins = {bins}: must be at least 1")
+    place = (confidence * bins).ceil().long().clamp(1, bins) - 1
+    gap = torch.zeros(bins, dtype=torch.float64, device=place.device).index_add_(0, place, right - confidence)
+    return float(gap.abs().sum() / len(right))
+
+
+def overconfidence(logits: Tensor, y: Tensor) -> float:
+    """Mean of the largest softmax entry minus accuracy, logits (N, K) and y (N,): positive where a network is too sure.
+
+    >>> round(overconfidence(torch.tensor([[0.75, 0.25], [0.75, 0.25]]).log(), torch.tensor([0, 1])), 6)
+    0.25
+    """
+    confidence, right = _confidence(logits, y)
+    return float((confidence - right).mean())
+
+
 def _centered(stats: ClassStatistics) -> Tensor:
     present_classes(stats)
     return stats.centered_means
@@ -231,3 +363,32 @@ def _duality(W: Tensor, M: Tensor) -> Tensor:
 
 def _cv(x: Tensor) -> float:
     return float(x.std(correction=0) / x.mean())
+
+
+def _mixed(H, W, **labels):
+    """H, labels, the centered W and P (d, d) of the metrics of mixed features, on the device of H."""
+    H, W = matrix("H", H), rows("W", W)
+    W = W.to(H.device) - W.to(H.device).mean(0)
+    if H.shape[1] != W.shape[1]:
+        raise ValueError(f"H has shape {tuple(H.shape)}, must be (N, {W.shape[1]}) for W of {tuple(W.shape)}")
+    given = [torch.as_tensor(value).to(H.device) for value in labels.values()]
+    for name, value in zip(labels, given, strict=True):
+        if value.shape != (len(H),) or not (0 <= value.min() <= value.max() < len(W)):
+            raise ValueError(f"{name} has shape {tuple(value.shape)}, must be ({len(H)},), classes 0 to {len(W) - 1}")
+    V = torch.linalg.svd(W, full_matrices=False).Vh[: min(len(W) - 1, W.shape[1])]
+    return H, given, W, V.mT @ V
+
+
+def _column(mix, H):
+    mix = torch.as_tensor(mix).to(H)
+    if mix.shape != (len(H),) or not ((mix >= 0) & (mix <= 1)).all():
+        raise ValueError(f"mix has shape {tuple(mix.shape)}, must be ({len(H)},), in [0, 1]")
+    return mix[:, None]
+
+
+def _confidence(logits, y):
+    logits, y = matrix("logits", logits), torch.as_tensor(y)
+    if y.shape != (len(logits),):
+        raise ValueError(f"y has shape {tuple(y.shape)}, must be ({len(logits)},)")
+    confidence, chosen = logits.softmax(1).max(1)
+    return confidence, (chosen == y.to(chosen.device)).double()

@@ -152,6 +152,21 @@ OF_FIGURE = {
         "a": "m^2 K/((K-1) lam_H)",
         "metric": "gap z_i - z_j, or margin of the larger over others",
     },
+    "fig-fisher2024-network-plane": {
+        "part": "how the network was trained",
+        "kind": "mix of two classes (different) or of one (same), classifier, or theory",
+        "point": "number of the feature, class of the classifier, or pair of classes of the line",
+    },
+    "fig-fisher2024-network-geometry": {
+        "part": "how the network was trained",
+        "theory": "by the closed form, a fitted",
+    },
+    "fig-fisher2024-network-odds": {
+        "part": "how the network was trained",
+        "metric": "gap z_i - z_j, or margin z_i - z_k",
+    },
+    "fig-fisher2024-network-price": {"part": "how the network was trained", "panel": "the data set, or scale"},
+    "fig-fisher2024-network-layers": {"part": "how the network was trained", "layer": "which layer, from 1"},
     "fig-fisher2024-plane": {
         "loss": "cross-entropy or squared error",
         "i": "first class of the mix, from 0",

@@ -1,0 +1,140 @@
+"""One network trained with or without mixup, and the geometry of its features of mixed inputs.
+
+SGD with momentum 0.9 and weight decay 5e-4 on all parameters, one cycle of the rate, no augmentation; one weight
+lambda ~ Beta(alpha, alpha) for each batch, which is mixed with itself in another order; alpha = 0: no mixup.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from nclib.data import load, subset
+from nclib.frames import simplex_etf
+from nclib.models import ConvNet, LinearHead, ResNet18
+from nclib.pages.mixup_networks.measures import measures
+from nclib.runs.experiment import Experiment
+from nclib.training import seed_everything
+
+K = 10
+
+
+@dataclass(frozen=True)
+class Network(Experiment):
+    """One network. data: "digits", "fashion-mnist" or "cifar10"; samples: training images a class, the first of each.
+    model: "mlp", "convnet" or "resnet18". loss: "cross-entropy" or "mse". smoothing: of labels. frame: the length of a
+    fixed simplex ETF in place of the learned classifier, 0 for none. count: mixes of each kind that are measured."""
+
+    NAME: ClassVar[str] = "fisher2024.network"
+
+    data: str
+    samples: int
+    model: str
+    loss: str
+    alpha: float
+    smoothing: float
+    frame: float
+    epochs: int
+    batch_size: int
+    lr: float
+    count: int
+    seed: int
+
+    def needs_gpu(self):
+        """Whether a CPU would take days."""
+        return self.model == "resnet18"
+
+    def reads(self):
+        """{file: sha256} of the training and test images."""
+        train_set, test_set = images(self.data, self.samples)
+        return train_set.sha256 | test_set.sha256
+
+    def run(self, device="cpu"):
+        """The rows of `measures` of the trained network."""
+        generator = seed_everything(self.seed)
+        train_set, test_set = ((part.x.to(device), part.y.to(device)) for part in images(self.data, self.samples))
+        model = self.build(train_set[0]).to(device)
+        self.fit(model, *train_set, generator)
+        generator.manual_seed(self.seed)
+        found = measures(model, train_set, test_set, self.count, generator, probabilities=self.loss == "cross-entropy")
+        return pd.concat(found, ignore_index=True)
+
+    def build(self, x):
+        """The network, from torch's global generator."""
+        if self.model not in MODELS:
+            raise ValueError(f"model = {self.model!r}: must be one of {', '.join(MODELS)}")
+        model = MODELS[self.model](x)
+        if self.frame:
+            W = model.head.weights[0]
+            turn = torch.linalg.qr(torch.randn(*[W.shape[1]] * 2)).Q  # features >= 0 cannot reach every frame
+            W.data = self.frame * simplex_etf(*W.shape).to(W) @ turn
+            model.head.requires_grad_(False)
+        return model
+
+    def fit(self, model, x, y, generator):
+        """Train in place."""
+        random = np.random.default_rng(self.seed)
+        Y = F.one_hot(y, K).to(x) * (1 - self.smoothing) + self.smoothing / K
+        steps = -(-len(x) // self.batch_size) * self.epochs
+        learned = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.SGD(learned, lr=self.lr, momentum=0.9, weight_decay=5e-4, fused=True)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=steps)
+        fast = {"device_type": x.device.type, "dtype": torch.bfloat16, "enabled": x.is_cuda}
+        model.train()
+        for _ in range(self.epochs):
+            for batch in torch.randperm(len(x), generator=generator).to(x.device).split(self.batch_size):
+                lam = random.beta(self.alpha, self.alpha) if self.alpha else 1.0
+                other = batch[torch.randperm(len(batch), generator=generator).to(x.device)]
+                X, target = (lam * part[batch] + (1 - lam) * part[other] for part in (x, Y))
+                with torch.autocast(**fast):
+                    H = model.features(X)
+                Z = model.head(H.float())
+                value = (
+                    F.cross_entropy(Z, target)
+                    if self.loss == "cross-entropy"
+                    else (Z - target).square().sum(1).mean() / 2
+                )
+                optimizer.zero_grad(set_to_none=True)
+                value.backward()
+                optimizer.step()
+                schedule.step()
+        if not value.isfinite():
+            raise FloatingPointError("training diverged; lower the rate")
+
+
+class MLP(nn.Module):
+    """x (B, ...) -> head(backbone(x)): three layers of width 256 and one of 64, each Linear, BatchNorm1d, ReLU."""
+
+    def __init__(self, in_features, num_classes):
+        super().__init__()
+        layers, inputs = [nn.Flatten()], in_features
+        for outputs in (256, 256, 256, 64):
+            layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU()]
+            inputs = outputs
+        self.backbone = nn.Sequential(*layers)
+        self.head = LinearHead(inputs, num_classes, bias_last=True)
+
+    def features(self, x):
+        """H (B, 64), >= 0."""
+        return self.backbone(x)
+
+    def forward(self, x):
+        return self.head(self.features(x))
+
+
+MODELS = {
+    "mlp": lambda x: MLP(x[0].numel(), K),
+    "convnet": lambda x: ConvNet(K, in_channels=x.shape[1]),
+    "resnet18": lambda x: ResNet18(K, in_channels=x.shape[1]),
+}
+
+
+@lru_cache(maxsize=1)
+def images(name, samples):
+    """(training, test) images, kept from one run to the next."""
+    return subset(load(name), (samples,) * K), load(name, "test")

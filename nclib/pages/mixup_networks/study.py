@@ -1,0 +1,55 @@
+"""The runs of page 15: a small network on digits; small convolutional ones on images; ResNet-18 at profile paper."""
+
+from nclib.pages.mixup_networks.network import Network
+from nclib.runs.arguments import choose
+from nclib.runs.study import Study
+
+FRAME = 2.0  # length of the fixed simplex ETF's rows
+SMALL = {"model": "mlp", "samples": 140, "epochs": 120, "batch_size": 100, "lr": 0.1, "count": 2000}
+IMAGES = SMALL | {"model": "convnet", "samples": 500, "epochs": 30}
+LARGE = {"model": "resnet18", "samples": 5000, "epochs": 60, "batch_size": 512, "lr": 0.2, "count": 10000}
+SMOKE = SMALL | {"epochs": 8, "samples": 40, "count": 100}
+RECIPES = {
+    "smoke": {"digits": SMOKE},
+    "laptop": {"digits": SMALL, "fashion-mnist": IMAGES, "cifar10": IMAGES},
+    "paper": {"cifar10": LARGE, "fashion-mnist": LARGE},
+}
+# part: what is other than in plain training
+ARMS = {
+    "cross-entropy": {},
+    "mixup": {"alpha": 1.0},
+    "mixup, squared error": {"alpha": 1.0, "loss": "mse"},
+    "mixup, fixed ETF": {"alpha": 1.0, "frame": FRAME},
+    "mixup, a quarter of the epochs": {"alpha": 1.0, "short": True},
+}
+MORE = {"mixup, alpha 0.2": {"alpha": 0.2}, "label smoothing": {"smoothing": 0.1}}
+
+
+def parts(profile, *, seed=0, data=None):
+    """Networks of three consecutive seeds, and on images two more ways of training. data: "digits" (the default),
+    "fashion-mnist" or "cifar10" at laptop, "cifar10" (the default) or "fashion-mnist" at paper."""
+    known = choose(profile, RECIPES)
+    data = data or next(iter(known))
+    recipe = choose(data, known, "data")
+    arms = ARMS if data == "digits" else ARMS | MORE
+    seeds = range(seed, seed + (1 if profile == "smoke" else 3))
+    return {name: [network(data, recipe, s, **more) for s in seeds] for name, more in arms.items()}
+
+
+def network(data, recipe, seed, *, loss="cross-entropy", alpha=0.0, smoothing=0.0, frame=0.0, short=False):
+    """One network; with squared error the rate is half."""
+    recipe = recipe | {"epochs": recipe["epochs"] // 4} if short else recipe
+    recipe = recipe | {"lr": recipe["lr"] / 2} if loss == "mse" else recipe
+    return Network(data=data, loss=loss, alpha=alpha, smoothing=smoothing, frame=frame, seed=seed, **recipe)
+
+
+STUDY = Study(
+    "mixup_networks",
+    parts,
+    beside={
+        "Fashion-MNIST": ("laptop", {"data": "fashion-mnist"}),
+        "CIFAR-10": ("laptop", {"data": "cifar10"}),
+        "CIFAR-10, ResNet-18": ("paper", {"data": "cifar10"}),
+    },
+    cost={"paper": "about ten minutes a network on one GPU (estimated)", "laptop": "a minute; on images about an hour"},
+)

@@ -1,0 +1,171 @@
+"""Page 15, networks with mixup: what is measured on features of the theorem, the runs, the claims, the figures."""
+
+import dataclasses
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from published import drawn
+
+from nclib.evidence.claims import judge_all
+from nclib.frames import simplex_etf
+from nclib.pages.mixup_networks import claims, figures, views
+from nclib.pages.mixup_networks.claims import HEADLINES, MIXUP, PLAIN
+from nclib.pages.mixup_networks.measures import MIXES, draw, geometry, hidden, layers, picture, temperature
+from nclib.pages.mixup_networks.network import Network
+from nclib.pages.mixup_networks.quoted import quoted
+from nclib.pages.mixup_networks.study import STUDY
+from nclib.theory import mixup
+
+matplotlib.use("agg")
+DATA = ("digits", "fashion-mnist", "cifar10")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NCLIB_CACHE", str(tmp_path_factory.mktemp("runs")))
+        yield STUDY.table("smoke")
+
+
+def ideal(lam_H=0.02):
+    """Features of the theorem for ten classes: {kind: {mix: (N, d)}}, their labels, W and the means."""
+    W = 2 * simplex_etf(10, 12)
+    i = torch.arange(10).repeat(3)
+    j = (i + torch.tensor([1, 2, 5]).repeat_interleave(10)) % 10
+    features = {
+        "different": {mix: mixup.feature(W, i, j, mix, lam_H) for mix in MIXES},
+        "same": {mix: mixup.feature(W, i, i, mix, lam_H) for mix in MIXES},
+    }
+    means = mixup.feature(W, torch.arange(10), torch.arange(10), 1.0, lam_H)
+    return features, {"different": [i, j], "same": [i, i]}, means, W
+
+
+def test_value_geometry_of_the_theorem():
+    features, labels, means, W = ideal()
+    found = list(geometry(features, labels, means, W, torch.full((10,), 3.0).double()))
+    values, theory = (found[0].set_index("metric")[column] for column in ("value", "theory"))
+    a = 4 * 10 / (9 * 0.02)
+    assert values["fit_a"] == pytest.approx(a, rel=1e-4) and values["fit_error"] < 1e-5
+    assert values["alignment"] == pytest.approx(1) and values["span"] == pytest.approx(1)
+    for metric in ("amplification", "slope", "logit_same"):
+        assert values[metric] == pytest.approx(theory[metric], rel=1e-5)
+    assert values["amplification"] == pytest.approx(float(mixup.amplification(10, a)))
+    logits = pd.concat(found[1:])
+    assert len(logits) == 15 and np.allclose(logits["value"], logits["theory"], rtol=1e-4)
+
+
+def test_value_picture_has_its_corners():
+    features, labels, _, W = ideal()
+    rows = pd.concat(picture(features, labels, W))
+    wide = rows.pivot(index=["kind", "mix", "point"], columns="metric", values="value").reset_index()
+    corners = wide[wide["kind"] == "classifier"][["x", "y"]].to_numpy()
+    assert corners == pytest.approx(views.CORNERS, abs=1e-9)
+    same = wide[wide["kind"] == "same"][["x", "y"]].to_numpy()
+    assert np.abs(same[:, None] - views.CORNERS).sum(2).min(1) == pytest.approx(0, abs=1e-9)
+    even = wide[(wide["kind"] == "different") & (wide["mix"] == 0.5)]
+    ratio = float(mixup.amplification(10, 4 * 10 / (9 * 0.02))) / (16 / 9) ** 0.5
+    assert len(even) and np.hypot(even["x"], even["y"]).to_numpy() == pytest.approx(ratio, abs=1e-9)
+
+
+def test_law_pairs_are_of_two_classes_or_of_one():
+    y = torch.arange(200) % 10
+    pairs = draw(y, 50, torch.Generator().manual_seed(0))
+    assert (y[pairs["different"][0]] != y[pairs["different"][1]]).all() and len(pairs["different"][0]) == 50
+    assert (y[pairs["same"][0]] == y[pairs["same"][1]]).all() and len(pairs["same"][1]) == 50
+    with pytest.raises(ValueError, match="count = 50: too few pairs"):
+        draw(torch.arange(1000), 50, torch.Generator().manual_seed(0))
+
+
+def test_value_temperature():
+    """Logits of labels that are drawn from their softmax, tripled."""
+    generator = torch.Generator().manual_seed(0)
+    Z = torch.randn(20000, 4, generator=generator, dtype=torch.float64)
+    y = torch.multinomial(Z.softmax(1), 1, generator=generator)[:, 0]
+    assert temperature(3 * Z, y) == pytest.approx(3, rel=0.05)
+
+
+def test_law_a_fixed_frame_stays_and_layers_are_found():
+    run = dataclasses.replace(STUDY.runs("smoke")[3], epochs=1)
+    assert run.frame == 2
+    x, y = torch.randn(60, 1, 8, 8), torch.arange(60) % 10
+    torch.manual_seed(0)
+    model = run.build(x)
+    W = model.head.weights[0].clone()
+    run.fit(model, x, y, torch.Generator().manual_seed(0))
+    assert torch.equal(W, model.head.weights[0])
+    assert torch.allclose(W @ W.T, 4 * 10 / 9 * (torch.eye(10) - 0.1), atol=1e-5)
+    model.eval()
+    found = hidden(model, x)
+    assert [h.shape[1] for h in found] == [256, 256, 256, 64] and torch.equal(found[-1], model.features(x))
+    rows = layers(model, x, (torch.arange(30), torch.arange(30, 60)))
+    assert rows["layer"].tolist() == [1, 2, 3, 4] and (rows["value"] > 0).all()
+    for kind, count in (("convnet", 4), ("resnet18", 9)):
+        model = dataclasses.replace(run, model=kind, frame=0.0).build(torch.zeros(1, 3, 8, 8)).eval()
+        found = hidden(model, torch.randn(2, 3, 8, 8))
+        assert len(found) == count and found[-1].ndim == 2
+    with pytest.raises(ValueError, match="model = 'tree': must be one of mlp, convnet, resnet18"):
+        dataclasses.replace(run, model="tree").build(x)
+
+
+def test_law_mixing_of_labels():
+    """alpha = 0 is plain training: the loss of a network that knows its labels goes to 0; with mixup it cannot."""
+    x = 3 * torch.eye(10).repeat(10, 1).view(100, 1, 2, 5)
+    y, reached = torch.arange(10).repeat(10), {}
+    for alpha in (0.0, 1.0):
+        run = dataclasses.replace(STUDY.runs("smoke")[0], alpha=alpha, epochs=20)
+        torch.manual_seed(0)
+        model = run.build(x)
+        run.fit(model, x, y, torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            reached[alpha] = float(torch.nn.functional.cross_entropy(model(x), y))
+    assert reached[0.0] < 0.1 < reached[1.0]
+
+
+def test_law_runs_are_distinct():
+    assert len({run.key() for run in STUDY.runs("smoke")}) == 5
+    for data, count in zip(DATA, (15, 21, 21), strict=True):
+        runs = STUDY.runs("laptop", data=data, seed=3)
+        assert len({run.key() for run in runs}) == count and {run.seed for run in runs} == {3, 4, 5}
+        assert not any(run.needs_gpu() for run in runs)
+    assert all(run.needs_gpu() for run in STUDY.runs("paper")) and len(STUDY.runs("paper")) == 21
+    with pytest.raises(ValueError, match="data = 'cifar10': must be one of digits"):
+        STUDY.runs("smoke", data="cifar10")
+
+
+def test_value_claims_of_a_toy_table():
+    """Two seeds of plain training and mixup, every metric 1 and 2; what is compared elsewhere is missing."""
+    rows = []
+    for part, value in ((PLAIN, 2.0), (MIXUP, 3.0)):
+        for seed in (0, 1):
+            at = {"part": part, "seed": seed, "beside": "", "split": "test", "run": f"{part}{seed}"}
+            for metric in ("alignment", "span", "amplification", "slope", "fit_error"):
+                rows += [at | {"metric": metric, "value": value, "batch_norm": mode} for mode in ("eval", "train")]
+            rows += [at | {"metric": metric, "value": value} for metric in ("nc1", "ece", "overconfidence", "accuracy")]
+            rows += [at | {"metric": "segment_distance", "layer": k, "value": value * k} for k in (1, 2, 3)]
+    judged = judge_all(HEADLINES, pd.DataFrame(rows)).set_index("id")
+    values = {name.removeprefix("fisher2024.networks."): found for name, found in judged["values"].items()}
+    assert values["slope"] == [0.5, 0.5] and values["predicted"] == [1.5, 1.5] == values["nc1"] == values["ece"]
+    assert values["segment"] == [1.5, 1.5] and values["longer"] == [3, 3] and values["longer-plain"] == [2, 2]
+    unjudged = set(judged.index[judged["verdict"] == "not at this scale"])
+    assert {
+        f"fisher2024.networks.{name}" for name in ("bend", "ece-gentle", "ece-calibrated", "fixed-span")
+    } <= unjudged
+
+
+def test_figures_and_claims_of_the_smoke_profile(table):
+    judged = judge_all(HEADLINES, table)
+    assert len(judged) == 18 and all(isinstance(run, Network) for run in STUDY.runs("smoke"))
+    unjudged = judged.loc[judged["verdict"] == "not at this scale", "id"].str.removeprefix("fisher2024.networks.")
+    assert {"ece-gentle"} <= set(unjudged) <= {"ece", "ece-gentle", "ece-calibrated"}
+    for name in ("plane", "geometry", "odds", "price", "layers"):
+        made = drawn(getattr(figures, name), getattr(views, name)(table))
+        assert made.axes[0].get_xlabel()
+        plt.close(made)
+    assert {key for key, text in quoted(table).items() if text == "–"} == {
+        f"ece-{data}-{part}" for data in ("fashion", "cifar") for part in ("plain", "mixup", "gentle", "smooth")
+    }
+    assert claims.early(table, PLAIN).shape == (1,)
