@@ -1,0 +1,1 @@
+"""What else is called a collapse: pruned networks, averages of networks, spectra, recurrent states, experts."""

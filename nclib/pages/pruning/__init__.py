@@ -1,0 +1,1 @@
+"""Page 19: pruning until a network collapses."""
