@@ -62,7 +62,7 @@ def main():
     parser.add_argument("--output", type=Path, default=store.archive_folder() / "benchmarks")
     parser.add_argument("--command", default="make bench")
     given = parser.parse_args()
-    for path in write(json.loads(given.report.read_text()), given.output, given.command):
+    for path in write(json.loads(given.report.read_text(encoding="utf-8")), given.output, given.command):
         print(path)
 
 

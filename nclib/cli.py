@@ -254,9 +254,22 @@ def doctor():
 
 
 def main():
-    """Run the command; bad input is one line on stderr and exit code 2."""
+    """Run the command; bad input, and a disk or memory that is full, are one line on stderr and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # for a locale that lacks a sign
     try:
         app()
-    except (ValueError, OSError) as error:
-        typer.echo(f"nclib: {error}", err=True)
-        sys.exit(2)
+    except (ValueError, OSError, MemoryError) as error:
+        refuse(error)
+    except RuntimeError as error:  # torch has no type of its own for a processor without memory
+        if "allocate memory" not in str(error) and "out of memory" not in str(error):
+            raise
+        refuse(error)
+
+
+def refuse(error):
+    """Say why in one line, and end."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    typer.echo(f"nclib: {reason}", err=True)
+    sys.exit(2)

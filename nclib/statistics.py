@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nclib._device import torch_device
+from nclib._device import check_room, torch_device
 from nclib._files import read, write
 
 _CPU_BLOCK = 256  # rows: three float64 scratch blocks stay in cache, and fresh large temporaries would page-fault
@@ -186,7 +186,8 @@ class StatisticsAccumulator:
     finite are left out and flagged on the device, and `compute` raises; on the CPU `update` raises and changes nothing.
     With device="mps" the state is kept on the CPU, as MPS has no float64.
 
-    Raises ValueError for num_classes < 1 or dim < 1, and for a device that is not there.
+    Raises ValueError for num_classes < 1 or dim < 1, for more of them than fit in memory, and for a device that is not
+    there.
     """
 
     def __init__(self, num_classes: int, dim: int, *, device=None, scatter: bool | None = None):
@@ -203,6 +204,8 @@ class StatisticsAccumulator:
     def _allocate(self, scatter):
         num_classes, dim = self.num_classes, self.dim
         # One row more than there are classes: ignored and flagged samples go there, so nothing depends on their number.
+        needed = 8 * ((num_classes + 1) * (dim + 3) + dim * dim * bool(scatter))
+        check_room(f"num_classes={num_classes}, dim={dim}", needed, self.device)
         rows, double = num_classes + 1, {"dtype": torch.float64, "device": self.device}
         self._counts = torch.zeros(rows, dtype=torch.int64, device=self.device)
         self._means = torch.zeros(rows, dim, **double)

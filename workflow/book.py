@@ -43,7 +43,7 @@ def snakemake(build, profile, jobs):
 @contextlib.contextmanager
 def lock(build):
     """One build at a time in a folder: waits for another, and says for whose. It is held until its file is closed."""
-    with open(build / ".lock", "a+") as held:
+    with open(build / ".lock", "a+", encoding="ascii") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -172,7 +172,7 @@ def choices(claims, titles):
 def download(claims, folder):
     """Every claim as files that the ledger offers."""
     rows = [{name: plain(value) for name, value in row.items()} for row in claims.to_dict("records")]
-    (folder / "claims.json").write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n")
+    (folder / "claims.json").write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     claims.to_csv(folder / "claims.csv", index=False)
 
 
@@ -190,7 +190,7 @@ def stage(build, profile, root=ROOT):
     shutil.rmtree(site / "book", ignore_errors=True)
     shutil.copytree(root / "book", site / "book", ignore=shutil.ignore_patterns("__pycache__"))
     config = configure(yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8")), chosen)
-    (site / "_config.yml").write_text(yaml.safe_dump(config))
+    (site / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     shutil.copy(root / "_toc.yml", site / "_toc.yml")
     names = notebooks(root)
     found = load(build / "claims" / profile)
@@ -252,7 +252,7 @@ def replace(page, marker, text):
     source = page.read_text(encoding="utf-8")
     if source.count(marker) != 1:
         raise ValueError(f"{page.name}: must hold {marker} exactly once")
-    page.write_text(source.replace(marker, text))
+    page.write_text(source.replace(marker, text), encoding="utf-8")
 
 
 def hero(site, chosen):
@@ -332,8 +332,8 @@ def readme(build, profile, root=ROOT):
     before, rest = path.read_text(encoding="utf-8").split(MARKERS[0])
     after = rest.split(MARKERS[1])[1]
     table = readme_table(found, {name: title(root / "notebooks" / f"{name}.ipynb") for name in names})
-    path.write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}")
-    (root / COMMITTED).write_text(verdicts(found))
+    path.write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}", encoding="utf-8")
+    (root / COMMITTED).write_text(verdicts(found), encoding="utf-8")
     figure = hero(build / "site", settings(root))
     if figure:
         shutil.copy(figure, root / HERO)

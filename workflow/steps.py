@@ -238,7 +238,7 @@ def below(name, found, profile, seconds):
         "cite": f"<pre>{escape(citation(name, found))}</pre>",
     }
     folded = "".join(f"<details><summary>{title}</summary>{text}</details>" for title, text in parts.items())
-    return f"::::{{div}} nc-downloads\n{' '.join(links)}\n\n```{{raw}} html\n{folded}\n```\n::::"
+    return f"::::{{div}} nc-downloads\n{' '.join(links)}\n\n{pages.raw(folded)}\n::::"
 
 
 def citation(name, found):
@@ -302,7 +302,12 @@ def commit(found):
 
 def definitions(pairs):
     """A Markdown definition list."""
-    return "\n\n".join(f"{term}\n: {meaning or 'not explained'}" for term, meaning in pairs)
+    return "\n\n".join(f"{line(term)}\n: {line(meaning or 'not explained')}" for term, meaning in pairs)
+
+
+def line(text):
+    """A text in one line that leaves no fence and no list."""
+    return " ".join(text.split()).replace("```", "` ` `").replace(":::", ": : :")
 
 
 def main(arguments=None):

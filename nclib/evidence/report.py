@@ -106,7 +106,7 @@ POWER = re.compile(r"\^(?:\(((?:[^()]|\([^()]*\))*)\)|(-?\w+))")  # ^2, ^-1, ^(.
 
 def typeset(text):
     """Plain text with formulas such as lam_H, |w_k|^2, 1e-6 as HTML: Greek letters, indices, powers."""
-    text = escape(text)
+    text = escape(" ".join(text.split()))
     text = re.sub(r"\b(\d+(?:\.\d+)?)e([+-]?)0*(\d+)\b", _power_of_ten, text)
     text = re.sub(rf"(?<![\w.])({NAME}|[A-Za-z])_(\w+)", r"\1<sub>\2</sub>", text)
     text = POWER.sub(lambda found: f"<sup>{_minus(found[1] or found[2])}</sup>", text)
@@ -125,7 +125,7 @@ def _minus(text):
 
 def chip(verdict):
     """A verdict as a word with a color."""
-    return f'<span class="nc-verdict nc-{verdict.replace(" ", "-")}">{escape(verdict)}</span>'
+    return f'<span class="nc-verdict nc-{escape(verdict.replace(" ", "-"))}">{escape(verdict)}</span>'
 
 
 def rule(row):

@@ -34,7 +34,7 @@ def load(path, *, tokenizer=None, dtype="auto", device="cpu"):
 
     tokenizer: where the tokenizer is, by default with the model. dtype: one of DTYPES, auto is the one of the files.
     Raises ValueError, in one line, for what transformers cannot load, weights that are missing, and a model whose
-    features depend on later tokens.
+    features depend on later tokens. Code that lies in a folder is never run.
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype={dtype!r}, must be one of {', '.join(DTYPES)}")
@@ -98,7 +98,9 @@ def _pretrained(what, kind, path, **options):
     if not Path(path).exists() and (str(path).startswith((".", "/", "~")) or str(path).count("/") > 1):
         raise ValueError(f"{path}: no such folder")
     try:
-        return kind.from_pretrained(str(path), local_files_only=Path(path).exists(), **options)
+        # Without its last argument a folder's own code would be run after a question that a pipe can answer.
+        local = Path(path).exists()
+        return kind.from_pretrained(str(path), local_files_only=local, trust_remote_code=False, **options)
     except Exception as error:  # of any kind: configurations, weights, network
         if (Path(path) / "adapter_config.json").is_file() and find_spec("peft") is None:
             raise ValueError(f"{path}: holds an adapter, for which install peft: pip install peft") from None

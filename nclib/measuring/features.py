@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nclib._device import check_room
+
 FEATURES, LABELS, WEIGHT, BIAS = ("features", "H", "X"), ("labels", "y"), ("weight", "W"), ("bias", "b")
 SUFFIXES = (".npz", ".npy", ".safetensors")
 _SAMPLES = 4096  # in a block: eight blocks of the accumulator
@@ -54,6 +56,7 @@ class _Npz:
             raise ValueError("holds python objects")
         self.array = None
         if columns_first:
+            check_room(f"{path}: {key} {self.shape}", prod(self.shape) * self.dtype.itemsize)
             data = np.frombuffer(self._bytes(0, prod(self.shape)), self.dtype)
             self.array = data.reshape(self.shape[::-1]).T
 
@@ -144,11 +147,9 @@ def read_samples(path, labels=None) -> Samples:
     if labels is not None and own:
         raise ValueError(f"{path}: holds {own[0]}, and --labels names others; only one of them is allowed")
     source = Path(labels or path)
-    y = _whole(source, LABELS)
+    y = _whole(source, LABELS, array.shape[:-1], path)
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise ValueError(f"{source}: labels are {y.dtype}, must be integers")
-    if tuple(y.shape) != array.shape[:-1]:
-        raise ValueError(f"{source}: labels have shape {tuple(y.shape)}, must be {array.shape[:-1]} as {path} has")
     return Samples(path, array, y.long())
 
 
@@ -237,10 +238,14 @@ def _find(path: Path, names):
         raise ValueError(f"{path}: not a whole {path.suffix} file of numbers, {error}") from None
 
 
-def _whole(path: Path, names) -> Tensor:
+def _whole(path: Path, names, shape=None, of=None) -> Tensor:
+    """An array of a file, in memory. shape: what it must have to belong to the file `of`."""
     array = _find(path, names)
     if not array.shape:
         raise ValueError(f"{path}: {names[0]} is a single number, must be an array")
+    if shape is not None and tuple(array.shape) != tuple(shape):
+        raise ValueError(f"{path}: {names[0]} have shape {tuple(array.shape)}, must be {tuple(shape)} as {of} has")
+    check_room(f"{path}: {names[0]} {tuple(array.shape)}", 16 * prod(array.shape))
     try:
         return array.rows(0, array.shape[0])
     except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:

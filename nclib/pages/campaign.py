@@ -58,7 +58,9 @@ def work(tasks, profile, device, jobs, seconds, say=print):
             running[_start(task, profile, device, logs)] = task, time.monotonic()
         for process in [process for process in running if process.poll() is not None]:
             task, start = running.pop(process)
-            last = (_log(task, logs).read_text().strip().splitlines() or ["no word"])[-1]
+            last = (_log(task, logs).read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no word"])[
+                -1
+            ]
             failed += [task] if process.returncode else []
             say(f"{'failed' if process.returncode else 'done'} {time.monotonic() - start:.0f} s  {_name(task)}  {last}")
         time.sleep(0.2)
@@ -72,7 +74,7 @@ def work(tasks, profile, device, jobs, seconds, say=print):
 def _start(task, profile, device, logs):
     command = [sys.executable, "-m", "nclib", "run", task.study, "--profile", profile, "--index", str(task.index)]
     env = {"OMP_NUM_THREADS": "2", "TQDM_DISABLE": "1"} | os.environ
-    with open(_log(task, logs), "w") as log:
+    with open(_log(task, logs), "w", encoding="utf-8") as log:
         return subprocess.Popen([*command, "--device", device], stdout=log, stderr=log, env=env)
 
 

@@ -72,6 +72,11 @@ def legend_above(made, ncols=4):
     made.legend(handles.values(), handles, loc="outside upper center", ncols=ncols, columnspacing=1, handletextpad=0.4)
 
 
+def literal(text):
+    """A text of a reader's or of a corpus as a label: a dollar begins no formula."""
+    return text.replace("$", r"\$")
+
+
 def _in_order(label):
     words = re.sub(r"\d+", "", label)
     return len(words), words, [int(number) for number in re.findall(r"\d+", label)]

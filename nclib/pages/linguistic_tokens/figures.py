@@ -5,7 +5,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter
 
 from nclib.pages.linguistic_tokens.views import KINDS
-from nclib.plotting import MARKERS, PALETTE, THEORY, figure
+from nclib.plotting import MARKERS, PALETTE, THEORY, figure, literal
 
 
 def frequency(rows):
@@ -121,11 +121,11 @@ def names(rows):
     difference.axvline(0, color="black", linewidth=0.8)
     ratio.set(xscale="log", xlabel="CDNV (power 2), ratio")
     difference.set(xlabel="interference, difference / std")
-    ratio.set_yticks(range(len(order)), [token.removeprefix("␣") for token in order])
+    ratio.set_yticks(range(len(order)), [literal(token.removeprefix("␣")) for token in order])
     ratio.set_ylim(len(order) - 0.4, -0.6)
     first = rows[rows["seed"] == rows["seed"].min()].set_index("token")["partner"]
     right = difference.secondary_yaxis("right")
-    right.set_yticks(range(len(order)), [first.get(token, "") for token in order])
+    right.set_yticks(range(len(order)), [literal(first.get(token, "")) for token in order])
     right.set_ylabel("class with the largest CDNV")
     made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return made

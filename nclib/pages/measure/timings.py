@@ -38,7 +38,7 @@ def read(name="measure"):
     if not (folder / f"{name}.csv").exists():
         return pd.DataFrame(columns=COLUMNS + TIMES), {}
     table = pd.read_csv(folder / f"{name}.csv").reindex(columns=COLUMNS + TIMES)
-    return table[table["device"] == "cpu"], json.loads((folder / f"{name}.json").read_text())
+    return table[table["device"] == "cpu"], json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def machine(manifest):
