@@ -1,5 +1,7 @@
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pydoc_data.topics import topics
@@ -260,3 +262,17 @@ def test_value_bad_input_is_one_line_and_nothing_written(bad_cases, tmp_path, ca
     code, out, error = call(capsys, *map(str, arguments))
     assert code == 2 and out == "" and message in error and len(error.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_law_the_code_of_a_folder_is_never_run(folder, tmp_path, monkeypatch):
+    """Also where a pipe says yes to the question."""
+    strange = tmp_path / "strange"
+    shutil.copytree(folder / "neox", strange)
+    config = json.loads((strange / "config.json").read_text())
+    names = {"AutoConfig": "strange.Config", "AutoModelForCausalLM": "strange.Model"}
+    (strange / "config.json").write_text(json.dumps(config | {"model_type": "strange", "auto_map": names}))
+    (strange / "strange.py").write_text(f"open({str(tmp_path / 'PWNED')!r}, 'w')\n")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\ny\n"))
+    with pytest.raises(ValueError, match=r"strange: transformers loads no causal language model from it: .*"):
+        causal_lm.load(strange)
+    assert not (tmp_path / "PWNED").exists()

@@ -81,14 +81,17 @@ def build_book(build, profile, jobs):
 
 def forget_damaged(build):
     """Remove what a crash has cut off, or another hand changed, so that it is made again; said on standard error."""
-    for page in sorted(build.glob("site/notebooks/*.ipynb")):
-        import pages  # takes a second, and a first build has none
+    promoted = sorted(build.glob("site/notebooks/*.ipynb"))
+    if promoted:  # the imports take a second, and a first build has none
+        import pages
 
+        from nclib.runs.seal import remove
+    for page in promoted:
         try:
             pages.promoted(page)
         except ValueError as reason:
             print(reason, file=sys.stderr, flush=True)
-            pages.remove(page)
+            remove(page)
     if not (build / "site" / "_build" / "html" / "index.html").exists():
         (build / "site" / "built").unlink(missing_ok=True)
 

@@ -20,7 +20,7 @@ from nclib.evidence.claims import VERDICTS, worst
 from nclib.evidence.ledger import load, plain
 from nclib.evidence.report import chip, chip_at, html, scales_of, typeset
 from nclib.runs.manifest import hardware
-from nclib.runs.seal import Damaged, contents, digest, write_atomic
+from nclib.runs.seal import Damaged, belongs, contents, digest, write_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
 HERO = "book/_static/hero.png"
@@ -90,6 +90,7 @@ def promoted(path):
         book = json.loads(contents(path))
         if book["metadata"].pop("seal") != digest(book):
             raise Damaged("its seal does not fit")
+        belongs({"name": book["metadata"].get("papermill", {}).get("output_path", path.name)}, {"name": path.name})
         return book
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError) as error:
         raise ValueError(f"{path}: damaged ({type(error).__name__}); it is made again") from None

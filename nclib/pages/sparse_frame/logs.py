@@ -51,7 +51,7 @@ def read(name):
     path = data_folder() / "FedLoGe" / name
     if not path.exists():
         raise DataError(f"{path} is missing: clone github.com/ZackZikaiXiao/FedLoGe there")
-    return path.read_text(errors="replace")
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def digest(texts):
