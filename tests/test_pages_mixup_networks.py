@@ -131,7 +131,9 @@ def test_law_runs_are_distinct():
         runs = STUDY.runs("laptop", data=data, seed=3)
         assert len({run.key() for run in runs}) == count and {run.seed for run in runs} == {3, 4, 5}
         assert not any(run.needs_gpu() for run in runs)
-    assert all(run.needs_gpu() for run in STUDY.runs("paper")) and len(STUDY.runs("paper")) == 21
+    paper = STUDY.runs("paper")
+    assert len({run.key() for run in paper}) == len(paper) == 63 and sum(run.needs_gpu() for run in paper) == 21
+    assert set(STUDY.runs("laptop", data="cifar10")) < set(paper)
     with pytest.raises(ValueError, match="data = 'cifar10': must be one of digits"):
         STUDY.runs("smoke", data="cifar10")
 

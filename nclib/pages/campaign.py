@@ -29,6 +29,8 @@ QUEUE = (
     ("grammar", lambda run: True),
     ("linguistic_scaling", lambda run: run.depth <= 8),
     ("linguistic_scaling", lambda run: True),
+    ("mixup_networks", lambda run: run.seed == 0),
+    ("mixup_networks", lambda run: True),
 )
 
 Task = namedtuple("Task", "study index run")

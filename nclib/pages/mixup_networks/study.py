@@ -27,7 +27,12 @@ MORE = {"mixup, alpha 0.2": {"alpha": 0.2}, "label smoothing": {"smoothing": 0.1
 
 def parts(profile, *, seed=0, data=None):
     """Networks of three consecutive seeds, and on images two more ways of training. data: "digits" (the default),
-    "fashion-mnist" or "cifar10" at laptop, "cifar10" (the default) or "fashion-mnist" at paper."""
+    "fashion-mnist" or "cifar10" at laptop, "cifar10" (the default) or "fashion-mnist" at paper; without a choice paper
+    also has the small networks on images, in parts of other names, so that they are archived."""
+    if profile == "paper" and data is None:
+        small = {name: parts("laptop", seed=seed, data=name) for name in ("fashion-mnist", "cifar10")}
+        more = {f"{arm}, small, {name}": runs for name, arms in small.items() for arm, runs in arms.items()}
+        return parts("paper", seed=seed, data="cifar10") | more
     known = choose(profile, RECIPES)
     data = data or next(iter(known))
     recipe = choose(data, known, "data")
@@ -51,5 +56,8 @@ STUDY = Study(
         "CIFAR-10": ("laptop", {"data": "cifar10"}),
         "CIFAR-10, ResNet-18": ("paper", {"data": "cifar10"}),
     },
-    cost={"paper": "about ten minutes a network on one GPU (estimated)", "laptop": "a minute; on images about an hour"},
+    cost={
+        "paper": "ResNet-18: about ten minutes a network on one GPU (estimated); small networks: an hour on a CPU core",
+        "laptop": "a minute; on images about an hour",
+    },
 )
