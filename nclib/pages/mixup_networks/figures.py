@@ -97,7 +97,7 @@ def odds(rows):
 def price(rows):
     """Of `views.price`: a column for each scale; above the calibration error, below NC1 against accuracy."""
     panels = list(rows["panel"].unique())
-    made, axes = figure(2, max(len(panels), 2), height=5.6)
+    made, axes = figure(2, len(panels), height=5.6)
     for column, panel in enumerate(panels):
         part = rows[rows["panel"] == panel]
         above, below = axes[0, column], axes[1, column]
@@ -116,8 +116,6 @@ def price(rows):
                 below.plot(one["accuracy"], one["nc1"], ls="", ms=6, alpha=0.8, label=SHORT[name], **style(name))
         nothing(below, part.loc[part["metric"] == "nc1", "value"], log=True)
         below.set(xlabel="test accuracy", ylabel="NC1, clean images", yscale="log")
-    for axis in axes[:, len(panels) :].flat:
-        axis.set_visible(False)
     handles = {name: handle for axis in axes[1] for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)}
     made.legend(handles.values(), handles, loc="outside lower center", ncols=4)
     return made
