@@ -1,0 +1,1 @@
+"""Page 20: averages of networks."""
