@@ -135,6 +135,27 @@ OF_FIGURE = {
         "value": "|angle - ideal|, degrees",
         "way": "how the frame was made",
     },
+    "fig-xiao2024-federated-accuracies": {
+        "arm": "which classifier trains the backbone",
+        "group": "which classes: all, many-, medium- or few-shot",
+        "head": "as trained, the second head, or realigned",
+        "value": "accuracy on the balanced test set",
+    },
+    "fig-xiao2024-federated-maps": {"arm": "which classifier", "other": "class of the column", "value": "cosine"},
+    "fig-xiao2024-federated-sparsity": {
+        "beta": "share of entries that are zero",
+        "value": "accuracy on the balanced test set",
+    },
+    "fig-xiao2024-federated-features": {
+        "arm": "which classifier trains the backbone",
+        "coordinate": "place in the sorted list of features",
+        "value": "mean or deviation over the largest mean",
+    },
+    "fig-xiao2024-federated-norms": {
+        "arm": "which classifier trains the backbone",
+        "part": "the data set",
+        "value": "norm of the row of the global head",
+    },
     "fig-xiao2024-norms-law": {"value": "norm of the row of the classifier"},
     "fig-xiao2024-norms-exponents": {
         "high": "largest exponent with decay on both factors",

@@ -1,0 +1,81 @@
+"""Rows of `views` -> figures of page 17."""
+
+import seaborn as sns
+
+from nclib.plotting import MARKERS, PALETTE, THEORY, figure, legend_above, places, seed_band
+
+GROUPS = ("all", "many", "medium", "few")
+HEADS = {"main": "as trained", "realigned": "realigned"}
+
+
+def accuracies(rows):
+    """Of `views.accuracies`: a panel for each head, groups of classes, a color for each arm, the range over seeds."""
+    made, axes = figure(1, 2, height=3.5, sharey=True)
+    place = places(rows["arm"])
+    for axis, (head, title) in zip(axes[0], HEADS.items(), strict=True):
+        for arm, part in rows[rows["head"] == head].groupby("arm"):
+            by = part.groupby("group")["value"]
+            mean, low, high = (by.agg(how).reindex(GROUPS) for how in ("mean", "min", "max"))
+            x = [i + 0.16 * (place[arm] - 1.5) for i in range(len(GROUPS))]
+            style = {"color": PALETTE[place[arm]], "marker": MARKERS[place[arm]], "ls": "", "ms": 6, "label": arm}
+            axis.errorbar(x, mean, yerr=[mean - low, high - mean], **style)
+        axis.set_xticks(range(len(GROUPS)), GROUPS)
+        axis.set(title=title, xlabel="classes", ylim=(0, 1))
+    axes[0, 0].set_ylabel("accuracy on a balanced test set")
+    legend_above(made)
+    return made
+
+
+def curve(rows):
+    """Of `views.curve`: mean and range over seeds."""
+    made, axes = figure(height=3.2)
+    seed_band(axes[0, 0], rows, "beta", label="fixed frame", log=False)
+    axes[0, 0].set(xlabel=r"share of zeros $\beta$", ylabel="accuracy on a balanced test set")
+    return made
+
+
+def features(rows):
+    """Of `views.features`: magnitudes and deviations, a color for each arm."""
+    made, axes = figure(1, 2, height=3.4)
+    place = places(rows["arm"])
+    titles = {"magnitude": "mean of a feature in its class", "deviation": "deviation within the class"}
+    for axis, (metric, title) in zip(axes[0], titles.items(), strict=True):
+        for arm, part in rows[rows["metric"] == metric].groupby("arm"):
+            style = {"color": PALETTE[place[arm]], "marker": MARKERS[place[arm]], "markevery": 8, "ms": 5}
+            axis.plot(part["coordinate"] + 1, part["value"], label=arm, **style)
+        axis.set(title=title, xlabel="feature, largest mean first")
+    axes[0, 0].set_ylabel("over the largest mean")
+    legend_above(made)
+    return made
+
+
+def norms(rows):
+    """Of `views.norms`: a panel for each data set, all seeds, and the slope of the early law for the eye."""
+    sets = list(rows.groupby("part"))
+    made, axes = figure(1, len(sets), height=3.4)
+    place = places(rows["arm"])
+    for axis, (name, part) in zip(axes[0], sets, strict=True):
+        for arm, line in part.groupby("arm"):
+            style = {"color": PALETTE[place[arm]], "marker": MARKERS[place[arm]], "ls": "", "ms": 4, "alpha": 0.6}
+            axis.plot(line["n"], line["value"], label=arm, **style)
+        mean = part.groupby("n")["value"].mean()
+        n = mean.index.to_numpy(dtype=float)
+        axis.plot(n, mean.iloc[-1] * (n / n[-1]) ** 0.25, **THEORY, label="exponent 1/4")
+        axis.set(xscale="log", yscale="log", title=name, xlabel="class size $n_k$")
+    axes[0, 0].set_ylabel("norm of the row of the global head")
+    legend_above(made)
+    return made
+
+
+def maps(rows):
+    """Of `views.maps`: a heat map for each arm."""
+    arms = list(rows.groupby("arm"))
+    made, axes = figure(1, len(arms), height=3.0)
+    for axis, (arm, part) in zip(axes[0], arms, strict=True):
+        grid = part.pivot(index="class", columns="other", values="value").to_numpy(dtype=float)
+        shown = axis.imshow(grid, cmap=sns.color_palette("vlag", as_cmap=True), vmin=-0.3, vmax=0.3)
+        axis.set(title=arm, xlabel="class")
+        axis.grid(False)
+    axes[0, 0].set_ylabel("class")
+    made.colorbar(shown, ax=axes[0].tolist(), shrink=0.8, label="cosine", extend="both")
+    return made

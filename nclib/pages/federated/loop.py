@@ -1,0 +1,231 @@
+"""The federated loop of FedLoGe: all arms and clients of a round are one batched model; and what is measured of it."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pandas as pd
+import torch
+
+from nclib import frames
+from nclib._progress import bar
+from nclib.data import dirichlet_split, holdings
+from nclib.pages.federated.data import Samples, groups, images, mixture
+from nclib.pages.sparse_frame.frame import by_adam
+from nclib.runs.experiment import Experiment, rows
+from nclib.theory import norm_law, sparse_frame
+from nclib.training import federated
+from nclib.training.federated import norm_transfer, normalized_head
+
+SIZES = (64, 64, 64)  # ReLU layers of the backbone; the last is the feature
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What differs between the runs of one data set. frame: "" (a trained classifier), "dense", "sparse" (exact),
+    "nearest" (to a simplex on a random mask), "Adam" (the authors' way) or "polished" (that made exact);
+    gamma, the length of its rows; mu of FedProx."""
+
+    name: str
+    frame: str
+    gamma: float
+    beta: float
+    lr: float
+    mu: float = 0.0
+
+    def classifier(self, K, d, seed):
+        """(K, d), or None where it is trained."""
+        if not self.frame:
+            return None
+        generator = torch.Generator().manual_seed(seed)
+        turn = torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64)).Q
+        dense = frames.simplex_etf(K, d) @ turn
+        if self.frame == "dense":
+            return self.gamma * dense
+        if self.frame == "nearest":
+            mask = sparse_frame.sparse_mask(K, d, self.beta, seed=seed)
+            return self.gamma * torch.nn.functional.normalize(sparse_frame.nearest_simplex(mask, starts=1)[0], dim=1)
+        exact = frames.sparse_etf(K, d, self.beta, norm=1.0, seed=seed)
+        if self.frame == "sparse":
+            return self.gamma * exact
+        V = by_adam(0.1 * dense * (exact != 0), exact != 0, 0.1, 2500) / 0.1
+        return self.gamma * (V if self.frame == "Adam" else sparse_frame.simplex_on_mask(exact != 0, V=V))
+
+
+@dataclass(frozen=True)
+class Loop(Experiment):
+    """One data set, split over `clients` by Dir(alpha), `sampled` of them a round. arms: (name, frame, gamma, beta, lr,
+    mu) of each `Arm`; all of them see the same data, clients and batches."""
+
+    NAME: ClassVar[str] = "xiao2024.loop"
+
+    data: str
+    classes: int
+    largest: int
+    ratio: int
+    clients: int
+    sampled: int
+    alpha: float
+    rounds: int
+    epochs: int
+    batch: int
+    arms: tuple
+    seed: int
+
+    def run(self, device="cpu"):
+        """For each arm (a row has its fields): accuracies "global" and "local", by `head`, `group` and `mask`, norms of
+        the global head, rank correlations, and how features spread."""
+        samples, arms = self.samples(), [Arm(*arm) for arm in self.arms]
+        parts = dirichlet_split(samples.y, self.clients, self.alpha, num_classes=self.classes, seed=self.seed)
+        theta, own = self.train(samples, parts, arms)
+        who = holdings(parts, samples.y, self.classes).double()
+        tables = [
+            measured({k: v[a] for k, v in theta.items()}, {k: v[a] for k, v in own.items()}, samples, who).assign(
+                arm=arm.name, frame=arm.frame, gamma=arm.gamma, beta=arm.beta, lr=arm.lr, mu=arm.mu
+            )
+            for a, arm in enumerate(arms)
+        ]
+        return pd.concat(tables, ignore_index=True)
+
+    def samples(self):
+        if self.data == "mixture":
+            return mixture(self.classes, self.largest, self.ratio, self.seed)
+        return images(self.data, self.largest, self.ratio, self.seed)
+
+    def train(self, samples: Samples, parts, arms):
+        """(theta, own): {name: (arms, ...)} of the server, {name: (arms, clients, ...)} of the personal heads."""
+        generator = torch.Generator().manual_seed(self.seed)
+        x, A = samples.x.flatten(1), len(arms)
+        theta, own = self.start(x.shape[1], arms, generator)
+        frozen = torch.tensor([bool(arm.frame) for arm in arms])
+        sizes = torch.tensor([len(part) for part in parts])
+        for _ in bar(range(self.rounds), desc="rounds"):
+            chosen = torch.randperm(len(parts), generator=generator)[: self.sampled]
+            index, weight = federated.batches([parts[c] for c in chosen], self.epochs, self.batch, generator)
+            each = {k: v[:, None].expand(A, self.sampled, *v.shape[1:]) for k, v in theta.items()}
+            each |= {k: v[:, chosen] for k, v in own.items()}
+            done = federated.local_training(
+                {k: v.flatten(0, 1) for k, v in each.items()},
+                x,
+                samples.y,
+                index.repeat(A, 1, 1),
+                weight.repeat(A, 1, 1),
+                lr=torch.tensor([arm.lr for arm in arms]).repeat_interleave(self.sampled),
+                prox=torch.tensor([arm.mu for arm in arms]).repeat_interleave(self.sampled),
+                frozen=frozen.repeat_interleave(self.sampled),
+            )
+            done = {k: v.unflatten(0, (A, self.sampled)) for k, v in done.items()}
+            for name in own:
+                own[name][:, chosen] = done[name]
+            shared = {k: v.transpose(0, 1) for k, v in done.items() if k not in own}
+            theta = federated.weighted_mean(shared, sizes[chosen])
+        return theta, own
+
+    def start(self, inputs, arms, generator):
+        K, d, A = self.classes, SIZES[-1], len(arms)
+        backbone = federated.mlp([inputs, *SIZES], generator)
+        head = (torch.rand(K, d, generator=generator) * 2 - 1) / d**0.5  # as nn.Linear's, so |w|^2 is 1/3
+        zero = torch.zeros(A, K)
+        theta = {name: value.expand(A, *value.shape).clone() for name, value in backbone.items()}
+        fixed = [arm.classifier(K, d, self.seed) for arm in arms]
+        theta["main.weight"] = torch.stack([head if V is None else V.float() for V in fixed])
+        theta |= {"main.bias": zero.clone(), "aux.weight": head.expand(A, K, d).clone(), "aux.bias": zero.clone()}
+        C = self.clients
+        own = {"own.weight": head.expand(A, C, K, d).clone(), "own.bias": torch.zeros(A, C, K)}
+        return theta, own
+
+
+def measured(theta, own, samples, who):
+    """Rows of one arm: see `Loop.run`. who (clients, K): what each client has in training."""
+    K, counts = who.shape[1], torch.tensor(samples.counts)
+    one = {name: value[None] for name, value in theta.items()}
+    H = federated.mlp_features(one, samples.test_x.flatten(1)[None])[0].double()
+    train = federated.mlp_features(one, samples.x.flatten(1)[None])[0].double()
+    W, b = theta["aux.weight"].double(), theta["aux.bias"].double()
+    phi, c = own["own.weight"].double(), own["own.bias"].double()
+    main = H @ theta["main.weight"].double().T + theta["main.bias"].double()
+    heads = {"main": main, "aux": H @ W.T + b, "realigned": H @ normalized_head(W).T + b}
+    tables = [by_group(right(Z, samples.test_y, K), counts).assign(head=name) for name, Z in heads.items()]
+    personal = H @ phi.mT + c[:, None]
+    shifted = H @ norm_transfer(W, phi).mT + b
+    local = {
+        "main": main.expand_as(personal),
+        "aux + own": heads["aux"] + personal,
+        "shifted + own": shifted + personal,
+    }
+    for name, Z in local.items():
+        for mask in (False, True):
+            tables.append(rows({"local": locally(Z, samples.test_y, who, mask)}, head=name, mask=mask))
+    norms = W.norm(dim=1)
+    mine = [spearman(p.norm(dim=1), n) for p, n in zip(phi, who, strict=True)]
+    values = {
+        "rank global": spearman(norms, counts),
+        "rank local": sum(mine) / len(mine),
+        "exponent": norm_law.exponent(counts, norms),
+    }
+    tables.append(rows(values | degeneration(train, samples.y, K)))
+    tables.append(rows({"norm": norms}, "class").assign(n=counts.tolist()))
+    tables.append(rows(profile(train, samples.y, K), "coordinate"))
+    tables.append(rows({"cosine": cosines(theta["main.weight"].double())}, "class", "other"))
+    return pd.concat(tables, ignore_index=True)
+
+
+def right(Z, y, K):
+    """(K,) accuracy of each class."""
+    hit = (Z.argmax(-1) == y).double()
+    return torch.bincount(y, hit, minlength=K) / torch.bincount(y, minlength=K)
+
+
+def by_group(accuracy, counts):
+    """Rows "global" for all classes and for many, medium, few."""
+    group = groups(counts.tolist())
+    values = {"all": accuracy.mean()} | {
+        name: accuracy[group == g].mean() for g, name in enumerate(("many", "medium", "few"))
+    }
+    return pd.concat([rows({"global": value}, group=name) for name, value in values.items()], ignore_index=True)
+
+
+def locally(Z, y, who, mask):
+    """The mean over clients of the accuracy on test samples in the proportions of the client's own classes. mask:
+    classes that a client does not have are no answers, for whichever method."""
+    found = []
+    for z, n in zip(Z, who, strict=True):
+        z = z.masked_fill(n == 0, -torch.inf) if mask else z
+        found.append((right(z, y, who.shape[1]) * n).sum() / n.sum())
+    return sum(found) / len(found)
+
+
+def spearman(a, b):
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(a.numpy(), b.numpy())[0])
+
+
+def cosines(W):
+    """(K, K) between rows."""
+    unit = torch.nn.functional.normalize(W, dim=1)
+    return unit @ unit.T
+
+
+def spread(H, y, K):
+    """(means, deviations), both (K, d), of each feature within each class, the features of a class sorted by mean."""
+    M = torch.stack([H[y == k].mean(0) for k in range(K)])
+    S = torch.stack([H[y == k].std(0, correction=0) for k in range(K)])
+    M, order = M.sort(1, descending=True)
+    return M, S.gather(1, order)
+
+
+def degeneration(H, y, K):
+    """Noise: deviation of the lower half of a class's features over the mean of its largest fifth, averaged over
+    classes. Top share: what the largest fifth has of the sum of means."""
+    M, S = spread(H, y, K)
+    d = M.shape[1]
+    top = M[:, : d // 5]
+    noise = (S[:, d // 2 :].mean(1) / top.mean(1)).mean()
+    return {"noise": noise, "top share": (top.sum(1) / M.sum(1)).mean()}
+
+
+def profile(H, y, K):
+    """Mean over classes of the sorted means and of the deviations, over the largest mean."""
+    M, S = spread(H, y, K)
+    scale = M[:, :1]
+    return {"magnitude": (M / scale).mean(0), "deviation": (S / scale).mean(0)}

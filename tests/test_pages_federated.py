@@ -1,0 +1,185 @@
+"""Page 17: the client's step against torch's own layers, rounds, evaluation by hand, claims and figures."""
+
+import matplotlib
+import pandas as pd
+import pytest
+import torch
+from published import drawn
+
+from nclib.evidence.claims import judge_all
+from nclib.pages.federated import claims, data, figures, loop, speed, study, views
+from nclib.pages.federated.quoted import quoted
+from nclib.pages.federated.study import STUDY
+from nclib.training import federated
+
+matplotlib.use("agg")
+f64 = {"dtype": torch.float64}
+ARMS = (("FedAvg", "", 0.0, 0.0, 0.1, 0.0), ("sparse ETF", "sparse", 1.0, 0.6, 0.1, 0.0))
+
+
+@pytest.fixture(scope="module")
+def table(smoke_table):
+    return smoke_table(STUDY)
+
+
+def test_value_groups_by_hand():
+    # 60, 30, 6, 4 of 100: 75% is passed by the second class, 95% by the third
+    assert data.groups((60, 30, 6, 4)).tolist() == [0, 0, 1, 2]
+
+
+def test_value_local_accuracy_by_hand():
+    """Two clients, classes in proportions (3, 1) and (0, 1); the mask rescues the second."""
+    Z = torch.tensor([[2.0, 1.0], [2.0, 1.0], [2.0, 1.0], [0.0, 1.0]]).expand(2, 4, 2)
+    y = torch.tensor([0, 0, 1, 1])
+    who = torch.tensor([[3.0, 1.0], [0.0, 2.0]], **f64)
+    assert loop.locally(Z, y, who, False).item() == pytest.approx((0.75 * 1 + 0.25 * 0.5 + 0.5) / 2)
+    assert loop.locally(Z, y, who, True).item() == pytest.approx((0.75 * 1 + 0.25 * 0.5 + 1.0) / 2)
+
+
+def test_value_degeneration_by_hand():
+    H = torch.tensor([[4.0, 0, 1, 0, 0], [6.0, 2, 1, 0, 0]], **f64)  # one class; means 5, 1, 1, 0, 0
+    found = loop.degeneration(H, torch.tensor([0, 0]), 1)
+    assert found["top share"].item() == pytest.approx(5 / 7)
+    M, S = loop.spread(H, torch.tensor([0, 0]), 1)
+    assert M.tolist() == [[5, 1, 1, 0, 0]] and sorted(S[0].tolist()) == [0, 0, 0, 1, 1]
+    assert found["noise"].item() == pytest.approx(S[0, 2:].mean().item() / 5)
+
+
+def test_oracle_unequal_clients_are_those_of_torchs_own_loop():
+    """Batches of another number and size for each client: padding changes nothing."""
+    generator = torch.Generator().manual_seed(0)
+    theta = federated.mlp([3, 5, 4], generator, torch.float64)
+    for head in ("main", "aux", "own"):
+        theta[f"{head}.weight"] = torch.randn(6, 4, generator=generator, **f64)
+        theta[f"{head}.bias"] = torch.zeros(6, **f64)
+    x, y = torch.randn(20, 3, generator=generator, **f64), torch.randint(0, 6, (20,), generator=generator)
+    parts = [torch.arange(0, 3), torch.arange(3, 14), torch.arange(14, 20)]
+    index, weight = federated.batches(parts, 2, 4, generator)
+    assert index.shape == (3, 6, 4) and weight.sum((1, 2)).tolist() == [6, 22, 12]
+    stacked = {name: value.expand(3, *value.shape) for name, value in theta.items()}
+    done = federated.local_training(stacked, x, y, index, weight, lr=0.2)
+    for c in range(3):
+        real = [index[c, s][weight[c, s] > 0] for s in range(6) if weight[c, s].any()]
+        one = speed.by_modules(theta, [x[i] for i in real], [y[i] for i in real], lr=0.2)
+        for name in theta:
+            torch.testing.assert_close(done[name][c], one[name], rtol=0, atol=1e-13)
+    alone = federated.local_training(
+        {name: value[None] for name, value in theta.items()}, x, y, index[1:2], weight[1:2], lr=0.2
+    )
+    for name in theta:
+        torch.testing.assert_close(alone[name][0], done[name][1], rtol=0, atol=1e-13)
+
+
+def test_oracle_fedprox_and_a_frozen_head_by_hand():
+    """The first step has no pull, the second mu (theta - start). A frozen head stays, and its backbone moves."""
+    generator = torch.Generator().manual_seed(1)
+    theta = federated.mlp([2, 2], generator, torch.float64)
+    for head in ("main", "aux", "own"):
+        theta[f"{head}.weight"] = torch.eye(2, **f64)
+        theta[f"{head}.bias"] = torch.zeros(2, **f64)
+    x, y = torch.tensor([[1.0, 2.0], [2.0, -1.0]], **f64), torch.tensor([0, 1])
+    index, weight = torch.tensor([[[0], [1]]] * 2), torch.ones(2, 2, 1)
+    stacked = {name: value.expand(2, *value.shape) for name, value in theta.items()}
+    given = {"lr": 0.1, "momentum": 0.0, "prox": torch.tensor([0.0, 3.0])}
+    first = federated.local_training(stacked, x, y, index[:, :1], weight[:, :1], **given)
+    both = federated.local_training(stacked, x, y, index, weight, **given)
+    for name in theta:
+        torch.testing.assert_close(first[name][0], first[name][1])
+        pull = 0.1 * 3 * (first[name][1] - theta[name])
+        torch.testing.assert_close(both[name][0] - both[name][1], pull, rtol=0, atol=1e-14)
+    held = federated.local_training(stacked, x, y, index, weight, lr=0.1, frozen=torch.tensor([True, False]))
+    assert torch.equal(held["main.weight"][0], theta["main.weight"])
+    assert not torch.equal(held["main.weight"][1], theta["main.weight"])
+    assert not torch.equal(held["0.weight"][0], theta["0.weight"])
+
+
+def test_oracle_any_module_trains_as_the_stacked_network():
+    generator = torch.Generator().manual_seed(2)
+    theta = federated.mlp([3, 4], generator, torch.float64)
+    module = torch.nn.Sequential(torch.nn.Linear(3, 4, dtype=torch.float64), torch.nn.ReLU())
+    stacked = {name: value.expand(2, *value.shape) for name, value in theta.items()}
+    x = torch.randn(2, 5, 3, generator=generator, **f64)
+    torch.testing.assert_close(federated.of_module(module)(stacked, x), federated.mlp_features(stacked, x))
+
+
+def test_law_one_client_with_everything_is_plain_training():
+    """And a second arm beside it changes nothing."""
+    run = loop.Loop("mixture", 4, 12, 4, 1, 1, 0.5, 2, 1, 8, ARMS, 0)
+    samples = run.samples()
+    everything = [torch.arange(len(samples.y))]
+    both, _ = run.train(samples, everything, [loop.Arm(*arm) for arm in ARMS])
+    alone, _ = run.train(samples, everything, [loop.Arm(*ARMS[0])])
+    generator = torch.Generator().manual_seed(0)
+    start, own = run.start(32, [loop.Arm(*ARMS[0])], generator)
+    theta = {name: value[0] for name, value in start.items()} | {name: value[0, 0] for name, value in own.items()}
+    for _ in range(2):
+        torch.randperm(1, generator=generator)
+        index, _ = federated.batches(everything, 1, 8, generator)
+        size = len(samples.y)
+        real = [some[: min(8, size - 8 * s)] for s, some in enumerate(index[0])]
+        theta = speed.by_modules(theta, [samples.x[i] for i in real], [samples.y[i] for i in real], lr=0.1)
+    for name, value in alone.items():
+        torch.testing.assert_close(value[0], theta[name], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(both[name][0], theta[name], rtol=1e-4, atol=1e-5)
+
+
+def test_value_frames_of_the_arms():
+    gram = (4 * torch.eye(4, **f64) - 1) / 3
+    for frame in ("dense", "sparse", "polished"):
+        V = loop.Arm("", frame, 3.0, 0.25, 0.1).classifier(4, 12, 0)
+        torch.testing.assert_close(V @ V.T, 9 * gram, rtol=0, atol=1e-10)
+    near = loop.Arm("", "nearest", 2.0, 0.9, 0.1).classifier(4, 8, 0)
+    assert (near == 0).double().mean() >= 0.9
+    assert loop.Arm("", "", 0.0, 0.0, 0.1).classifier(4, 8, 0) is None
+
+
+def test_value_batched_clients_are_equal_in_float64():
+    found = speed.Speed(3, 4, 5, 0).run().set_index("metric")["value"]
+    assert 0 <= found["difference"] < 1e-13 and found["faster"] > 0
+
+
+def test_law_smoke_judges_and_draws(table):
+    assert set(judge_all(claims.HEADLINES, table)["verdict"]) == {"not at this scale"}
+    for draw, view in (
+        (figures.accuracies, views.accuracies),
+        (figures.maps, views.maps),
+        (figures.curve, views.curve),
+        (figures.features, views.features),
+        (figures.norms, views.norms),
+    ):
+        assert drawn(draw, view(table)).axes
+    assert (views.masks(table)["worth"] > -0.05).all()
+    assert quoted(table)["best-dense"] == "1"
+
+
+def made(values):
+    """A table of three seeds with global accuracies {(arm, gamma, beta, lr): accuracy}, 0.001 a seed on top."""
+    each = [
+        {"arm": arm, "gamma": gamma, "beta": beta, "lr": lr, "value": v + seed / 1000, "seed": seed}
+        for (arm, gamma, beta, lr), v in values.items()
+        for seed in range(3)
+    ]
+    return pd.DataFrame(each).assign(part="mixture", metric="global", head="main", group="all", rounds=25, mask=False)
+
+
+def test_value_each_arm_is_taken_at_its_own_best():
+    table = made(
+        {
+            ("FedAvg", 0.0, 0.0, 0.1): 0.5,
+            ("FedAvg", 0.0, 0.0, 0.3): 0.6,
+            ("dense ETF", 3.0, 0.0, 0.1): 0.55,
+            ("dense ETF", 1.0, 0.0, 0.3): 0.65,
+            ("sparse ETF", 3.0, 0.6, 0.1): 0.58,
+            ("curve", 3.0, 0.9, 0.1): 0.3,
+        }
+    )
+    assert claims.gain(views.matched, "dense ETF", "FedAvg")(table) == pytest.approx([0.05] * 3)
+    assert claims.gain(views.at_best, "dense ETF", "FedAvg")(table) == pytest.approx([0.05] * 3)
+    assert claims.gain(views.at_best, "sparse ETF", "dense ETF")(table) == pytest.approx([-0.07] * 3)
+    assert claims.peak(table) == pytest.approx([0.03] * 3) and claims.drop(table) == pytest.approx([-0.28] * 3)
+
+
+def test_law_the_studys_settings_are_those_of_the_prose():
+    runs = STUDY.named("laptop")
+    assert {len(run.arms) for run in runs["mixture"]} == {21} and len(runs["polish"]) == 8
+    assert study.RATES == (0.1, 0.3) and {run.ratio for run in runs["mixture"]} == {50}
