@@ -1,8 +1,9 @@
 """Rows of `views` -> figures of page 17."""
 
 import seaborn as sns
+from matplotlib.ticker import NullFormatter
 
-from nclib.plotting import MARKERS, PALETTE, THEORY, figure, legend_above, places, seed_band
+from nclib.plotting import MARKERS, PALETTE, THEORY, figure, legend_above, nothing, places, seed_band
 
 GROUPS = ("all", "many", "medium", "few")
 HEADS = {"main": "as trained", "realigned": "realigned"}
@@ -29,7 +30,8 @@ def accuracies(rows):
 def curve(rows):
     """Of `views.curve`: mean and range over seeds."""
     made, axes = figure(height=3.2)
-    seed_band(axes[0, 0], rows, "beta", label="fixed frame", log=False)
+    if not nothing(axes[0, 0], rows["value"]):
+        seed_band(axes[0, 0], rows, "beta", label="fixed frame", log=False)
     axes[0, 0].set(xlabel=r"share of zeros $\beta$", ylabel="accuracy on a balanced test set")
     return made
 
@@ -62,6 +64,7 @@ def norms(rows):
         n = mean.index.to_numpy(dtype=float)
         axis.plot(n, mean.iloc[-1] * (n / n[-1]) ** 0.25, **THEORY, label="exponent 1/4")
         axis.set(xscale="log", yscale="log", title=name, xlabel="class size $n_k$")
+        axis.xaxis.set_minor_formatter(NullFormatter())
     axes[0, 0].set_ylabel("norm of the row of the global head")
     legend_above(made)
     return made

@@ -31,9 +31,8 @@ def angles(rows):
     place = places(rows["way"])
     for axis, ((K, d), part) in zip(axes[0], shapes, strict=True):
         for way, line in part.groupby("way"):
-            line = line[line["value"] > 0]
             style = {"color": PALETTE[place[way]], "marker": MARKERS[place[way]], "markevery": 0.2, "ms": 4}
-            axis.plot(line["index"] / max(part["index"].max(), 1), line["value"], label=way, **style)
+            axis.plot(line["index"] / max(part["index"].max(), 1), line["value"].clip(lower=1e-15), label=way, **style)
         axis.set(yscale="log", title=f"$K={K}$, $d={d}$", xlabel="quantile of the pairs")
         nothing(axis, part["value"], log=True)
     axes[0, 0].set_ylabel("|angle − ideal|, degrees")
