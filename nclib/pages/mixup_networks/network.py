@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from nclib.data import load, subset
 from nclib.frames import simplex_etf
-from nclib.models import ConvNet, LinearHead, ResNet18
+from nclib.models import LinearHead, ResNet18
 from nclib.pages.mixup_networks.measures import measures
 from nclib.runs.experiment import Experiment
 from nclib.training import seed_everything
@@ -127,9 +127,31 @@ class MLP(nn.Module):
         return self.head(self.features(x))
 
 
+class SmallConvNet(nn.Module):
+    """x (B, C, H, W) -> head(backbone(x)): four 3 x 3 convolutions of stride 2 and widths 16, 32, 64, 64, each with
+    BatchNorm2d and ReLU, and the mean over positions."""
+
+    def __init__(self, in_channels, num_classes):
+        super().__init__()
+        layers, inputs = [], in_channels
+        for outputs in (16, 32, 64, 64):
+            conv = nn.Conv2d(inputs, outputs, 3, 2, padding=1, bias=False)
+            layers += [conv, nn.BatchNorm2d(outputs), nn.ReLU()]
+            inputs = outputs
+        self.backbone = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = LinearHead(inputs, num_classes, bias_last=True)
+
+    def features(self, x):
+        """H (B, 64), >= 0."""
+        return self.backbone(x)
+
+    def forward(self, x):
+        return self.head(self.features(x))
+
+
 MODELS = {
     "mlp": lambda x: MLP(x[0].numel(), K),
-    "convnet": lambda x: ConvNet(K, in_channels=x.shape[1]),
+    "convnet": lambda x: SmallConvNet(x.shape[1], K),
     "resnet18": lambda x: ResNet18(K, in_channels=x.shape[1]),
 }
 
