@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 
@@ -9,13 +11,19 @@ def store(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def stored_runs(tmp_path_factory):
+    """The folder of the runs at smoke that several tests look at: each is done once, whichever worker needs it first."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "runs"
+
+
 @pytest.fixture(scope="module")
-def smoke_table(tmp_path_factory):
-    """A function of a study and its overrides that gives its table at smoke; folders of builds and runs are a module's
-    own."""
+def smoke_table(tmp_path_factory, stored_runs):
+    """A function of a study and its overrides that gives its table at smoke; the folder of builds is a module's own."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("build", "cache"):
-            patch.setenv(f"NCLIB_{name.upper()}", str(tmp_path_factory.mktemp(name)))
+        patch.setenv("NCLIB_BUILD", str(tmp_path_factory.mktemp("build")))
+        patch.setenv("NCLIB_CACHE", str(stored_runs))
         yield lambda study, **given: study.table("smoke", "cpu", **given)
 
 

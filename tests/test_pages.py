@@ -17,9 +17,9 @@ BROKEN = 1
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory):
+def tables(stored_runs):
     """{study: its runs at smoke from seeds 0 and 1}, each made once."""
-    folder, made = tmp_path_factory.mktemp("runs"), {}
+    made = {}
 
     def table(name):
         two = {part: [run for one in runs for run in from_two_seeds(one)] for part, runs in parts(name).items()}
@@ -28,7 +28,7 @@ def tables(tmp_path_factory):
         return made[name]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NCLIB_CACHE", str(folder / "cache"))
+        patch.setenv("NCLIB_CACHE", str(stored_runs))
         yield table
 
 
