@@ -16,17 +16,13 @@ def quoted(table):
     def geometry(part, metric):
         return mean(part, metric, batch_norm="eval")
 
-    named = {"plain": PLAIN, "mixup": MIXUP, "mse": SQUARED, "fixed": FIXED}
+    named = {"plain": PLAIN, "mixup": MIXUP, "mse": SQUARED}
     layers = (early(own, MIXUP) / early(own, PLAIN)).mean()
     ece = mean(MIXUP, "ece") / mean(PLAIN, "ece")
     return {
         **{f"amp-{key}": number(geometry(part, "amplification")) for key, part in named.items()},
         "amp-train": number(mean(MIXUP, "amplification", batch_norm="train")),
-        **{
-            f"bend-{key}": number(geometry(part, "bend"))
-            for key, part in named.items()
-            if key in ("mixup", "mse", "plain")
-        },
+        **{f"bend-{key}": number(geometry(part, "bend")) for key, part in named.items()},
         "alignment": number(geometry(MIXUP, "alignment")),
         "alignment-plain": number(geometry(PLAIN, "alignment")),
         "alignment-fixed": number(geometry(FIXED, "alignment")),
