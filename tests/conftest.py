@@ -13,7 +13,7 @@ def store(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def stored_runs(tmp_path_factory):
-    """The folder of the runs at smoke that several tests look at: each is done once, whichever worker needs it first."""
+    """The runs at smoke that several tests look at: each is done once, by the worker that needs it first."""
     base = tmp_path_factory.getbasetemp()
     return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "runs"
 
