@@ -120,6 +120,10 @@ def measure(
     num_classes: Annotated[
         int | None, typer.Option(help="Default: that of the classifier, or largest label + 1.")
     ] = None,
+    feature_axis: Annotated[
+        int | None, typer.Option(help="The axis of d: 1 for channels first. Needed from four dimensions on.")
+    ] = None,
+    ignore_index: Annotated[int, typer.Option(help="The label of samples to leave out, such as 255.")] = -100,
     preset: Preset = "textbook",
     bootstrap: Bootstrap = 0,
     null: Null = False,
@@ -134,13 +138,15 @@ def measure(
     """Measure neural collapse in features with labels, or in statistics that --save wrote.
 
     Features are a floating array (..., d) named features, H or X; labels an integer array (...) named labels or y, -100
-    for samples to leave out. They are read in blocks, which `torchrun -m nclib measure ...` shares out over processes.
+    for samples to leave out, or words. They are read in blocks, which `torchrun -m nclib measure ...` shares out over
+    processes.
     """
     from nclib.measuring import commands
 
     outputs = commands.Outputs(json, csv, figure, save, checkpoint, checkpoint_every)
     options = commands.Options(preset, bootstrap, null)
-    _print(commands.measure(features, labels, classifier, num_classes, options, outputs, device))
+    layout = commands.Layout(feature_axis, ignore_index)
+    _print(commands.measure(features, labels, classifier, num_classes, options, outputs, device, layout))
 
 
 @app.command()
@@ -253,23 +259,38 @@ def doctor():
         raise ValueError(f"missing packages: {', '.join(missing)}; install with pip install -e .")
 
 
+@app.callback(help=__doc__)
+def root(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False):
+    pass  # main looks at it, wherever it stands
+
+
+# What a defect of ours or of a library raises; a class derived from Exception itself is for whoever calls main.
+_UNFORESEEN = (ArithmeticError, AssertionError, AttributeError, BufferError, EOFError, ImportError, LookupError)
+_UNFORESEEN += (MemoryError, NameError, RuntimeError, TypeError)
+
+
 def main():
-    """Run the command; bad input, and a disk or memory that is full, are one line on stderr and exit code 2."""
+    """Run the command; bad input, and a disk or memory that is full, are one line on stderr and exit code 2, and so is
+    what nobody foresaw. --debug shows the traceback instead."""
+    debug = "--debug" in sys.argv
+    sys.argv[:] = [argument for argument in sys.argv if argument != "--debug"]
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # for a locale that lacks a sign
     try:
         app()
-    except (ValueError, OSError, MemoryError) as error:
-        refuse(error)
-    except RuntimeError as error:  # torch has no type of its own for a processor without memory
-        if "allocate memory" not in str(error) and "out of memory" not in str(error):
+    except (ValueError, OSError, *_UNFORESEEN) as error:
+        if debug:
             raise
-        refuse(error)
+        # torch has no type of its own for a processor without memory
+        full = isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)
+        refuse(error, foreseen=full or isinstance(error, (ValueError, OSError)))
 
 
-def refuse(error):
+def refuse(error, foreseen=True):
     """Say why in one line, and end."""
     reason = " ".join(str(error).split()) or type(error).__name__
+    if not foreseen:
+        reason = f"{type(error).__name__}: {reason[:300]} (--debug shows where)"
     typer.echo(f"nclib: {reason}", err=True)
     sys.exit(2)

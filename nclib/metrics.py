@@ -44,6 +44,7 @@ __all__ = [
     "interference",
     "interference_rows",
     "log_distance_rows",
+    "mean_rank",
     "mixed_alignment",
     "mixed_amplification",
     "mixed_bend",
@@ -72,7 +73,8 @@ def nc1(stats: ClassStatistics, *, center: str = "class") -> float:
         nc1 = sum_{r <= R} v_r^T Sigma_W v_r / s_r^2,    R = min(K' - 1, d),
 
     by the thin SVD at the exact rank R: no singular value is cut by a tolerance. Means that are equal, as when two
-    minority classes merge, give inf, for they are not separated; nearly equal means give a large number.
+    minority classes merge, give inf, for they are not separated; nearly equal means give a large number, and so do
+    means that lie in fewer than R dimensions up to rounding (three on a line): see `mean_rank`.
 
     Elsewhere: Papyan, Han, Donoho (2020) write tr(Sigma_W Sigma_B^+ / C), the same; some leave out the 1/K', weigh
     classes by n_k / N in Sigma_B, or cut the pseudo-inverse by a tolerance, which *lowers* the value at a merger.
@@ -91,6 +93,19 @@ def nc1(stats: ClassStatistics, *, center: str = "class") -> float:
         return math.inf
     V = Vt[:R]
     return float((((V @ Sigma_W) * V).sum(1) / s[:R].square()).sum())
+
+
+def mean_rank(stats: ClassStatistics) -> tuple[int, int]:
+    """(r, R): the dimensions that the centered present means span up to rounding, of R = min(K' - 1, d) possible ones.
+
+    r counts singular values above max(K', d) eps s_1. Where r < R, `nc1` divides by squares that rounding made: the
+    truth is inf or unknown.
+
+    Raises ValueError for fewer than two present classes.
+    """
+    D = _centered(stats)
+    s = torch.linalg.svdvals(D)
+    return int((s > max(D.shape) * torch.finfo(s.dtype).eps * s[0]).sum()), min(len(D) - 1, D.shape[1])
 
 
 def nc1_trace_ratio(stats: ClassStatistics) -> float:

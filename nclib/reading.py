@@ -30,6 +30,7 @@ def reading(measured: dict[str, float], null: dict[str, float], *, preset: str =
     null = `nulls.uniform_directions(K, d)`, of which K, d and the standard deviations are used. The rules are:
 
     - variability: tr Sigma_W / tr Sigma_B up to 0.01 is small, up to 0.1 fairly small, from 1 on there is no collapse;
+      of one sample a class it is not measurable;
     - geometry: with q = 1 - error^2 / 2, the cosine between Gram matrices, a frame is near when q >= 0.98 q_max, where
       q_max = min(1, sqrt(d / (K-1))) for the simplex ETF of centered means and min(1, sqrt(d / K)) for the orthogonal
       frame of the means as they are; of two that are not near, the nearest has the smaller error. Centered, an
@@ -67,6 +68,8 @@ def reading(measured: dict[str, float], null: dict[str, float], *, preset: str =
 
 
 def _variability(measured, rule):
+    if measured["samples"] == measured["classes"]:
+        return "Variance within classes is not measurable: every class has one sample."
     ratio = measured["nc1_trace_ratio"]
     degree = "is small, features of a class are nearly one point" if ratio <= 0.01 else "is fairly small"
     degree = "is not small" if ratio > 0.1 else degree

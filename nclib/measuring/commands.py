@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +88,24 @@ class Language:
     bos: str = "auto"
 
 
-def measure(path, labels, classifier, num_classes, options: Options, outputs: Outputs, device="auto") -> str | None:
+@dataclass(frozen=True)
+class Layout:
+    """Which axis of the features is d (None: the last), and the label of samples to leave out."""
+
+    feature_axis: int | None = None
+    ignore_index: int = -100
+
+
+def measure(
+    path,
+    labels,
+    classifier,
+    num_classes,
+    options: Options,
+    outputs: Outputs,
+    device="auto",
+    layout: Layout = Layout(),
+) -> str | None:
     """`nclib measure`: of features with labels, or of statistics. num_classes=None: of the classifier, or by labels."""
     options.check()
     outputs.check(path, labels, classifier)
@@ -96,7 +114,11 @@ def measure(path, labels, classifier, num_classes, options: Options, outputs: Ou
     W, b = (None, None) if classifier is None else features.read_classifier(classifier)
     if features.is_statistics(path):
         return _measure_statistics(path, labels, W, num_classes, options, outputs)
-    samples = features.read_samples(path, labels)
+    samples = features.read_samples(path, labels, feature_axis=layout.feature_axis, ignore_index=layout.ignore_index)
+    if W is None and num_classes is None:
+        samples = features.dense(samples)
+        if (void := features.void_label(samples)) is not None:
+            warn(f"label {void} lies far above the others: if it marks samples of no class, use --ignore-index {void}")
     if W is not None and W.shape[1] != samples.dim:
         raise ValueError(f"{classifier}: weight is {tuple(W.shape)}, must be (K, {samples.dim}) for {path}")
     if W is not None and num_classes not in (None, len(W)):
@@ -108,13 +130,14 @@ def measure(path, labels, classifier, num_classes, options: Options, outputs: Ou
             "classes": K,
             "null": options.shuffled,
             "ranks": world_size(),
+            "layout": [layout.feature_axis, layout.ignore_index],
         }
         checkpoint = Checkpoint(outputs.checkpoint, identity, every=outputs.every)
         passes = Passes(checkpoint)
         stats, agreement, other = measure_samples(
             samples, K, None if W is None else (W, b), passes, device=place, shuffled=options.shuffled
         )
-        settings = {"features": str(path), "dimension": samples.dim}
+        settings = {"features": str(path), "dimension": samples.dim, **samples.notes}
         return _finish(stats, W, agreement, other, options, outputs, settings, checkpoint)
 
 
@@ -202,6 +225,12 @@ def merge(files, output) -> str:
     total = functools.reduce(operator.add, parts)
     total.save(output)
     return f"{output}: {int(total.counts.sum())} samples of {int(total.present.sum())} classes, dimension {d}\n"
+
+
+def warn(text) -> None:
+    """One line on the standard error, of the first rank."""
+    if rank() == 0:
+        print(f"nclib: {text}", file=sys.stderr)
 
 
 def _check_statistics_name(path):

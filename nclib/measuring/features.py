@@ -1,7 +1,8 @@
 """Features, labels and classifiers from .npz, .npy and .safetensors files, in blocks of rows.
 
 Features are a floating array (..., d) under the key features, H or X; labels an integer array (...) under labels or y;
-a classifier is weight (K, d), or W, and bias (K,), or b, which may be missing. A .npy file holds one array. Nothing is
+labels may be words, numbered in the order of numpy.unique. A classifier is weight (K, d), or W, and bias (K,), or b,
+which may be missing. A .npy file holds one array. Nothing is
 unpickled. Only labels and classifiers are read whole; blocks of features come from a memory map (.npy), from the
 stream of the archive (.npz, compressed or not) or from a slice of the file (.safetensors).
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
@@ -36,6 +37,9 @@ class _Npy:
 
     def rows(self, start, stop) -> Tensor:
         return _tensor(self.array[start:stop])
+
+    def words(self) -> np.ndarray:
+        return np.asarray(self.array)
 
 
 class _Npz:
@@ -77,6 +81,11 @@ class _Npz:
         row = prod(self.shape[1:])
         return _tensor(np.frombuffer(self._bytes(start * row, stop * row), self.dtype).reshape(-1, *self.shape[1:]))
 
+    def words(self) -> np.ndarray:
+        if self.array is not None:
+            return np.asarray(self.array)
+        return np.frombuffer(self._bytes(0, prod(self.shape)), self.dtype).reshape(self.shape)
+
 
 class _Safetensors:
     """One tensor of a .safetensors file."""
@@ -88,25 +97,29 @@ class _Safetensors:
         self.shape, self.dtype = tuple(self.slice.get_shape()), self.slice[:0].dtype
 
     def rows(self, start, stop) -> Tensor:
-        return self.slice[start:stop]
+        rows = self.slice[start:stop]
+        return rows.float() if rows.is_floating_point() and rows.element_size() == 1 else rows  # float8: no arithmetic
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Features (..., d) of one file and their labels y (...), in blocks along the first dimension."""
+    """Features of one file with d on `axis`, and their labels y of the shape of the other axes, in blocks along the
+    first dimension. notes: what a reader must know of the labels."""
 
     path: Path
     array: _Npy | _Npz | _Safetensors
     y: Tensor
+    axis: int = -1
+    notes: dict[str, str] = field(default_factory=dict)
 
     @property
     def dim(self) -> int:
-        return self.array.shape[-1]
+        return self.array.shape[self.axis]
 
     @property
     def step(self) -> int:
         """Rows of a block along the first dimension."""
-        return max(1, _SAMPLES // prod(self.array.shape[1:-1]))
+        return max(1, _SAMPLES // (prod(self.array.shape[1:]) // self.dim))
 
     def __len__(self) -> int:
         """Number of blocks."""
@@ -119,6 +132,7 @@ class Samples:
             H = self.array.rows(rows.start, rows.stop)
         except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"{self.path}: damaged, {error}") from None
+        H = H.movedim(self.axis, -1)
         y = self.y[rows]
         bad = ~(H.isfinite().all(-1) | (y == -100))
         if bad.any():
@@ -128,11 +142,14 @@ class Samples:
         return H, y
 
 
-def read_samples(path, labels=None) -> Samples:
+def read_samples(path, labels=None, *, feature_axis=None, ignore_index=-100) -> Samples:
     """Open features and labels of one file, or features of `path` and labels of the file `labels`.
 
+    feature_axis: the axis of d, by default the last; it must be said of four dimensions or more, where sizes do not
+    tell channels from pixels. Labels `ignore_index` become -100.
+
     Raises ValueError for a file that is missing, damaged or of another kind, keys that are missing or ambiguous,
-    features that are not a floating (..., d) and labels that are not integers of shape (...).
+    features that are not a floating (..., d) and labels that are neither integers nor words of shape (...).
     """
     path = Path(path)
     array = _find(path, FEATURES)
@@ -147,10 +164,59 @@ def read_samples(path, labels=None) -> Samples:
     if labels is not None and own:
         raise ValueError(f"{path}: holds {own[0]}, and --labels names others; only one of them is allowed")
     source = Path(labels or path)
-    y = _whole(source, LABELS, array.shape[:-1], path)
+    axis = _axis(path, tuple(array.shape), tuple(_find(source, LABELS).shape), feature_axis)
+    y, notes = _labels(source, tuple(size for i, size in enumerate(array.shape) if i != axis), path)
+    y = y.long()
+    return Samples(path, array, torch.where(y == ignore_index, -100, y), axis, notes)
+
+
+def _axis(path, shape, labels, axis):
+    n = len(shape)
+    if axis is None and n >= 4:
+        if len(labels) == 1:
+            raise ValueError(f"{path}: features {shape} with labels {labels}: average over positions first, to (N, d)")
+        raise ValueError(
+            f"{path}: features have shape {shape}, say with --feature-axis which axis is d: 1 for channels first, "
+            f"{n - 1} for channels last"
+        )
+    if axis is not None and not (1 <= axis < n or -n < axis < 0):
+        raise ValueError(f"--feature-axis {axis}: must be from 1 to {n - 1} for features of shape {shape}")
+    return n - 1 if axis is None else axis % n
+
+
+def _labels(path, shape, of) -> tuple[Tensor, dict[str, str]]:
+    array = _find(path, LABELS)
+    if tuple(array.shape) == shape and not isinstance(array, _Safetensors) and array.dtype.kind in "US":
+        check_room(f"{path}: labels {shape}", 2 * prod(shape) * array.dtype.itemsize)
+        names, y = np.unique(array.words(), return_inverse=True)
+        listed = ", ".join(f"{i} {name}" for i, name in enumerate(names.tolist()[:20]))
+        more = f", ... ({len(names)} in all)" if len(names) > 20 else ""
+        return torch.from_numpy(y.reshape(array.shape)), {"labels": listed + more}
+    y = _whole(path, LABELS, shape, of)
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-        raise ValueError(f"{source}: labels are {y.dtype}, must be integers")
-    return Samples(path, array, y.long())
+        raise ValueError(f"{path}: labels are {y.dtype}, must be integers")
+    return y, {}
+
+
+def dense(samples: Samples) -> Samples:
+    """Samples whose labels are 0..n-1 in their order, where ids are so sparse that most classes would be empty: more
+    than 100,000 and than ten for each that occurs. Absent classes take no part, so no number changes."""
+    used = samples.y != -100
+    ids, y = samples.y[used].unique(return_inverse=True)
+    if not len(ids) or ids[0] < 0 or ids[-1] < max(100_000, 10 * len(ids)):
+        return samples
+    labels = samples.y.clone()
+    labels[used] = y
+    note = {"labels": f"{len(ids)} ids from {int(ids[0])} to {int(ids[-1])}, numbered 0 to {len(ids) - 1} in order"}
+    return Samples(samples.path, samples.array, labels, samples.axis, samples.notes | note)
+
+
+def void_label(samples: Samples) -> int | None:
+    """A label that looks like a mark for "no class": the largest, alone behind a gap as long as all others; or None."""
+    ids = samples.y[samples.y != -100].unique()
+    if len(ids) < 3 or ids[-1] - ids[-2] <= max(10, int(ids[-2] - ids[0]) + 1):
+        return None
+    return int(ids[-1])
 
 
 def number_of_classes(samples: Samples, num_classes=None) -> int:

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -133,7 +134,7 @@ def measure_samples(samples: Samples, K, classifier, passes: Passes, *, device, 
 
 
 def _shuffled(samples, passes, shape):
-    other = Samples(samples.path, samples.array, nulls.shuffle(samples.y, 0))
+    other = replace(samples, y=nulls.shuffle(samples.y, 0))
     return passes.statistics("shuffled labels", len(samples), other.block, **shape)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 from torch import Tensor
 
-from nclib import bootstrap, conventions, nulls
+from nclib import bootstrap, conventions, metrics, nulls
 from nclib.plotting import report as plot
 from nclib.reading import reading
 from nclib.runs.store import csv_bytes
@@ -49,6 +49,11 @@ def report(
     intervals = bootstrap.intervals(stats, W, preset=preset, draws=draws) if draws else {}
     other = {} if shuffled is None else conventions.measure(shuffled, W, preset=preset)
     words = reading(values, null, preset=preset) if null else "One dimension has no directions to speak of."
+    if stats.scatter is not None and (rank := metrics.mean_rank(stats)) and rank[0] < rank[1]:
+        words += (
+            f" The class means span {rank[0]} of the {rank[1]} dimensions that they could: NC1 with directions "
+            "(nc1) is inf or made of rounding, read nc1_trace_ratio."
+        )
     return Report(values, intervals, null, other, words, {"preset": preset, **(settings or {})})
 
 
