@@ -16,7 +16,13 @@ Profile = Annotated[str, typer.Option(help="smoke (seconds), laptop (minutes) or
 Seed = Annotated[int | None, typer.Option(help="The first of the consecutive seeds; default: the study's.")]
 Text = Annotated[str | None, typer.Option(help="For a study of language models: a corpus by name, or a folder.")]
 
-Preset = Annotated[str, typer.Option(help="textbook, wu-papyan-2024-05 or wu-papyan-2024-10: whose definitions.")]
+Preset = Annotated[
+    str,
+    typer.Option(
+        help="textbook, wu-papyan-2024-05 or wu-papyan-2024-10: whose definitions; or a codebase such as zhu-2021; or "
+        "all of them side by side."
+    ),
+]
 Bootstrap = Annotated[
     int, typer.Option(metavar="N", help="Draws of classes for 95 % intervals (100 or more; 0: none).")
 ]

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nclib import metrics
+from nclib import metrics, rosetta
 from nclib._inputs import present_classes
 from nclib._pairs import PairSummary, products, summarize, upper
 from nclib.statistics import ClassStatistics
@@ -54,6 +54,8 @@ PRESETS = {
     "wu-papyan-2024-05": Preset(2, False, True, True, "Wu & Papyan (2024), their results of May 2024 and Table 1"),
     "wu-papyan-2024-10": Preset(2, True, False, False, "Wu & Papyan (2024), their results of October 2024"),
 }
+
+MORE = "; where numbers alone are asked for also all, " + ", ".join(rosetta.CODES)
 
 DESCRIPTIONS = {
     "classes": "classes with at least one sample, K",
@@ -90,6 +92,7 @@ def measure(
     *,
     preset: str = "textbook",
     agreement: float | None = None,
+    bias: Tensor | None = None,
 ) -> dict[str, float]:
     """Every number of `DESCRIPTIONS` that can be had, by name, in the order of that table.
 
@@ -101,9 +104,14 @@ def measure(
     Pairs are visited twice, for cdnv_* and gnc2_*, in blocks: O(K^2 d) time and O(K d) memory. The rest is closed form.
     A class mean equal to the center has no direction and makes angles NaN; two equal ones give inf where they divide.
 
+    A preset of `nclib.rosetta.CODES`, or "all", gives {formula: value} of that codebase instead: what its functions
+    compute and no more; `bias` (K,) is used there alone.
+
     Raises ValueError for an unknown preset, fewer than two present classes, W of another shape or not finite, and an
     agreement outside 0..1.
     """
+    if preset == "all" or preset in rosetta.CODES:
+        return rosetta.measure(stats, W, preset=preset, bias=bias, agreement=agreement)
     rule = find_preset(preset)
     if agreement is not None and not 0 <= agreement <= 1:
         raise ValueError(f"agreement={agreement}, must be a share in 0..1")
@@ -150,7 +158,7 @@ def measure(
 def find_preset(name: str) -> Preset:
     """PRESETS[name]; ValueError for another name."""
     if name not in PRESETS:
-        raise ValueError(f"preset={name!r}, must be one of {', '.join(PRESETS)}")
+        raise ValueError(f"preset={name!r}, must be one of {', '.join(PRESETS)}{MORE}")
     return PRESETS[name]
 
 

@@ -11,10 +11,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from nclib import rosetta
 from nclib.collect import uncompiled
-from nclib.conventions import find_preset
+from nclib.conventions import PRESETS, find_preset
 from nclib.distributed import rank, ranks, world_size
-from nclib.measuring import features
+from nclib.measuring import features, sources
 from nclib.measuring.passes import Checkpoint, Passes, check_output, fingerprint, measure_samples
 from nclib.measuring.report import FIGURES, as_csv, as_json, draw, report, table
 from nclib.runs.store import write_atomic
@@ -29,8 +30,18 @@ class Options:
     bootstrap: int = 0
     shuffled: bool = False
 
+    @property
+    def published(self) -> bool:
+        """Whether the preset is of `nclib.rosetta`."""
+        return self.preset == "all" or self.preset in rosetta.CODES
+
     def check(self) -> None:
-        find_preset(self.preset)
+        if self.published and (self.bootstrap or self.shuffled):
+            raise ValueError(
+                f"--preset {self.preset}: has no --bootstrap and no --null, they are of {', '.join(PRESETS)}"
+            )
+        if not self.published:
+            find_preset(self.preset)
         if self.bootstrap and self.bootstrap < 100:
             raise ValueError(f"--bootstrap {self.bootstrap}: must be 0 or at least 100 draws")
 
@@ -73,6 +84,20 @@ class Outputs:
             write_atomic(self.json, as_json(found))
         return table(found) + "\n"
 
+    def write_compared(self, found, stats) -> str:
+        """The same for formulas of public codebases, of which there is no figure."""
+        if self.figure is not None:
+            raise ValueError(f"{self.figure}: conventions of codebases have no figure, name a --preset of the table")
+        if self.csv is not None:
+            write_atomic(self.csv, sources.as_csv(found))
+        if self.save is not None:
+            stats.save(self.save)
+        if self.json == "-":
+            return sources.as_json(found).decode()
+        if self.json is not None:
+            write_atomic(self.json, sources.as_json(found))
+        return sources.table(found)
+
 
 @dataclass(frozen=True)
 class Language:
@@ -113,7 +138,7 @@ def measure(
         raise ValueError(f"--num-classes {num_classes}: must be at least 1")
     W, b = (None, None) if classifier is None else features.read_classifier(classifier)
     if features.is_statistics(path):
-        return _measure_statistics(path, labels, W, num_classes, options, outputs)
+        return _measure_statistics(path, labels, W, b, num_classes, options, outputs)
     samples = features.read_samples(path, labels, feature_axis=layout.feature_axis, ignore_index=layout.ignore_index)
     if W is None and num_classes is None:
         samples = features.dense(samples)
@@ -138,10 +163,10 @@ def measure(
             samples, K, None if W is None else (W, b), passes, device=place, shuffled=options.shuffled
         )
         settings = {"features": str(path), "dimension": samples.dim, **samples.notes}
-        return _finish(stats, W, agreement, other, options, outputs, settings, checkpoint)
+        return _finish(stats, W, agreement, other, options, outputs, settings, checkpoint, bias=b)
 
 
-def _measure_statistics(path, labels, W, num_classes, options, outputs):
+def _measure_statistics(path, labels, W, b, num_classes, options, outputs):
     for name, value in {"--labels": labels, "--null": options.shuffled, "--checkpoint": outputs.checkpoint}.items():
         if value:
             raise ValueError(f"{path}: holds statistics, so {name} has no use: it needs the features themselves")
@@ -152,7 +177,7 @@ def _measure_statistics(path, labels, W, num_classes, options, outputs):
     if W is not None and W.shape != stats.means.shape:
         raise ValueError(f"--classifier has a weight {tuple(W.shape)}, must be {(K, d)} for {path}")
     settings = {"statistics": str(path), "dimension": d}
-    return _finish(stats, W, None, None, options, outputs, settings, Checkpoint(None, {}))
+    return _finish(stats, W, None, None, options, outputs, settings, Checkpoint(None, {}), bias=b)
 
 
 def measure_lm(source: Language, options: Options, outputs: Outputs, device="auto") -> str | None:
@@ -171,7 +196,7 @@ def measure_lm(source: Language, options: Options, outputs: Outputs, device="aut
     with ranks(device) as place:
         model, words = causal_lm.load(source.model, tokenizer=source.tokenizer, dtype=source.dtype, device=place)
         with uncompiled(model):
-            W, _ = causal_lm.classifier(model)
+            W, b = causal_lm.classifier(model)
         bos = causal_lm.beginning(words, source.bos)
         context = causal_lm.context_length(model, source.context)
         train, validation = (
@@ -201,7 +226,7 @@ def measure_lm(source: Language, options: Options, outputs: Outputs, device="aut
             "dtype": str(model.dtype).removeprefix("torch."),
             "loss in nats": round(loss, 6),
         }
-        return _finish(stats, W, agreement, other, options, outputs, settings, checkpoint)
+        return _finish(stats, W, agreement, other, options, outputs, settings, checkpoint, bias=b)
 
 
 def merge(files, output) -> str:
@@ -238,9 +263,12 @@ def _check_statistics_name(path):
         raise ValueError(f"{path}: statistics must be saved in a file that ends in .safetensors")
 
 
-def _finish(stats, W, agreement, other, options, outputs, settings, checkpoint):
+def _finish(stats, W, agreement, other, options, outputs, settings, checkpoint, bias=None):
     text = None
-    if rank() == 0:
+    if rank() == 0 and options.published:
+        found = sources.compared(stats, W, bias, agreement, preset=options.preset, settings=settings)
+        text = outputs.write_compared(found, stats)
+    elif rank() == 0:
         found = report(
             stats,
             W,

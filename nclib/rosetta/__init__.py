@@ -1,8 +1,8 @@
 """What public codebases call NC1 to NC4: each one's formulas, its repository and file, side by side.
 
 `CODES` names the codebases, `nclib.rosetta.formulas.FORMULAS` the formulas; `nclib.conventions.measure(...,
-preset="zhu-2021")` gives the numbers of one, and preset="all" every formula. Formulas were read in the repositories at the
-commits named here, and the functions there were run in float64 beside ours.
+preset="zhu-2021")` gives the numbers of one, and preset="all" every formula. Formulas were read in the repositories at
+the commits named here, and the functions there were run in float64 beside formulas like ours.
 """
 
 from __future__ import annotations

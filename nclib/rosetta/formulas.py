@@ -1,7 +1,7 @@
 """The formulas of public codebases for collapse metrics that class statistics and a classifier allow, by name.
 
 M are the rows mu_k - mu_C of the K' present classes, mu_C the mean of class means, mu_S the mean of samples, v_k the
-mean squared distance of a class to its mean, Sw the within-class covariance pooled over samples, D_jk distances of class
+mean squared distance of a class to its mean, Sw the within-class covariance pooled over samples, D distances of class
 means; a simplex is T = (I - 11^T/K') / sqrt(K'-1). Every formula is what a code computes, in float64 and at the exact
 rank of the class means, so without what single precision or a pseudo-inverse with a tolerance adds to it.
 """
@@ -173,6 +173,12 @@ def _root(W, M):
     return (W / W.norm() - M / M.norm()).norm()
 
 
+def _signed_log(m):
+    r = m.S.norm(dim=1).log()
+    j, k = torch.triu_indices(m.K, m.K, 1, device=r.device)
+    return (r[j] - r[k]).mean()
+
+
 def _log_distances(M):
     return -torch.pdist(_unit(M)).log()
 
@@ -250,6 +256,7 @@ FORMULAS = {
     "norm.log_cv": F("cv of log |m_k|", "", lambda m: _cv(m.M.norm(dim=1).log())),
     "norm.log_cv_ddof1": F("cv of log |m_k|, ddof 1", "", lambda m: _cv(m.M.norm(dim=1).log(), 1)),
     "norm.squared_cv_ddof1": F("cv of |m_k|^2, ddof 1", "", lambda m: _cv(m.M.square().sum(1), 1)),
+    "norm.signed_log_diff": F("mean over j < k of log r_j - log r_k, r_k = |mu_k - mu_S|", "", _signed_log),
     "norm.W_cv_ddof1": F("cv of |w_k|, ddof 1", "W", lambda m: _cv(m.W_all.double().norm(dim=1), 1)),
     "angle.abs_dev": F("mean |cos(m_j, m_k) + 1/(K'-1)|", "", lambda m: (_cosines(m.M) + 1 / (m.K - 1)).abs().mean()),
     "angle.abs_dev_sample": F(

@@ -1,11 +1,17 @@
 """The central-path flow with W eliminated, in a state that does not grow with the number of samples."""
 
-import pandas as pd
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 from scipy.integrate import solve_ivp
 
 from nclib import metrics
 from nclib.statistics import ClassStatistics
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def reduced(H0, counts, y):
@@ -81,4 +87,6 @@ def path(means, F, counts, lam_W, lam_H, times, rtol) -> pd.DataFrame:
     for t, state in zip(times, states, strict=True):
         means, F = split(state.copy())
         rows.append(measure(t, means, F, counts, log_slope(means, F, classifier(means, F, p, lam_W))))
+    import pandas as pd  # here: whoever asks for a frame alone need not wait for it
+
     return pd.DataFrame(rows)

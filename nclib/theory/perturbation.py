@@ -9,16 +9,21 @@ c = sqrt(lam_W lam_H), s = sqrt(lam_H/lam_W), rho = (1 - c)/s, mu = 2 lam_H (1 -
 derived, and verified numerically in tests/test_theory_perturbation.py.
 """
 
+from __future__ import annotations
+
 import math
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import torch
 
 from nclib.theory import _flow, _proximal
 from nclib.theory._inputs import _short, integer, positive
 from nclib.theory._moments import data, matrix, nonnegative, problems
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
