@@ -136,7 +136,7 @@ def test_value_share_of_noise_in_the_span():
 
 def test_law_smoke_verdicts(table):
     found = verdicts(table)
-    assert len(found) == 27
+    assert len(found) == 29
     assert {name for name, (verdict, _) in found.items() if verdict != "holds"} == {"none-rises"}
     assert found["almost-all"][1] == 0.9 and found["none-rises"][1] == 4
 
@@ -215,6 +215,6 @@ def test_value_quoted(table):
 
 
 def test_law_profiles():
-    assert {run.seeds for run in STUDY.runs("laptop", seed=7)} == {(7, 8, 9)}
+    assert {run.seeds for run in STUDY.runs("laptop", seed=7) if hasattr(run, "seeds")} == {(7, 8, 9)}
     with pytest.raises(ValueError, match="must be one of smoke, laptop, paper"):
         STUDY.runs("large")

@@ -6,7 +6,7 @@ import mpmath
 import pytest
 
 from nclib.theory import certificates as proofs
-from nclib.theory import deep_linear
+from nclib.theory import deep_linear, perturbation
 
 
 def by_bisection(f, low, high):
@@ -94,6 +94,17 @@ def test_law_no_etf_is_global_agrees_with_the_rule_for_even_classes():
         for K in range(4, 20, 2):
             assert proofs.no_etf_is_global(K, M) == deep_linear.cross_polytope_wins(K, M)
     assert proofs.no_etf_is_global(7, 2) and not proofs.no_etf_is_global(3, 9)
+
+
+@pytest.mark.parametrize(
+    ("c", "lam_H", "beta", "dim"), [(0.3, 0.2, 2.0, 9), (0.9, 1.3, 0.1, 20), (0.05, 0.01, 300.0, 5)]
+)
+def test_oracle_trace_ratio_bound_against_the_elasticities(c, lam_H, beta, dim):
+    found = perturbation.Problem(4, 3, dim, c**2 / lam_H, lam_H, beta).elasticities()["nc1_trace_ratio"]
+    factor = (-found["lam_H"] / found["lam_W"] - 1) / (2 * c * (dim - 4) / 4)
+    ours = proofs.trace_ratio_bound((c, c), (lam_H, lam_H), (beta, beta))
+    assert ours.proved and ours.lower == pytest.approx(factor, rel=1e-11)
+    assert not proofs.trace_ratio_bound((c, 1.01), (lam_H, lam_H), (beta, beta)).proved
 
 
 @pytest.mark.parametrize(

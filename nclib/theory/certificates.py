@@ -331,6 +331,23 @@ def pocket(num_classes, depth, lam, edges, value) -> list[Certificate]:
     return found
 
 
+def trace_ratio_bound(c, lam_H, beta) -> Certificate:
+    """Near collapse: by what factor the trace ratio's |E_H|/|E_W| - 1 exceeds its bound 2 c (1-a)/a, on a box.
+
+    c = sqrt(lam_W lam_H) < 1, lam_H and beta are pairs (low, high). In perturbation.Problem.elasticities all but
+    ((beta + s)/(beta + lam_H))^3 cancels, s = lam_H/c, for any share a of noise in the span: the factor is
+    (1 + (1/c - 1)/(1 + beta/lam_H))^3, tends to 1 as beta -> infinity, and is enclosed here. Proved: it is above 1, so
+    that lam_H matters more than lam_W. Derived.
+
+    >>> found = trace_ratio_bound((0.2, 0.21), (0.1, 0.11), (1.0, 1.1))
+    >>> found.proved, round(found.lower, 3), round(found.upper, 3)
+    (True, 2.266, 2.723)
+    """
+    c, lam_H, beta = I.mpf(c), I.mpf(lam_H), I.mpf(beta)
+    factor = (1 + (1 / c - 1) / (1 + beta / lam_H)) ** 3
+    return _certificate("(|E_H|/|E_W| - 1) / (2 c (1-a)/a) of the trace ratio", factor, 1, bool(factor.a > 1))
+
+
 def _certificate(statement, box, boxes, proved=True):
     """A certificate of an interval, its ends rounded outward to doubles."""
     low, high = float(box.a), float(box.b)

@@ -124,7 +124,7 @@
     svg.append(live.svg("circle", { cx: center[0], cy: center[1], r: 4, fill: "currentcolor" }));
     const beta = classes[2].beta, curve = Array.from({ length: 160 }, (_, k) => (k / 159) ** 2).map((q) => [q, scalarLoss(q, beta, M)]);
     const values = curve.map(([, v]) => v), [low, top] = [Math.min(...values), Math.max(...values)], room = (top - low) * 0.12 || 0.1;
-    const panel = live.panel(svg, { ...flat, x: { from: 0, to: 1, label: "strength of class 3, q = w·h" }, y: { from: low - room, to: top + room }, title: "its share of the loss" });
+    const panel = live.panel(svg, { ...flat, x: { from: 0, to: 1, label: "strength of class 3, q = w·h" }, y: { from: low - room, to: top + room }, title: "loss of class 3, in units of its share" });
     panel.line(curve, "nc-live-3 nc-live-solid");
     panel.level(0.5, "nc-live-theory");
     for (const name of ["barrier", "minimum"]) if (landscape[name]) panel.dot(landscape[name], scalarLoss(landscape[name], beta, M), "nc-live-theory", 5);

@@ -175,6 +175,15 @@ def orders(table):
     return by_seed(change, table["seed"].unique())
 
 
+def proof(metric):
+    """table -> a number of the proof by interval arithmetic."""
+
+    def ours(table):
+        return table.loc[(table["part"] == "proof") & (table["metric"] == metric), "value"].max(skipna=False)
+
+    return ours
+
+
 def gaps(table):
     """For each seed the least gap of a problem with margin >= 0."""
     rows = table[table["part"] == "random problems"]
@@ -429,6 +438,29 @@ HEADLINES = [
         ],
         of="our laws of the decays",
         **DERIVED,
+    ),
+    Headline(
+        "tirer2023.near-collapse.proof",
+        "Interval arithmetic certifies that for the trace ratio lam_H matters more",
+        [
+            Claim(
+                "tirer2023.near-collapse.proof-trace-ratio",
+                "|E_H|/|E_W| - 1 of the trace ratio is more than 2 c (1-a)/a, for c from 0.01 to 0.99, lam_H from 1e-4 "
+                "to 10, beta from 1e-3 to 1e4, any a < 1; boxes in which that is not shown",
+                at_most(0),
+                proof("unproved"),
+            ),
+            Claim(
+                "tirer2023.near-collapse.proof-trace-ratio-factor",
+                "By what factor at least, certified",
+                at_least(1.0),
+                proof("lower"),
+            ),
+        ],
+        kind="check",
+        of="our laws of the decays",
+        seen="derived",
+        every=True,
     ),
     Headline(
         "tirer2023.near-collapse.certificate",

@@ -5,6 +5,7 @@ from nclib.pages.near_collapse.certificate import Certificate
 from nclib.pages.near_collapse.decays import Decays
 from nclib.pages.near_collapse.general import General
 from nclib.pages.near_collapse.minimizer import Minimizer
+from nclib.pages.near_collapse.proofs import TraceRatio
 from nclib.pages.near_collapse.response import Response
 from nclib.runs.arguments import choose
 from nclib.runs.study import Study
@@ -47,6 +48,7 @@ def parts(profile, *, seed=0, lam_W=2**0.5, beta=100.0, num_classes=4, samples=1
         for c in ((0.2, 0.6) if few else (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9))
     ]
     found["any features"] = [General(betas=(3.0,) if few else (0.3, 3.0, 30.0, 100.0), **GENERAL, seeds=seeds)]
+    found["proof"] = [TraceRatio(12, seed)]
     return found | decays(few, lam_W, shape) | {"random problems": [Certificate(2 if few else 15, 4, seeds=seeds)]}
 
 
