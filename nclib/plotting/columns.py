@@ -124,6 +124,10 @@ MEANINGS = {
     "y": "place on the vertical axis",
 }
 OF_FIGURE = {
+    "fig-dang2023-ce-region": {
+        "order": "lower: the cross-polytope is, or the theorem says so; higher: it is not; nothing: both are at zero",
+        "x": "weight decay lambda; empty where the panel is about all of them",
+    },
     "fig-xiao2024-frame-exists": {
         "beta": "share of entries that are zero",
         "d": "number of columns",
