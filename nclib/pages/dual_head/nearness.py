@@ -61,10 +61,13 @@ class Nearness(Experiment):
             own = [stack.weights[-2], *stack.backbone]
             g1, g2 = (gradients(z, (r, None), own) for r in residuals(z, slice(None)))
             in_w, below = cosine(g1[:1], g2[:1]), cosine(g1[1:], g2[1:])
-            for s, (noise, share, decay) in enumerate(cases):
-                stats = ClassStatistics.from_features(h[s].detach(), y[s], K, scatter=True)
-                values = {"nc1": metrics.nc1_trace_ratio(stats), "cos_w": in_w[s], "cos_backbone": below[s]}
-                found.append(rows(values, epoch=epoch, decay=decay, label_noise=share, data_noise=noise))
+            stats = [ClassStatistics.from_features(h[s].detach(), y[s], K, scatter=True) for s in range(len(cases))]
+            values = {"nc1": [metrics.nc1_trace_ratio(one) for one in stats]}
+            made = rows(values | {"cos_w": in_w, "cos_backbone": below}, "case", epoch=epoch)
+            own = [cases[i] for i in made.pop("case")]
+            for column, given in zip(("data_noise", "label_noise", "decay"), zip(*own, strict=True), strict=True):
+                made[column] = given
+            found.append(made)
 
         stacks.train(
             stack,

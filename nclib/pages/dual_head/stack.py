@@ -32,6 +32,14 @@ class Stack:
         """All of them."""
         return self.weights + self.biases
 
+    def part(self, chosen):
+        """A stack of copies of some of the networks."""
+        other = object.__new__(Stack)
+        other.weights, other.biases = (
+            [p.detach()[chosen].requires_grad_() for p in own] for own in (self.weights, self.biases)
+        )
+        return other
+
     def features(self, x, centered):
         """h (S, B, d) of x (B, D) or (S, B, D), less its mean over the batch where `centered` (S, 1, 1) is 1."""
         h = x.expand(len(self.weights[0]), *x.shape[-2:])

@@ -16,7 +16,7 @@ from nclib.frames import simplex_etf
 from nclib.runs.experiment import Experiment, rows
 from nclib.theory import distillation
 
-TAU = 2.0
+TAU, NONE = 2.0, float("nan")
 LOSSES = {"BinaryKL": (distillation.binary_kl, False), "BinaryKL-Norm": (distillation.binary_kl_norm, True)}
 STUDENTS, TEACHERS = (0.5, 2.0, 4.0, 9.0), (1.0, 3.0, 6.0, 12.0)
 SHIFTS = range(-4, 5)
@@ -47,11 +47,15 @@ class States(Experiment):
         grid += [(z, 6.0, 0.0, 0.0, "line") for z in line]
         grid += [(z, 6.0, g, 0.0, "mean") for g in self.means for z in line]
         grid += [(z, 6.0, 0.0, e, "noise") for e in self.noises for z in line]
-        for z, T, mean, noise, states in grid:
-            for name, (loss, norm) in LOSSES.items():
-                values, theory = self.cosines(turn, z, T, mean, noise, loss, norm)
-                at = {"states": states, "loss": name, "student": z, "teacher": T, "mean": mean, "noise": noise}
-                found.append(rows(values, theory=theory, **at))
+        for name, (loss, norm) in LOSSES.items():
+            pairs = [self.cosines(turn, *state[:4], loss, norm) for state in grid]
+            values, theory = (
+                {metric: [pair[i].get(metric, NONE) for pair in pairs] for metric in ("cos_w", "cos_h")} for i in (0, 1)
+            )
+            made = rows(values, "state", theory=theory, loss=name)
+            own = [grid[i] for i in made.pop("state")]
+            columns = ("student", "teacher", "mean", "noise", "states")
+            found.append(made.assign(**dict(zip(columns, map(list, zip(*own, strict=True)), strict=True))))
         found.append(rows(identity_errors(generator)))
         for shift in SHIFTS:
             z = torch.tensor(LOGITS) + shift

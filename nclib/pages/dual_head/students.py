@@ -183,17 +183,24 @@ class Group:
         )
 
     def record(self, epoch):
-        """Cosines of the two gradients of each student on all training samples; where there is no second loss, of
-        cross-entropy and BinaryKL."""
-        z = self.stack.logits(self.stack.features(self.data[0].x, self.centered))
+        """Cosines of the two gradients on all training samples, of the students at alpha = 1 that have both; where
+        there is no second loss, of cross-entropy and BinaryKL."""
+        chosen = [
+            s for s, (_, alpha, _) in enumerate(self.entries)
+            if alpha == 1 and self.arms[s].ce and self.arms[s].second != "kd"
+        ]  # fmt: skip
+        if not chosen:
+            return
+        own = Group([self.entries[s] for s in chosen], self.stack.part(chosen), self.data, self.T, self.run)
+        z = own.stack.logits(own.stack.features(self.data[0].x, own.centered))
         with torch.no_grad():
-            first, second = self.residuals(z, slice(None))
-            single = torch.tensor([not arm.second for arm in self.arms])
+            first, second = own.residuals(z, slice(None))
+            single = torch.tensor([not arm.second for arm in own.arms])
             second[0][single] = LOSSES["binary"](z[0][single], self.T)
-        W, backbone = self.stack.weights[-2], self.stack.backbone
-        g1 = gradients(z, (first, None), [W, *backbone])
-        g2 = gradients(z, second, [W, *backbone])
-        self.cosines.append((epoch, cosine(g1[:1], g2[:1]), cosine(g1[1:], g2[1:])))
+        parameters = [own.stack.weights[-2], *own.stack.backbone]
+        g1, g2 = (gradients(z, r, parameters) for r in ((first, None), second))
+        pairs = zip(chosen, cosine(g1[:1], g2[:1]).tolist(), cosine(g1[1:], g2[1:]).tolist(), strict=True)
+        self.cosines += [(s, epoch, w, backbone) for s, w, backbone in pairs]
 
     @torch.no_grad()
     def outputs(self):
@@ -213,31 +220,39 @@ class Group:
     def accuracies(self):
         """Rows of accuracies and rates."""
         _, z = self.outputs()
-        test, valid = accuracy(z[2], self.data[2].y), accuracy(z[1], self.data[1].y)
-        tables = [
-            rows({"accuracy": test[s], "rate": self.entries[s][2]}, arm=name, alpha=alpha)
-            for (name, alpha), s in self.best(z).items()
-        ]
-        return tables + [
-            rows({"validation": valid[s]}, arm=name, alpha=alpha, rate=rate)
-            for s, (name, alpha, rate) in enumerate(self.entries)
+        test, valid, best = accuracy(z[2], self.data[2].y), accuracy(z[1], self.data[1].y), self.best(z)
+        rates = [rate for _, _, rate in self.entries]
+        kept = {"accuracy": [test[s] for s in best.values()], "rate": [rates[s] for s in best.values()]}
+        return [
+            together(kept, list(best)),
+            together({"validation": valid}, [(name, alpha) for name, alpha, _ in self.entries]).assign(rate=rates),
         ]
 
     def measured(self):
         """(rows of everything, {(arm, alpha): features of each split at the best rate})."""
         h, z = self.outputs()
         tables, best = self.accuracies(), self.best(z)
-        for (name, alpha), s in best.items():
-            if alpha == 1.0:
-                tables.append(
-                    collapse(h[0][s], self.data[0].y, self.stack.weights[-2][s].detach()).assign(arm=name, alpha=alpha)
-                )
-                for epoch, w, backbone in self.cosines:
-                    arm = self.arms[s]
-                    if arm.ce and arm.second != "kd":
-                        values = {"cos_backbone": backbone[s]} | ({"cos_w": w[s]} if arm.head == 1 else {})
-                        tables.append(rows(values, arm=name, alpha=alpha, epoch=epoch))
+        W = self.stack.weights[-2].detach()
+        tables += [
+            collapse(h[0][s], self.data[0].y, W[s]).assign(arm=name, alpha=alpha)
+            for (name, alpha), s in best.items()
+            if alpha == 1
+        ]
+        kept = [found for found in self.cosines if found[0] in best.values()]
+        for metric, column, heads in (("cos_backbone", 3, (1, 2)), ("cos_w", 2, (1,))):
+            own = [found for found in kept if self.arms[found[0]].head in heads]
+            if own:
+                table = together({metric: [found[column] for found in own]}, [self.entries[s][:2] for s, *_ in own])
+                tables.append(table.assign(epoch=[epoch for _, epoch, *_ in own]))
         return tables, {key: [one[s] for one in h] for key, s in best.items()}
+
+
+def together(values, entries):
+    """Rows of {metric: a value for each of `entries`}, (arm, alpha)."""
+    found = rows({metric: [float(v) for v in own] for metric, own in values.items()}, "entry")
+    arms, alphas = zip(*entries, strict=True)
+    at = found.pop("entry").astype(int)
+    return found.assign(arm=[arms[i] for i in at], alpha=[alphas[i] for i in at])
 
 
 def accuracy(z, y):
