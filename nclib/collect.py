@@ -20,6 +20,7 @@ def collect(
     *,
     num_classes: int,
     layer: str | list[str] | None = None,
+    layers: str | list[str] | None = None,
     classifier: str | None = None,
     device=None,
     scatter: bool | None = None,
@@ -39,6 +40,8 @@ def collect(
              A list of names: a dict name -> ClassStatistics from the same pass. "all": the same of the blocks, which
              are the children of the model's longest nn.Sequential or nn.ModuleList, or the model's own children.
              A module called several times in one pass counts with its last call.
+    layers   another name of `layer`, for "all" and lists. Each layer holds num_classes * d numbers in float64, and d^2
+             with a scatter.
     classifier    the name of the module whose input to measure, where layer=None must not look for it.
     device   where the pass runs, by default where the model's parameters are. The model is moved there and back.
     shift    for language models, features (B, T, d) and tokens y (B, T): pair h_t with y_{t+1}.
@@ -56,6 +59,9 @@ def collect(
     """
     if num_classes < 1:
         raise ValueError(f"num_classes={num_classes}, must be at least 1")
+    if layers is not None and layer is not None:
+        raise ValueError(f"layer={layer!r} and layers={layers!r}, only one of them is allowed")
+    layer = layer if layers is None else layers
     if layer is not None and classifier is not None:
         raise ValueError(f"layer={layer!r} and classifier={classifier!r}, only one of them is allowed")
     layer = blocks(model) if isinstance(layer, str) and layer == "all" else layer

@@ -67,6 +67,32 @@ def reading(measured: dict[str, float], null: dict[str, float], *, preset: str =
     return " ".join(part for part in parts if part)
 
 
+def how_collapsed(measured: dict[str, float], null: dict[str, float]) -> str:
+    """One line: how small the variance within classes is, by the rules of `reading`, whether class means are nearer to
+    a simplex ETF than 3 standard deviations below directions at random, and whether classifier and means are one."""
+    ratio = measured["nc1_trace_ratio"]
+    if measured["samples"] == measured["classes"]:
+        parts = ["variance within classes not measurable"]
+    else:
+        named = {0.01: "collapsed within classes", 0.1: "nearly collapsed within classes", 1: "partly collapsed"}
+        degree = next((words for most, words in named.items() if ratio <= most and ratio < 1), "not collapsed")
+        parts = [f"{degree} (within over between {ratio:.2g})"]
+    etf = measured["etf_error"]
+    if null and math.isfinite(etf):
+        near = etf < null["etf_error"] - DEVIATIONS * null["etf_error_sd"]
+        parts.append("means nearer to a simplex ETF than at random" if near else "means no nearer to a simplex ETF")
+    if "nc3" in measured and math.isfinite(measured["nc3"]):
+        parts.append(f"classifier and means at an angle of {angle(measured['nc3']):.0f} degrees")
+    if "ncc_agreement" in measured:
+        parts.append(f"nearest mean decides {100 * measured['ncc_agreement']:.3g} % of samples")
+    return f"How collapsed: {'; '.join(parts)}."
+
+
+def angle(nc3: float) -> float:
+    """The angle in degrees between W and M as vectors, of nc3 = |W/|W| - M/|M|| = 2 sin(angle / 2)."""
+    return math.degrees(2 * math.asin(min(1.0, nc3 / 2)))
+
+
 def _variability(measured, rule):
     if measured["samples"] == measured["classes"]:
         return "Variance within classes is not measurable: every class has one sample."

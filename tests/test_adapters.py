@@ -116,6 +116,26 @@ def test_law_collection_shares_the_state_of_presets():
         assert_values(values, expected((H, y), preset=preset))
 
 
+@pytest.mark.parametrize("scatter", [True, False])
+def test_law_states_merge(scatter):
+    parts = [samples(seed) for seed in range(3)]
+    metrics = [NeuralCollapse(K, D, scatter=scatter) for _ in parts]
+    for metric, part in zip(metrics, parts, strict=True):
+        metric.update(*part)
+    metrics[0].compute()
+    metrics[0].merge_state(metrics[1])
+    metrics[0].merge_state(
+        {name: getattr(metrics[2], name) for name in ("counts", "means", "spread", "scatter", "invalid")}
+    )
+    assert_values(metrics[0].compute(), expected(*parts, scatter=scatter))
+    assert_values(metrics[1].compute(), expected(parts[1], scatter=scatter))  # as it was
+    metrics[0].update(*samples(4))
+    assert_values(metrics[0].compute(), expected(*parts, samples(4), scatter=scatter))
+    for other, message in (({}, "incoming_state is a dict"), (NeuralCollapse(K + 1, D, scatter=scatter), "same")):
+        with pytest.raises(ValueError, match=message):
+            metrics[0].merge_state(other)
+
+
 def one_rank(rank, folder):
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)

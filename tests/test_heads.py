@@ -284,7 +284,7 @@ def test_value_all_blocks_in_one_pass():
     with pytest.raises(ValueError, match="layer='all': Linear has no blocks"):
         blocks(nn.Linear(2, 2))
     x, y = data()
-    found = collect(model, [(x, y)], num_classes=K, layer="all")
+    found = collect(model, [(x, y)], num_classes=K, layers="all")
     assert list(found) == blocks(model)
     torch.testing.assert_close(found["1"].means, ClassStatistics.from_features(model[:2](x), y, K).means)
 

@@ -141,3 +141,15 @@ def test_law_a_terminal_of_another_encoding_loses_no_table(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert b"labels 0 \xc4rger" in done.stdout and rb"1 \u732b" in done.stdout and b"nc1_trace_ratio" in done.stdout
+
+
+def test_value_the_table_begins_with_the_four_numbers(tmp_path, capsys):
+    np.savez(tmp_path / "f.npz", H=H, y=Y)
+    np.savez(tmp_path / "W.npz", weight=G.normal(size=(K, D)), bias=G.normal(size=K))
+    options = ["--classifier", str(tmp_path / "W.npz"), "--device", "cpu"]
+    _, out, _ = call(capsys, "measure", str(tmp_path / "f.npz"), *options)
+    lines = out.splitlines()
+    head = next(i for i, line in enumerate(lines) if line.startswith("metric"))
+    assert [line.split()[0] for line in lines[head + 1 : head + 5]] == ["nc1", "etf_error", "nc3", "ncc_agreement"]
+    assert lines[head + 6].startswith("How collapsed: ") and set(lines[head + 7]) == {"-"}
+    assert sum(line.startswith("nc1 ") for line in lines) == 1 and lines[head + 8].startswith("classes")

@@ -9,7 +9,7 @@ from nclib.bootstrap import intervals
 from nclib.conventions import PRESETS, measure
 from nclib.nulls import uniform_directions
 from nclib.plotting.report import PANELS, report
-from nclib.reading import reading
+from nclib.reading import angle, how_collapsed, reading
 from nclib.statistics import ClassStatistics
 
 double = torch.float64
@@ -187,3 +187,19 @@ def test_law_figure_texts_do_not_overlap():
         assert all(a.x1 <= b.x0 for a, b in pairwise(inside))
         texts = [*axis.texts, *axis.get_yticklabels(), *made.texts]
         assert all(whole.x0 <= box.x0 and box.x1 <= whole.x1 for box in (text.get_window_extent() for text in texts))
+
+
+def test_value_how_collapsed_in_one_line():
+    """Orthogonal W and M are 90 degrees apart; an ETF is nearer to itself than chance."""
+    M = frames.simplex_etf(20, 30)
+    measured = measure(statistics(M, 0.005), M, agreement=0.5)
+    null = uniform_directions(20, 30) | uniform_directions(20, 30, centered=True)
+    assert how_collapsed(measured, null) == (
+        "How collapsed: collapsed within classes (within over between 0.005); means nearer to a simplex ETF than at "
+        "random; classifier and means at an angle of 0 degrees; nearest mean decides 50 % of samples."
+    )
+    for ratio, words in ((0.05, "nearly collapsed"), (0.5, "partly collapsed"), (2, "not collapsed")):
+        assert words in how_collapsed(measure(statistics(M, ratio)), null)
+    chance = randn(20, 30, seed=3)
+    assert "means no nearer to a simplex ETF" in how_collapsed(measure(statistics(chance)), null)
+    assert angle(math.sqrt(2)) == pytest.approx(90) and angle(1) == pytest.approx(60) and angle(2) == 180

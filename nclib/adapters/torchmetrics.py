@@ -76,6 +76,24 @@ class NeuralCollapse(Metric):
         self._accumulator = None
         return functools.reduce(operator.add, parts)
 
+    def merge_state(self, incoming_state: dict[str, Tensor] | NeuralCollapse) -> None:
+        """Add another metric of the same size, or its states by name, exactly as the statistics do.
+
+        Raises ValueError for another kind, another size, and states that were flagged.
+        """
+        if isinstance(incoming_state, NeuralCollapse):
+            stats, updates = incoming_state.statistics(), incoming_state.update_count
+        elif isinstance(incoming_state, dict) and set(_FIELDS) <= set(incoming_state):
+            other = NeuralCollapse(self.num_classes, self.dim, scatter=self.scatter_kept)
+            stats, updates = other._bound({field: incoming_state[field] for field in _FIELDS}).compute(), 1
+        else:
+            raise ValueError(
+                f"incoming_state is a {type(incoming_state).__name__}, must be a NeuralCollapse or its states"
+            )
+        self._bound().merge(stats)
+        self._update_count += updates
+        self._computed = None
+
     def set_dtype(self, dst_type) -> NeuralCollapse:
         """Nothing: the state stays float64."""
         return self

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nclib import bootstrap, conventions, metrics, nulls
 from nclib.plotting import report as plot
-from nclib.reading import reading
+from nclib.reading import how_collapsed, reading
 from nclib.runs.store import csv_bytes
 from nclib.statistics import ClassStatistics
 
@@ -72,14 +72,21 @@ def directions(stats: ClassStatistics, preset: str) -> dict[str, float]:
     return null if rule.cosines else {key: value for key, value in null.items() if not key.startswith("interference")}
 
 
+def first(found: Report) -> list[str]:
+    """The metrics of NC1 to NC4 that a reader came for, of those that were measured."""
+    nc1 = "nc1" if "nc1" in found.values else "nc1_trace_ratio"
+    return [key for key in (nc1, "etf_error", "nc3", "ncc_agreement") if key in found.values]
+
+
 def table(found: Report) -> str:
-    """The report as text: a row a metric, then the reading."""
+    """The report as text: NC1 to NC4 and how collapsed that is, under a rule a row for each other one, the reading."""
     head = ["metric", "value"]
     head += ["95 % over classes"] if found.intervals else []
     head += ["unrelated"] + (["shuffled"] if found.shuffled else []) + ["meaning"]
     rows = [head]
-    for key, value in found.values.items():
-        row = [key, number(value)]
+    top = first(found)
+    for key in [*top, *(key for key in found.values if key not in top)]:
+        row = [key, number(found.values[key])]
         if found.intervals:
             row.append(" .. ".join(map(number, found.intervals[key])) if key in found.intervals else "")
         row.append(number(found.null[key]) if key in found.null and key != "classes" else "")
@@ -89,6 +96,8 @@ def table(found: Report) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     settings = ", ".join(f"{key} {value}" for key, value in found.settings.items() if value is not None)
+    rule, seen = "-" * min(max(map(len, lines)), 120), len(top) + 1
+    lines = [*lines[:seen], "", how_collapsed(found.values, found.null), rule, *lines[seen:]]
     return "\n".join([settings, "", *lines, "", textwrap.fill(found.reading, 120)])
 
 
