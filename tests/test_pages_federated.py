@@ -7,7 +7,7 @@ import torch
 from published import drawn
 
 from nclib.evidence.claims import judge_all
-from nclib.pages.federated import claims, data, figures, loop, speed, study, views
+from nclib.pages.federated import claims, data, figures, image_loop, loop, speed, study, views
 from nclib.pages.federated.quoted import quoted
 from nclib.pages.federated.study import STUDY
 from nclib.training import federated
@@ -110,7 +110,8 @@ def test_law_one_client_with_everything_is_plain_training():
     both, _ = run.train(samples, everything, [loop.Arm(*arm) for arm in ARMS])
     alone, _ = run.train(samples, everything, [loop.Arm(*ARMS[0])])
     generator = torch.Generator().manual_seed(0)
-    start, own = run.start(32, [loop.Arm(*ARMS[0])], generator)
+    _, *network = run.network(samples, generator)
+    start, own = run.start(*network, [loop.Arm(*ARMS[0])], generator)
     theta = {name: value[0] for name, value in start.items()} | {name: value[0, 0] for name, value in own.items()}
     for _ in range(2):
         torch.randperm(1, generator=generator)
@@ -183,3 +184,25 @@ def test_law_the_studys_settings_are_those_of_the_prose():
     runs = STUDY.named("laptop")
     assert {len(run.arms) for run in runs["mixture"]} == {21} and len(runs["polish"]) == 8
     assert study.RATES == (0.1, 0.3) and {run.ratio for run in runs["mixture"]} == {50}
+
+
+def test_law_a_round_of_resnets_on_images_that_are_noise(monkeypatch):
+    """The GPU's runs at the size of a test: no BatchNorm is left, and frames stay fixed."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(12, 3, 8, 8, generator=generator), torch.arange(2).repeat_interleave(torch.tensor([8, 4]))
+    samples = data.Samples(x, y, x[4:9], y[4:9], (8, 4))
+    monkeypatch.setattr(loop, "images", lambda *given: samples)
+    arm = ("sparse ETF", "sparse", 0.1, 0.5, 0.03, 0.0)
+    run = image_loop.ImageLoop("cifar10", 2, 8, 2, 2, 2, 0.5, 1, 1, 4, (arm,), 0)
+    theta, _ = run.train(samples, [torch.arange(7), torch.arange(7, 12)], [loop.Arm(*arm)])
+    assert not any("running" in name for name in theta) and run.needs_gpu()
+    assert torch.equal(theta["main.weight"][0], loop.Arm(*arm).classifier(2, 512, 0).float())
+    assert {"global", "local", "norm"} <= set(run.run()["metric"])
+
+
+def test_law_runs_for_a_gpu_are_queued():
+    from nclib.pages import campaign
+
+    runs = [run for run in STUDY.runs("paper") if run.needs_gpu()]
+    chosen = [chosen for study, chosen in campaign.QUEUE if study == "federated"]
+    assert len(runs) == 21 and all(chosen[0](run) for run in runs)

@@ -26,6 +26,7 @@ QUEUE = (
     ("dual_head", lambda run: True),
     ("deep_linear", lambda run: True),
     ("linguistic_tokens", lambda run: True),
+    ("federated", lambda run: run.NAME == "xiao2024.image_loop"),
     ("grammar", lambda run: True),
     ("linguistic_scaling", lambda run: run.depth <= 8),
     ("linguistic_scaling", lambda run: True),

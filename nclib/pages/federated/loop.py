@@ -76,12 +76,13 @@ class Loop(Experiment):
         the global head, rank correlations, and how features spread."""
         samples, arms = self.samples(), [Arm(*arm) for arm in self.arms]
         parts = dirichlet_split(samples.y, self.clients, self.alpha, num_classes=self.classes, seed=self.seed)
-        theta, own = self.train(samples, parts, arms)
+        theta, own = self.train(samples, parts, arms, device)
+        H = [self.all_features(theta, x, device) for x in (samples.x, samples.test_x)]
         who = holdings(parts, samples.y, self.classes).double()
         tables = [
-            measured({k: v[a] for k, v in theta.items()}, {k: v[a] for k, v in own.items()}, samples, who).assign(
-                arm=arm.name, frame=arm.frame, gamma=arm.gamma, beta=arm.beta, lr=arm.lr, mu=arm.mu
-            )
+            measured(
+                *({k: v[a].cpu() for k, v in one.items()} for one in (theta, own)), H[0][a], H[1][a], samples, who
+            ).assign(arm=arm.name, frame=arm.frame, gamma=arm.gamma, beta=arm.beta, lr=arm.lr, mu=arm.mu)
             for a, arm in enumerate(arms)
         ]
         return pd.concat(tables, ignore_index=True)
@@ -91,12 +92,31 @@ class Loop(Experiment):
             return mixture(self.classes, self.largest, self.ratio, self.seed)
         return images(self.data, self.largest, self.ratio, self.seed)
 
-    def train(self, samples: Samples, parts, arms):
+    def network(self, samples, generator):
+        """(features, {name: tensor} of the start, dimension of the features)."""
+        return federated.mlp_features, federated.mlp([samples.x[0].numel(), *SIZES], generator), SIZES[-1]
+
+    def inputs(self, x):
+        """Samples as the network takes them."""
+        return x.flatten(1)
+
+    def all_features(self, theta, x, device, block=2000):
+        """(arms, N, d) of samples x by the networks of the server, float64, on the CPU."""
+        features = self.network(Samples(x, *[None] * 4), torch.Generator().manual_seed(0))[0]
+        A = len(theta["main.bias"])
+        found = []
+        with torch.no_grad():
+            for some in self.inputs(x).split(block):
+                found.append(features(theta, some.to(device).expand(A, *some.shape)).double().cpu())
+        return torch.cat(found, 1)
+
+    def train(self, samples: Samples, parts, arms, device="cpu"):
         """(theta, own): {name: (arms, ...)} of the server, {name: (arms, clients, ...)} of the personal heads."""
         generator = torch.Generator().manual_seed(self.seed)
-        x, A = samples.x.flatten(1), len(arms)
-        theta, own = self.start(x.shape[1], arms, generator)
-        frozen = torch.tensor([bool(arm.frame) for arm in arms])
+        x, y, A = self.inputs(samples.x).to(device), samples.y.to(device), len(arms)
+        features, *start = self.network(samples, generator)
+        theta, own = ({k: v.to(device) for k, v in one.items()} for one in self.start(*start, arms, generator))
+        frozen = torch.tensor([bool(arm.frame) for arm in arms], device=device)
         sizes = torch.tensor([len(part) for part in parts])
         for _ in bar(range(self.rounds), desc="rounds"):
             chosen = torch.randperm(len(parts), generator=generator)[: self.sampled]
@@ -106,9 +126,10 @@ class Loop(Experiment):
             done = federated.local_training(
                 {k: v.flatten(0, 1) for k, v in each.items()},
                 x,
-                samples.y,
-                index.repeat(A, 1, 1),
-                weight.repeat(A, 1, 1),
+                y,
+                index.to(device).repeat(A, 1, 1),
+                weight.to(device).repeat(A, 1, 1),
+                features=features,
                 lr=torch.tensor([arm.lr for arm in arms]).repeat_interleave(self.sampled),
                 prox=torch.tensor([arm.mu for arm in arms]).repeat_interleave(self.sampled),
                 frozen=frozen.repeat_interleave(self.sampled),
@@ -120,9 +141,8 @@ class Loop(Experiment):
             theta = federated.weighted_mean(shared, sizes[chosen])
         return theta, own
 
-    def start(self, inputs, arms, generator):
-        K, d, A = self.classes, SIZES[-1], len(arms)
-        backbone = federated.mlp([inputs, *SIZES], generator)
+    def start(self, backbone, d, arms, generator):
+        K, A = self.classes, len(arms)
         head = (torch.rand(K, d, generator=generator) * 2 - 1) / d**0.5  # as nn.Linear's, so |w|^2 is 1/3
         zero = torch.zeros(A, K)
         theta = {name: value.expand(A, *value.shape).clone() for name, value in backbone.items()}
@@ -134,12 +154,10 @@ class Loop(Experiment):
         return theta, own
 
 
-def measured(theta, own, samples, who):
-    """Rows of one arm: see `Loop.run`. who (clients, K): what each client has in training."""
+def measured(theta, own, train, H, samples, who):
+    """Rows of one arm: see `Loop.run`. train, H: features of training and of test; who (clients, K): what each client
+    has in training."""
     K, counts = who.shape[1], torch.tensor(samples.counts)
-    one = {name: value[None] for name, value in theta.items()}
-    H = federated.mlp_features(one, samples.test_x.flatten(1)[None])[0].double()
-    train = federated.mlp_features(one, samples.x.flatten(1)[None])[0].double()
     W, b = theta["aux.weight"].double(), theta["aux.bias"].double()
     phi, c = own["own.weight"].double(), own["own.bias"].double()
     main = H @ theta["main.weight"].double().T + theta["main.bias"].double()
@@ -156,10 +174,10 @@ def measured(theta, own, samples, who):
         for mask in (False, True):
             tables.append(rows({"local": locally(Z, samples.test_y, who, mask)}, head=name, mask=mask))
     norms = W.norm(dim=1)
-    mine = [spearman(p.norm(dim=1), n) for p, n in zip(phi, who, strict=True)]
+    mine = [spearman(p.norm(dim=1), n) for p, n in zip(phi, who, strict=True) if len(n.unique()) > 1]
     values = {
         "rank global": spearman(norms, counts),
-        "rank local": sum(mine) / len(mine),
+        "rank local": sum(mine) / len(mine) if mine else float("nan"),
         "exponent": norm_law.exponent(counts, norms),
     }
     tables.append(rows(values | degeneration(train, samples.y, K)))

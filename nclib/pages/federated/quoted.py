@@ -15,6 +15,7 @@ def quoted(table):
         "few": claims.heads("global", "realigned", "aux", group="few"),
         "whole": claims.heads("global", "realigned", "aux", group="all"),
         "moved": claims.heads("local", "shifted + own", "aux + own", mask=True),
+        "moved-digits": claims.heads("local", "shifted + own", "aux + own", part="digits", mask=True),
         "mask": claims.mask("sparse ETF", "main"),
         "mask-sum": claims.mask("sparse ETF", "aux + own"),
     }
@@ -24,6 +25,7 @@ def quoted(table):
         "sparse-dense-word": word(gains["sparse-dense"], "below", "above", "at"),
         "dense-fedavg-word": word(gains["dense-fedavg"], "below", "above", "at"),
         "moved-word": word(gains["moved"], "loses", "gains", "changes"),
+        "moved-digits-word": word(gains["moved-digits"], "loses", "gains", "changes"),
         "best-dense": number(at["dense ETF"][0], ".0f"),
         "best-sparse": number(at["sparse ETF"][0], ".0f"),
         "noise": number(_mean(claims.noise(table))),
