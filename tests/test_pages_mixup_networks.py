@@ -25,10 +25,8 @@ DATA = ("digits", "fashion-mnist", "cifar10")
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NCLIB_CACHE", str(tmp_path_factory.mktemp("runs")))
-        yield STUDY.table("smoke")
+def table(smoke_table):
+    return smoke_table(STUDY)
 
 
 def ideal(lam_H=0.02):

@@ -23,10 +23,8 @@ matplotlib.use("agg")
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NCLIB_CACHE", str(tmp_path_factory.mktemp("runs")))
-        yield STUDY.table("smoke")
+def table(smoke_table):
+    return smoke_table(STUDY)
 
 
 def test_oracle_newton_against_scipy():
