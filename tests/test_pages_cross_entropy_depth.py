@@ -1,7 +1,7 @@
 """Page 05, cross-entropy and depth: the objective, its local minima, the ETF's curvature, the census, the proof."""
 
 import math
-from decimal import Decimal, localcontext
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 
 import matplotlib
 import numpy as np
@@ -293,6 +293,9 @@ def test_value_proofs_for_a_reader(table):
     shown = views.proofs(table, "proved", "refused", "ranges")
     assert len(shown) == 15 and (shown["proved"] == "no").sum() == 2
     gap = shown.loc["M = 2, K = 6, lambda = 0.001: the best simplex ETF costs more than the best cross-polytope"]
+    assert Decimal(gap["lower"]) < Decimal("0.00192167119098768") < Decimal(gap["upper"])
+    below, above = (Decimal(views.outward(0.1 + 0.2, side)) for side in (ROUND_FLOOR, ROUND_CEILING))
+    assert below < Decimal(0.1 + 0.2) < above and above - below == Decimal("1e-16")
     assert gap["lower"] == "0.001921671190987673" and gap["proved"] == "yes" and gap["bits"] == 128
 
 

@@ -1,5 +1,7 @@
 """Tables of `study.STUDY` -> the rows that a figure draws or a claim judges."""
 
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
+
 import numpy as np
 import pandas as pd
 
@@ -74,8 +76,15 @@ def proofs(table, *parts):
     rows = table[table["part"].isin(parts) & table["metric"].isin(["lower", "upper", "proved", "boxes", "bits"])]
     keys = ["run", "of", "statement"]
     wide = rows.pivot(index=keys, columns="metric", values="value").loc[rows[keys].drop_duplicates().agg(tuple, axis=1)]
-    ends = {end: [f"{value:.16g}" for value in wide[end]] for end in ("lower", "upper")}
+    sides = {"lower": ROUND_FLOOR, "upper": ROUND_CEILING}
+    ends = {end: [outward(value, side) for value in wide[end]] for end, side in sides.items()}
     answers = ["yes" if value else "no" for value in wide["proved"]]
     counts = {name: wide[name].astype(int).to_numpy() for name in ("boxes", "bits")}
     shown = pd.DataFrame({"statement": wide.index.get_level_values("statement")} | ends | {"proved": answers} | counts)
     return shown.set_index("statement").rename_axis(None)
+
+
+def outward(value, side):
+    """A bound in 16 digits, rounded to its side; a number that was given, such as 0.12, as it is."""
+    short = repr(value)
+    return short if len(short) < 12 else str(Context(prec=16, rounding=side).create_decimal(value).normalize())
