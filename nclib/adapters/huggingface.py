@@ -89,7 +89,7 @@ class CollapseCallback(TrainerCallback):
         outputs = []
         handle = head.register_forward_hook(lambda module, args, output: outputs.append(output.detach().clone()))
         try:
-            out, y = _forward(model, next(iter(self.loader), None), loss=self.shift is None)
+            out, y = _forward(model, _few(next(iter(self.loader), None)), loss=self.shift is None)
         finally:
             handle.remove()
         logits = logits_of(out)
@@ -111,6 +111,18 @@ class CollapseCallback(TrainerCallback):
             if H.shape[:-1] != y.shape or logits.shape[:-1] != y.shape:
                 raise ValueError(f"labels have shape {tuple(y.shape)}, must be {tuple(H.shape[:-1])} as its features")
             yield (H[:, :-1], logits[:, :-1], y[:, 1:]) if shift else (H, logits, y)
+
+
+def _few(batch):
+    """The first examples of a batch, of about 2,048 tokens: enough to look at, and little beside a large vocabulary."""
+    y = batch.get("labels") if isinstance(batch, Mapping) else None
+    if not isinstance(y, Tensor) or y.ndim < 2:
+        return batch
+    n = max(1, 2048 // y.shape[1])
+    return {
+        key: value[:n] if isinstance(value, Tensor) and value.shape[:1] == y.shape[:1] else value
+        for key, value in batch.items()
+    }
 
 
 def _forward(model, batch, *, loss=False):
@@ -145,7 +157,7 @@ def predicts_next(model: nn.Module, out, y: Tensor) -> bool:
         nn.functional.cross_entropy(z.flatten(0, 1).float(), t.flatten(), ignore_index=-100)
         for z, t in ((logits, y), (logits[:, :-1], y[:, 1:]))
     )
-    if loss is None or bool(here == after):
+    if loss is None or bool(here == after) or not bool((loss + here + after).isfinite()):
         raise ValueError(f"{type(model).__name__} does not say whether it predicts the next token: set shift=")
     return bool((loss - after).abs() < (loss - here).abs())
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 ADVICE = "name the classifier with classifier=, or the module whose output to measure with layer="
+_MOST = 1 << 22
 _GRID = 257  # places where strict increase is looked at: neighbours of all entries may differ by rounding alone
 
 
@@ -114,9 +115,12 @@ def effective(module: nn.Module, H: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 def same_order(logits: Tensor, Z: Tensor) -> bool:
-    """Whether logits = f(Z) for one strictly increasing f of all entries, or for softmax or log_softmax."""
+    """Whether logits = f(Z) for one strictly increasing f of all entries, or for softmax or log_softmax; of many
+    entries the first four million are looked at."""
     if logits.shape != Z.shape or Z.numel() < 2 or not logits.is_floating_point():
         return logits.shape == Z.shape and logits.is_floating_point()
+    first = max(1, _MOST // max(1, Z[0].numel()))
+    logits, Z = logits[:first], Z[:first]
     eps = max(8 * torch.finfo(torch.float32).eps, torch.finfo(logits.dtype).eps)
     logits, Z = logits.detach().double(), Z.detach().to(logits.device).double()
     used = logits.isfinite()  # a model may bar classes with -inf
