@@ -42,7 +42,9 @@ def region(rows):
         style = {"color": colors[order], "marker": "|" if order == "nothing" else "s", "ls": "", "ms": 5}
         axes[0, 1].plot(part["x"], [cases.index((M, K))] * len(part), **style)
     axes[0, 1].set_yticks(range(len(cases)), [f"$M={M}$, $K={K}$" for M, K in cases])
-    axes[0, 1].set(xscale="log", xlabel=r"weight decay $\lambda$", title="which of the two is lower")
+    axes[0, 1].set(
+        xscale="log", xlabel=r"weight decay $\lambda$", title="which of the two is lower", ylabel="layers and classes"
+    )
     names = {"lower": "cross-polytope lower", "higher": "simplex ETF lower", "nothing": "both at zero"}
     for order, name in names.items():
         axes[0, 1].plot([], [], color=colors[order], marker="|" if order == "nothing" else "s", ls="", label=name)
