@@ -165,7 +165,5 @@ def test_figures_and_claims_of_the_smoke_profile(table):
         made = drawn(getattr(figures, name), getattr(views, name)(table))
         assert made.axes[0].get_xlabel()
         plt.close(made)
-    assert {key for key, text in quoted(table).items() if text == "–"} == {
-        f"ece-{data}-{part}" for data in ("fashion", "cifar") for part in ("plain", "mixup", "gentle", "smooth")
-    }
+    assert "–" not in quoted(table).values()
     assert claims.early(table, PLAIN).shape == (1,)

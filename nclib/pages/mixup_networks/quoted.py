@@ -1,9 +1,7 @@
 """What the prose of page 15 quotes of its runs, as text."""
 
-import numpy as np
-
 from nclib.glued import number, word
-from nclib.pages.mixup_networks.claims import FIXED, GENTLE, MIXUP, PLAIN, SHORT, SMOOTH, SQUARED, early, of
+from nclib.pages.mixup_networks.claims import FIXED, MIXUP, PLAIN, SHORT, SQUARED, early, of
 
 
 def quoted(table):
@@ -47,15 +45,4 @@ def quoted(table):
         "fixed-order": word(
             geometry(FIXED, "span") - geometry(MIXUP, "span"), "farther from", "nearer to", "as near to"
         ),
-        **archived(table),
     }
-
-
-def archived(table):
-    """The calibration errors of small networks on images, a dash where they are not archived."""
-    found = {}
-    for key, label in (("fashion", "Fashion-MNIST"), ("cifar", "CIFAR-10")):
-        rows = table[table["beside"] == label]
-        for name, part in (("plain", PLAIN), ("mixup", MIXUP), ("gentle", GENTLE), ("smooth", SMOOTH)):
-            found[f"ece-{key}-{name}"] = number(np.mean(of(rows, part, "ece")) if len(rows) else None, ".3f")
-    return found
