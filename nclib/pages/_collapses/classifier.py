@@ -37,10 +37,10 @@ def network(width, layers):
     return MLP(64, width, layers, K)
 
 
-def fit(model, x, y, epochs, lr, generator, weight_decay=0.0):
+def fit(model, x, y, epochs, lr, generator, weight_decay=0.0, batch=BATCH):
     """Adam on the cross-entropy, in batches."""
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
-    options = {"batch_size": min(BATCH, len(x)), "generator": generator, "loss": "cross-entropy"}
+    options = {"batch_size": min(batch, len(x)), "generator": generator, "loss": "cross-entropy"}
     train(model, x, y, optimizer=optimizer, epochs=epochs, **options)
 
 

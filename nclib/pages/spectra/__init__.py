@@ -1,0 +1,1 @@
+"""Page 21: spectra of the Hessian and phases of training."""
