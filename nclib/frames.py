@@ -10,8 +10,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nclib.theory import sparse_frame
-
 
 def simplex_etf(K: int, d: int) -> Tensor:
     """Simplex equiangular tight frame, (K, d): unit rows with cosines -1/(K-1) that sum to zero.
@@ -83,6 +81,8 @@ def sparse_etf(K: int, d: int, beta: float, *, norm: float = 0.1, seed: int = 0)
         raise ValueError(f"K={K}, d={d}: a simplex of K >= 2 classes needs d >= K-1")
     if not 0 < norm < float("inf"):
         raise ValueError(f"norm={norm}, must be a finite number > 0")
+    from nclib.theory import sparse_frame  # here, for the theory brings pandas and its second with it
+
     V = sparse_frame.first_simplex(K, d, beta, seed=seed)
     if V is None:
         raise ValueError(

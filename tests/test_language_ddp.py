@@ -9,8 +9,7 @@ import torch
 from test_language import SETTINGS, Flaky, T, gpt, quiet, states_equal, text  # noqa: F401
 from torch import distributed, multiprocessing
 
-from nclib.runs.store import write_atomic
-from nclib.training import language
+from nclib import _files
 from nclib.training.language import fit
 
 RANKS, STEPS = 2, 30
@@ -27,14 +26,16 @@ def nan_on_one_rank(rank, windows, folder):
 
 
 def stopped_and_resumed(windows, folder, monkeypatch):
-    def slow(path, data):
+    def slow(*file):
         time.sleep(0.3)  # rank 1 comes back first
-        write_atomic(path, data)
+        save(*file)
+
+    save = _files.save
 
     def stop(epoch, model):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(language, "write_atomic", slow)
+    monkeypatch.setattr(_files, "save", slow)
     try:
         fit(gpt(), windows, checkpoint=folder / "shared", measure_at=(2,), evaluate=stop, **RUN)
     except KeyboardInterrupt:
