@@ -68,7 +68,7 @@
     const { places, height } = live.layout(width, 2, 290);
     const curve = path.map((one) => plane(K, one.z)), ends = [curve.at(-1), curve[0]];
     const far = 1.15 * Math.max(...curve.map(([x]) => Math.abs(x))), top = Math.max(...curve.map(([, y]) => y), 0.2 * far);
-    const left = live.panel(svg, { ...places[0], x: { from: -far, to: far, label: "along w_i − w_j" }, y: { from: Math.min(0, ...curve.map(([, y]) => y)), to: 1.15 * top }, title: "features of the mixes (up: along w_i + w_j)" });
+    const left = live.panel(svg, { ...places[0], x: { from: -far, to: far, label: "along w_i − w_j" }, y: { from: Math.min(0, ...curve.map(([, y]) => y)), to: 1.15 * top }, title: "mixes; upwards: along w_i + w_j" });
     left.line(curve, "nc-live-1");
     left.line([[ends[1][0], ends[1][1]], [ends[0][0], ends[0][1]]], "nc-live-theory");
     left.dot(...ends[0], "nc-live-2", 6);
