@@ -346,7 +346,7 @@ def test_bad_override_is_one_line(name, value, allowed):
     ("call", "message"),
     [
         (lambda: work.get(Toy(), "tpu"), "device = 'tpu': must be auto, cpu or cuda"),
-        (lambda: pages.study("dang2023.nothing"), "study = 'dang2023.nothing': must be one of central_path"),
+        (lambda: pages.study("dang2023.nothing"), "study = 'dang2023.nothing': must be one of averages"),
         (lambda: Toy(base=float("nan")).key(), "not JSON compliant"),
     ],
 )
