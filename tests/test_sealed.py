@@ -333,8 +333,8 @@ def test_law_a_cached_run_of_another_text_is_done_again_an_archived_one_kept(sto
 
 
 def test_value_the_code_behind_a_run_is_named():
-    classes = experiments()
-    assert classes["toy"] is toy.Toy and classes["wu2024.language_model"] is language_model.LanguageModel
+    assert experiments()["wu2024.language_model"] is language_model.LanguageModel
+    classes = {"toy": toy.Toy}
     made = {"experiment": "toy", "code": source.digest(toy.Toy())}
     assert source.digest(toy.Toy) == made["code"]
     found = [source.origin(manifest, classes) for manifest in (made, made | {"code": "0"}, {"experiment": "toy"})]
