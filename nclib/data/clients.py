@@ -1,9 +1,9 @@
 """Who has what: the samples of a data set dealt to clients."""
 
-from operator import index
-
 import numpy as np
 import torch
+
+from nclib.data.longtail import at_least_one
 
 
 def dirichlet_split(y, clients, alpha, *, num_classes=None, seed=0, allow_empty=False):
@@ -28,12 +28,12 @@ def dirichlet_split(y, clients, alpha, *, num_classes=None, seed=0, allow_empty=
     y = np.asarray(y)
     if y.ndim != 1 or y.dtype.kind not in "iu" or not len(y) or y.min() < 0:
         raise ValueError(f"y has shape {y.shape} and dtype {y.dtype}: must be labels (N,), integers from 0, N >= 1")
-    C = _at_least_one("clients", clients)
+    C = at_least_one("clients", clients)
     if not 0 < alpha < float("inf"):
         raise ValueError(f"alpha = {alpha}: must be a finite number > 0")
     if C > len(y) and not allow_empty:
         raise ValueError(f"clients = {C}: must be at most the number of samples, {len(y)}, unless allow_empty")
-    K = int(y.max()) + 1 if num_classes is None else _at_least_one("num_classes", num_classes)
+    K = int(y.max()) + 1 if num_classes is None else at_least_one("num_classes", num_classes)
     if y.max() >= K:
         raise ValueError(f"num_classes = {K}: must be more than the largest label, {y.max()}")
     counts = np.bincount(y, minlength=K)
@@ -59,13 +59,3 @@ def holdings(parts, y, num_classes=None):
     y = torch.as_tensor(y)
     K = int(y.max()) + 1 if num_classes is None else num_classes
     return torch.stack([torch.bincount(y[torch.as_tensor(part, dtype=torch.int64)], minlength=K) for part in parts])
-
-
-def _at_least_one(name, value):
-    try:
-        integer = index(value)
-    except TypeError:
-        integer = 0
-    if integer < 1:
-        raise ValueError(f"{name} = {value!r}: must be a positive integer")
-    return integer

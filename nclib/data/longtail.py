@@ -19,7 +19,7 @@ def long_tail_counts(num_classes, largest, ratio):
     Returns a tuple of ints. Raises ValueError if ratio < 1, ratio > largest (a class would be empty) or
     num_classes < 1.
     """
-    K, largest, r = _positive("num_classes", num_classes), _positive("largest", largest), Fraction(str(ratio))
+    K, largest, r = at_least_one("num_classes", num_classes), at_least_one("largest", largest), Fraction(str(ratio))
     if not 1 <= r <= largest:
         raise ValueError(f"ratio = {ratio}: must be between 1 and largest = {largest}")
     if K == 1:
@@ -43,9 +43,9 @@ def step_counts(num_classes, largest, smallest, num_minority):
     """Step profile: `largest` for the first K - num_minority classes, `smallest` for the last num_minority. A tuple of
     ints."""
     K, largest, smallest = (
-        _positive("num_classes", num_classes),
-        _positive("largest", largest),
-        _positive("smallest", smallest),
+        at_least_one("num_classes", num_classes),
+        at_least_one("largest", largest),
+        at_least_one("smallest", smallest),
     )
     if smallest > largest:
         raise ValueError(f"smallest = {smallest}: must be at most largest = {largest}")
@@ -66,7 +66,7 @@ def subset(images, counts, seed=None):
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     chosen = []
     for k, name in enumerate(images.classes):
-        n, rows = _positive(f"counts[{k}]", counts[k]), torch.nonzero(images.y == k)[:, 0]
+        n, rows = at_least_one(f"counts[{k}]", counts[k]), torch.nonzero(images.y == k)[:, 0]
         if n > len(rows):
             raise ValueError(f"counts[{k}] = {n}: class {name!r} has only {len(rows)} images")
         order = slice(None) if seed is None else torch.randperm(len(rows), generator=generator)
@@ -75,7 +75,8 @@ def subset(images, counts, seed=None):
     return replace(images, x=images.x[chosen], y=images.y[chosen])
 
 
-def _positive(name, value):
+def at_least_one(name, value):
+    """A value that is a positive integer, as one; else ValueError."""
     try:
         integer = index(value)
     except TypeError:
