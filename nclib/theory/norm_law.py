@@ -12,6 +12,7 @@ import torch
 from scipy.special import wrightomega
 
 from nclib.theory._inputs import class_counts, positive
+from nclib.theory.mixup import same_class
 
 
 def flow_margin(tau, K):
@@ -30,17 +31,12 @@ def flow_margin(tau, K):
 def decay_margin(tau, K):
     """m at the minimum with weight decay lambda on W alone, tau as at t = 1/lambda: m (1 + e^m/(K-1)) = tau.
 
-    Newton's method from above, where the left side is convex and increasing. Broadcasts over tau > 0.
+    The equation of `mixup.same_class`, at its a = tau (K-1)/K. Broadcasts over tau > 0; numpy float64.
 
     >>> round(float(decay_margin(1 + np.e, 2)), 12)
     1.0
     """
-    tau, c = np.asarray(tau, dtype=float), 1 / (K - 1)
-    m = np.minimum(tau, np.log1p(tau / c) + 1)
-    for _ in range(100):
-        e = c * np.exp(m)
-        m = m - (m * (1 + e) - tau) / (1 + e + m * e)
-    return m
+    return same_class(K, np.asarray(tau, dtype=float) * (K - 1) / K).numpy()
 
 
 def row_norms(margins, a=1.0):
