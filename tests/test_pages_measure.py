@@ -279,8 +279,9 @@ def test_oracle_commands_print_what_the_page_shows(tmp_path, capsys, monkeypatch
             code, out, error = call(capsys, *shlex.split(command))
             assert code == 0, error
             assert [line for line in shown if line not in out.splitlines()] == []
-    lines = call(capsys, *shlex.split(re.search(r"\$ nclib (.*)", first).group(1)))[1].split("\n\n")[1].splitlines()
-    assert f"two of its {len(lines) - 1} lines" in PROSE and (tmp_path / "report.png").stat().st_size > 0
+    blocks = call(capsys, *shlex.split(re.search(r"\$ nclib (.*)", first).group(1)))[1].split("\n\n")
+    lines = [*blocks[1].splitlines()[1:], *blocks[2].splitlines()[2:]]  # below a header; below a sentence and a rule
+    assert f"two of its {len(lines)} lines" in PROSE and (tmp_path / "report.png").stat().st_size > 0
 
 
 def test_oracle_commands_on_a_language_model_run(tmp_path, capsys, monkeypatch):
