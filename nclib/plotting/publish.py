@@ -22,7 +22,7 @@ KINDS = {
     "boolean": {"True": True, "False": False, "nan": pd.NA}.__getitem__,
 }
 LOOKS = (str, int, float, bool, type(None))
-HEAVY = 120_000  # bytes from which an SVG is left out: what has thousands of points is better seen as PNG
+HEAVY = 100_000  # bytes from which an SVG is left out: what has thousands of points is better seen as PNG
 STORE = ("command", "format", "kinds", "outputs", "seal")  # of a run's manifest what says nothing of a figure
 NARROW = 5.4  # inches: a wider figure for a phone has type of less than 9 pixels there
 
@@ -96,9 +96,10 @@ def publish(draw, rows, name, profile="laptop", *, of=None, **options):
     files = {f"{name}{end}": image for end, image in drawn(draw, read(data, kinds), options, identity).items()}
     files[f"{name}.csv"] = data
     head, dirty = commit()
-    classes = experiments()
+    classes, own = experiments(), {"versions": versions()}  # a run has versions of its own where they differ
     stored = [
-        {name: value for name, value in run.items() if name not in STORE} | {"made by": origin(run, classes)}
+        {name: value for name, value in run.items() if name not in STORE and own.get(name) != value}
+        | {"made by": origin(run, classes)}
         for run in run_manifests(rows if of is None else of)
     ]
     manifest = {
@@ -111,7 +112,7 @@ def publish(draw, rows, name, profile="laptop", *, of=None, **options):
         "meanings": meanings(name, kinds),
         "commit": head,
         "dirty": dirty,
-        "versions": versions(),
+        **own,
         "runs": stored,
         "wall_seconds": round(sum(run["wall_seconds"] for run in stored), 3),
         "outputs": {file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
