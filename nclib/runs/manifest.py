@@ -21,7 +21,8 @@ def commit():
     """The git commit of the project and whether the tree differs from it, but for `results/`, to which runs add;
     (None, None) outside a repository."""
     try:
-        git = ["git", "-C", str(ROOT)]
+        # without a lock: a process that is killed in between would leave it in the repository
+        git = ["git", "--no-optional-locks", "-C", str(ROOT)]
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         status = [*git, "status", "--porcelain", "--", ".", ":(exclude)results"]
         changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout
