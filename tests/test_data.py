@@ -91,7 +91,9 @@ def test_value_step_counts():
         (lambda: step_counts(3, 10, 0, 1), "smallest = 0"),
         (lambda: step_counts(3, 10, 11, 1), "smallest = 11"),
         (lambda: step_counts(3, 10, 2, 4), "num_minority = 4"),
-        (lambda: data.load("mnist"), "name = 'mnist': must be one of digits, fashion-mnist, cifar10"),
+        (lambda: data.load("mnist"), "name = 'mnist': must be one of digits, fashion-mnist, cifar10, cifar100$"),
+        (lambda: files.cifar100_file("valid.bin"), "name = 'valid.bin': must be one of train.bin, test.bin"),
+        (lambda: files.cifar10_file("data_batch_6.bin"), "name = 'data_batch_6.bin': must be one of data_batch_1.bin"),
         (lambda: data.load("digits", "valid"), "split = 'valid': must be one of train, test"),
     ],
 )
@@ -182,6 +184,42 @@ def test_oracle_cifar10():
     assert np.allclose(test.x[5].flatten(1), (record[1:].reshape(3, -1) / 255 - mean) / std, rtol=0, atol=3e-7)
 
 
+@pytest.mark.data
+def test_oracle_cifar100():
+    folder = need("cifar-100-binary/test.bin").parent
+    records = np.fromfile(folder / "train.bin", np.uint8).reshape(-1, 3074)
+    for c in range(3):
+        channel = records[:, 2 + 1024 * c : 2 + 1024 * (c + 1)]
+        assert np.allclose(exact_statistics(channel), [s[c] for s in images.CIFAR100_STATISTICS], rtol=1e-12, atol=0)
+    train, test = data.load("cifar100"), data.load("cifar100", "test")
+    assert torch.bincount(train.y).tolist() == [500] * 100 and torch.bincount(test.y).tolist() == [100] * 100
+    assert train.x.shape == (50000, 3, 32, 32)
+
+
+def test_value_published_statistics_of_cifar100_are_those_of_integers():
+    """A mean of N bytes over 255 and their mean square have numerators that are whole: to rounding, 1e-13 of 1e12."""
+    for mean, std in zip(*images.CIFAR100_STATISTICS, strict=True):
+        S, Q = 255 * 51_200_000 * mean, 255**2 * 51_200_000 * (mean**2 + std**2)
+        assert abs(S - round(S)) < 1e-5 and abs(Q - round(Q)) < 2e-3
+
+
+def test_value_cifar100_has_its_fine_labels(folder, monkeypatch):
+    """Three images in the real format: the coarse label, the fine one, then red, green and blue rows."""
+    classes = tuple(images.CIFAR100_CLASSES.split())
+    assert len(set(classes)) == 100 and list(classes) == sorted(classes)
+    fine, pixels = [3, 99, 0], np.random.default_rng(0).integers(0, 256, (3, 3, 32, 32), np.uint8)
+    content = b"".join(bytes([7, k]) + one.tobytes() for k, one in zip(fine, pixels, strict=True))
+    (folder / "cifar-100-binary").mkdir(parents=True)
+    (folder / "cifar-100-binary" / "test.bin").write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    monkeypatch.setitem(files.CIFAR100, "test.bin", digest)
+    test = data.load("cifar100", "test")
+    assert test.y.tolist() == fine and [test.classes[k] for k in fine] == ["bear", "worm", "apple"]
+    mean, std = (np.array(s)[:, None, None] for s in images.CIFAR100_STATISTICS)
+    assert np.allclose(test.x, (pixels / 255 - mean) / std, rtol=0, atol=3e-7)
+    assert test.sha256 == {"test.bin": digest} and files.state()["cifar100"].startswith("1 of 2 files in ")
+
+
 def exact_statistics(pixels):
     h = np.bincount(pixels.ravel(), minlength=256).tolist()
     N, S, Q = sum(h), sum(i * c for i, c in enumerate(h)), sum(i * i * c for i, c in enumerate(h))
@@ -190,7 +228,11 @@ def exact_statistics(pixels):
 
 @pytest.mark.parametrize(
     ("name", "file"),
-    [("cifar10", "cifar-10-batches-bin/test_batch.bin"), ("fashion-mnist", "fashion-mnist/t10k-images-idx3-ubyte.gz")],
+    [
+        ("cifar10", "cifar-10-batches-bin/test_batch.bin"),
+        ("cifar100", "cifar-100-binary/test.bin"),
+        ("fashion-mnist", "fashion-mnist/t10k-images-idx3-ubyte.gz"),
+    ],
 )
 def test_law_wrong_checksum_is_refused_and_moved_aside(folder, name, file):
     """It may be the user's own file, or a link to it."""
@@ -204,11 +246,12 @@ def test_law_wrong_checksum_is_refused_and_moved_aside(folder, name, file):
     assert aside.read_bytes() == b"not the data" and aside.name in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["cifar10", "fashion-mnist"])
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "fashion-mnist"])
 def test_law_missing_file_that_cannot_be_downloaded(folder, monkeypatch, name):
     monkeypatch.setattr(files, "CIFAR10_URL", "http://127.0.0.1:9/cifar.tar.gz")
+    monkeypatch.setattr(files, "CIFAR100_URL", "http://127.0.0.1:9/cifar100.tar.gz")
     monkeypatch.setattr(files, "FASHION_MNIST_URL", "http://127.0.0.1:9/")
-    missing = {"cifar10": "test_batch.bin", "fashion-mnist": "t10k-images-idx3-ubyte.gz"}[name]
+    missing = {"cifar10": "test_batch.bin", "cifar100": "test.bin", "fashion-mnist": "t10k-images-idx3-ubyte.gz"}[name]
     with pytest.raises(data.DataError, match=rf"NCLIB_DATA = .*data lacks .*{missing}: get it from http") as error:
         data.load(name, "test")
     assert "\n" not in str(error.value) and not list(folder.rglob("*.*"))
@@ -257,6 +300,22 @@ def test_oracle_downloaded_archive_is_unpacked(folder, server, monkeypatch):
         monkeypatch.setitem(files.CIFAR10, name, hashlib.sha256(name.encode()).hexdigest())
     assert files.cifar10_file("data_batch_3.bin").read_text() == "data_batch_3.bin"
     assert sorted(path.name for path in folder.rglob("*.*")) == sorted(files.CIFAR10)
+
+
+def test_oracle_downloaded_archive_of_cifar100_is_unpacked(folder, server, monkeypatch):
+    served, url = server
+    with tarfile.open(served / "cifar100.tar.gz", "w:gz") as tar:
+        for name in [*files.CIFAR100, "fine_label_names.txt"]:
+            info = tarfile.TarInfo(f"cifar-100-binary/{name}")
+            info.size = len(name)
+            tar.addfile(info, io.BytesIO(name.encode()))
+    monkeypatch.setattr(files, "CIFAR100_URL", url + "cifar100.tar.gz")
+    digest = hashlib.sha256((served / "cifar100.tar.gz").read_bytes()).hexdigest()
+    monkeypatch.setattr(files, "CIFAR100_SHA256", digest)
+    for name in files.CIFAR100:
+        monkeypatch.setitem(files.CIFAR100, name, hashlib.sha256(name.encode()).hexdigest())
+    assert files.cifar100_file("train.bin").read_text() == "train.bin"
+    assert sorted(path.name for path in folder.rglob("*.*")) == sorted(files.CIFAR100)
 
 
 @pytest.mark.parametrize("below", ["", "folder"])

@@ -23,6 +23,13 @@ CIFAR10 = {
     "data_batch_5.bin": "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
     "test_batch.bin": "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
 }
+# The archive and both members as published by their sha256; tests/test_data.py reads real files where they are.
+CIFAR100_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"
+CIFAR100_SHA256 = "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"
+CIFAR100 = {
+    "train.bin": "f31298fc616915fa142368359df1c4ca2ae984d6915ca468b998a5ec6aeebf29",
+    "test.bin": "d8b1e6b7b3bee4020055f0699b111f60b1af1e262aeb93a0b659061746f8224a",
+}
 GPT2_URL = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"
 GPT2 = {
     "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
@@ -71,13 +78,12 @@ def fashion_mnist_file(name):
 
 def cifar10_file(name):
     """Path of one of CIFAR-10's six binary files, `NCLIB_DATA/cifar-10-batches-bin/<name>`, verified."""
-    path = data_folder() / "cifar-10-batches-bin" / name
-    if not path.exists():
-        archive = data_folder() / CIFAR10_URL.rpartition("/")[2]
-        _download(CIFAR10_URL, f"md5:{CIFAR10_MD5}", archive, wanted=path)
-        unpack(archive, path.parent, CIFAR10)
-        archive.unlink()
-    return verified(path, CIFAR10[name])
+    return _member("cifar-10-batches-bin", name, CIFAR10, CIFAR10_URL, f"md5:{CIFAR10_MD5}")
+
+
+def cifar100_file(name):
+    """Path of `train.bin` or `test.bin` of CIFAR-100, `NCLIB_DATA/cifar-100-binary/<name>`, verified."""
+    return _member("cifar-100-binary", name, CIFAR100, CIFAR100_URL, f"sha256:{CIFAR100_SHA256}")
 
 
 def gpt2_file(name):
@@ -123,11 +129,25 @@ def _file(folder, name, pinned, url):
     return verified(path, pinned[name])
 
 
+def _member(folder, name, pinned, url, known_hash):
+    """A file of a data set that is one archive, downloaded and unpacked where missing, verified."""
+    if name not in pinned:
+        raise ValueError(f"name = {name!r}: must be one of {', '.join(pinned)}")
+    path = data_folder() / folder / name
+    if not path.exists():
+        archive = data_folder() / url.rpartition("/")[2]
+        _download(url, known_hash, archive, wanted=path)
+        unpack(archive, path.parent, pinned)
+        archive.unlink()
+    return verified(path, pinned[name])
+
+
 def state():
     """{data set: how many of its files are in the data folder}, in words; checksums are not read."""
     folder = data_folder()
     found = {"fashion-mnist": (folder / "fashion-mnist", FASHION_MNIST)}
     found["cifar10"] = (folder / "cifar-10-batches-bin", CIFAR10)
+    found["cifar100"] = (folder / "cifar-100-binary", CIFAR100)
     found["gpt2-tokenizer"] = (folder / "gpt2-tokenizer", GPT2)
     found["linguistic-collapse"] = (folder / "linguistic-collapse", MEASUREMENTS)
     found |= {name: (folder / name, pinned) for name, pinned in TEXTS.items()}
