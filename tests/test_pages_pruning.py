@@ -107,6 +107,11 @@ def test_value_claims_of_a_toy_table():
     assert judged["collapses.units.at-once"] == pytest.approx(0.105)
     assert judged["collapses.units.cycles"] == pytest.approx(0.005)
     assert judged["collapses.units.mended"] == pytest.approx(0.1) and judged["collapses.units.iff"] == 0.25
+    nearly = toy()
+    nearly.loc[(nearly["metric"] == "emptiest") & (nearly["seed"] == 1) & (nearly["value"] == 0), "value"] = 1.0
+    verdicts = judge_all(claims.HEADLINES, nearly).set_index("id")["verdict"]
+    assert verdicts["collapses.layer-collapse.empty"] == "fails"
+    assert verdicts["collapses.layer-collapse.cured"] == "not at this scale"
     leads = [judged[f"collapses.pruning.{name}"] for name in ("nc1", "trace", "rank", "nc1-pqi")]
     assert leads == [2, 1, -1, 1]
 

@@ -3,7 +3,7 @@ after trials of one other seed with other widths, depths and numbers of epochs."
 
 import numpy as np
 
-from nclib.evidence.claims import Claim, Headline, at_least, at_most
+from nclib.evidence.claims import Claim, Headline, Need, at_least, at_most
 from nclib.pages.pruning.views import WEIGHTS, drop, first, series, turns, units, warning
 
 CHANCE, KEPT = 0.1, 24
@@ -80,6 +80,8 @@ def disagree(table):
     return by.mean().reindex(seeds).where(whole).to_numpy()
 
 
+EMPTIED = Need("a layer without a weight in every seed", lambda table: bool((emptiest(table) == 0).all()))
+UNEMPTIED = "after: a seed in which no layer is emptied has no such accuracy, and counted as a failure"
 DIAO, GUPTA, CHEN = "Diao et al. 2023", "Gupta et al. 2022", "Chen et al. 2024"
 PQI, GMP, CRIC = "collapses.pqi", "collapses.layer-collapse", "collapses.units"
 
@@ -103,12 +105,21 @@ HEADLINES = [
             Claim(
                 f"{GMP}.empty", "Weights left in the emptiest layer at its least", at_most(0.0), emptiest, every=True
             ),
-            Claim(f"{GMP}.chance", "Accuracy where a layer is first empty", at_most(0.15), at_empty(WEIGHTS[1])),
+            Claim(
+                f"{GMP}.chance",
+                "Accuracy where a layer is first empty",
+                at_most(0.15),
+                at_empty(WEIGHTS[1]),
+                settled=UNEMPTIED,
+                needs=EMPTIED,
+            ),
             Claim(
                 f"{GMP}.cured",
                 "Accuracy at that sparsity with a minimum: at least three times chance",
                 at_least(3 * CHANCE),
                 at_empty(WEIGHTS[2]),
+                settled=UNEMPTIED,
+                needs=EMPTIED,
             ),
             Claim(f"{GMP}.gain", "The largest gain by a minimum, over all sparsities", at_least(0.2), minimum_gain),
         ],
