@@ -52,7 +52,7 @@ def drawn(*ranges, count=POINTS, seed=0):
 
 @browser_check
 def test_oracle_cross_entropy_candidates(computed):
-    """Against the objective on a grid at all points, and against the library at some."""
+    """Against the objective on a grid, and against the library's own roots, at every point."""
     M, half, x = drawn((1, 8), (2, 12), (-6, -0.53)).T
     M, K, lam = M.round(), 2 * half.round(), 10**x
     found = computed(
@@ -74,10 +74,11 @@ def test_oracle_cross_entropy_candidates(computed):
     for alpha in np.concatenate([[0.0], np.geomspace(1e-3, 60, 120)]):
         assert (losses(alpha)[0] >= etf - 1e-12).all() and (losses(alpha)[1] >= cross - 1e-12).all()
     assert (a == 0).any() and (a > 0).any()
-    for k in range(0, POINTS, 50):
-        problem = int(K[k]), 1, (lam[k],) * int(M[k]), lam[k]
-        for ours, make in ((etf, deep_linear.ce_etf_candidate), (cross, deep_linear.ce_cross_polytope_candidate)):
-            assert ours[k] == pytest.approx(make(*problem).loss, rel=1e-9)
+    problems = [(int(k), 1, (decay,) * int(m), decay) for m, k, decay in zip(M, K, lam.tolist(), strict=True)]
+    families = (a, etf, deep_linear.ce_etf_candidate), (b, cross, deep_linear.ce_cross_polytope_candidate)
+    for margin, loss, candidate in families:
+        theirs = np.array([candidate(*problem) for problem in problems])
+        assert np.allclose(np.stack([loss, margin], 1), theirs, rtol=1e-9, atol=0)
 
 
 @browser_check
@@ -131,14 +132,14 @@ def test_law_figure_moves_speaks_and_is_remembered(chromium, tmp_path, name):
 
 @browser_check
 def test_oracle_frame_overlaps_and_lengths(computed):
-    """Strengths at all points, and whole problems of three classes at some."""
+    """Strengths, and whole problems of three classes: lengths and overlaps, and how many classes are left."""
     depth, x = drawn((1, 8), (-4, 0.5)).T
     M, strength = depth.round(), 10**x
     found = np.array(computed("([beta, M]) => ncLive.frame.overlap(beta, M)", np.stack([strength, M], 1).tolist()))
     for m in range(1, 9):
         expected = deep_linear.overlap(torch.tensor(strength[m == M]), m).numpy()
         assert np.allclose(found[m == M], expected, rtol=1e-9, atol=0) and (expected == 0).any()
-    points = drawn((1, 1000), (1, 1000), (1, 1000), (-5, -1), (1, 8), (1, 3), count=400)
+    points = drawn((1, 1000), (1, 1000), (1, 1000), (-5, -1), (1, 8), (1, 3))
     points[:, [0, 1, 2, 4, 5]] = points[:, [0, 1, 2, 4, 5]].round()
     points[:, 3] = 10 ** points[:, 3]
     classes = computed(
@@ -146,10 +147,11 @@ def test_oracle_frame_overlaps_and_lengths(computed):
         ncLive.frame.solve(M, [a, b, c], lam, width).map(one => [one.w ** 2, one.h ** 2, one.q])""",
         points.tolist(),
     )
-    for (a, b, c, lam, depth, width), found in zip(points, np.array(classes), strict=True):
-        known = deep_linear.mse_minimizer([int(a), int(b), int(c)], (lam,) * int(depth), lam, width=int(width))
-        for ours, theirs in zip(found.T, (known.gram_W, known.gram_H, known.logits), strict=True):
-            assert np.allclose(ours, theirs.diagonal(), rtol=1e-9, atol=0)
+    problems = [((int(a), int(b), int(c)), (lam,) * int(M), lam, int(R)) for a, b, c, lam, M, R in points.tolist()]
+    known = [deep_linear.mse_minimizer(*problem, width=width) for *problem, width in problems]
+    theirs = torch.stack([torch.stack([one.gram_W, one.gram_H, one.logits]) for one in known]).diagonal(dim1=2, dim2=3)
+    assert np.allclose(np.array(classes).transpose(0, 2, 1), theirs.numpy(), rtol=1e-9, atol=0)
+    assert set((theirs[:, 2] > 0).sum(1).tolist()) == {0, 1, 2, 3}
 
 
 @browser_check

@@ -3,7 +3,6 @@
 import math
 from typing import NamedTuple
 
-import torch
 from scipy.optimize import brentq
 from scipy.special import expit, xlogy
 
@@ -45,20 +44,20 @@ def best_scale(margins, sizes, cost, p):
     larger one is the minimum. Its bracket ends where w alpha^(1-p) <= K e^(-alpha/2). (Margins 1, or 1 and 2 with m
     = (K-2, 1), K even.)
     """
-    a, m = torch.tensor(margins, dtype=torch.float64), torch.tensor(sizes, dtype=torch.float64)
-    K = 1 + float(m.sum())
+    terms, least = list(zip(margins, sizes, strict=True)), min(margins)
+    K = 1 + sum(sizes)
 
     def slope(alpha):
-        z = m.log() - a * alpha
-        log_w = float(torch.logsumexp(z + a.log(), 0) - torch.logsumexp(torch.cat([z, torch.zeros(1)]), 0))
-        mean = math.exp(log_w)
-        return log_w, float((torch.softmax(z + a.log(), 0) * a).sum()) - mean
+        scaled = [(a, m * math.exp((least - a) * alpha)) for a, m in terms]  # far out e^(-alpha) itself is 0
+        first = sum(a * v for a, v in scaled)
+        log_w = math.log(first) - least * alpha - math.log1p(math.exp(-least * alpha) * sum(v for _, v in scaled))
+        return log_w, sum(a * a * v for a, v in scaled) / first - math.exp(log_w)
 
     def excess(alpha):
         return slope(alpha)[0] + float(xlogy(1 - p, alpha)) - math.log(cost * p)
 
     def loss(alpha):
-        return float((m * (-a * alpha).exp()).sum().log1p()) + cost * alpha**p
+        return math.log1p(sum(m * math.exp(-a * alpha) for a, m in terms)) + cost * alpha**p
 
     peak = brentq(lambda v: v * slope(v)[1] - (1 - p), 0, K * (1 - p) + 1) if p < 1 else 0.0
     if excess(peak) <= 0:
