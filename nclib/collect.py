@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nclib._device import torch_device
-from nclib.measuring.heads import Head, features_of, find_head, named_head
+from nclib.measuring.heads import Head, features_of, find_head, logits_of, named_head
 from nclib.statistics import ClassStatistics, StatisticsAccumulator
 
 
@@ -92,6 +92,43 @@ def collect(
         raise ValueError("loader yielded no batches, must yield at least one pair (x, y)")
     stats = {name: accumulator.compute() for name, accumulator in accumulators.items()}
     return stats[layer] if layer is None or isinstance(layer, str) else stats
+
+
+def first_head(
+    model: nn.Module, loader: Iterable, num_classes: int, classifier: str | None = None
+) -> tuple[Head, Tensor]:
+    """(the classifier of a model, its input) on the first batch of a loader, as `collect` finds it.
+
+    Raises ValueError as `collect` does.
+    """
+    batch = next(iter(loader), None)
+    if batch is None:
+        raise ValueError("loader yielded no batches, must yield at least one pair (x, y)")
+    with torch.no_grad(), _placed(model, None) as home, evaluating(model), uncompiled(model):
+        x, _ = _batch(batch, model, home)
+        if classifier is None:
+            return find_head(model, lambda: _call(model, _copied(x)), num_classes)
+        head = named_head(model, classifier)
+        with _hooked(model, [None], head) as features:
+            _call(model, x)
+            return head, _feature(features, None)
+
+
+def features_and_logits(model: nn.Module, loader: Iterable, head: Head) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Features H (..., d), the input of `head`, the model's own logits (..., K) and labels y (...) of each batch.
+
+    Raises ValueError as `collect` does, and for a model that returns no logits.
+    """
+    with _placed(model, None) as home, evaluating(model), uncompiled(model), _hooked(model, [None], head) as features:
+        for batch in loader:
+            x, y = _batch(batch, model, home)
+            features.clear()
+            with torch.no_grad():
+                logits = logits_of(_call(model, x))
+            if logits is None:
+                raise ValueError(f"{type(model).__name__} returned no tensor of logits")
+            H = features_of(head, _feature(features, None), y)
+            yield H, logits.movedim(1, -1) if head.convolution and logits.ndim > 2 else logits, y
 
 
 def blocks(model: nn.Module) -> list[str]:

@@ -1,1 +1,1 @@
-"""Measuring collapse from within other libraries: torchmetrics and transformers, each imported by its module alone."""
+"""Measuring collapse from within torchmetrics, transformers and Lightning, each imported by its module alone."""
