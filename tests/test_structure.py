@@ -112,6 +112,22 @@ def test_law_an_archived_run_is_found_by_the_key_of_its_manifest(name):
         assert pages.experiments()[name].again(parameters).key() == folder.name
 
 
+def test_law_what_reads_tables_and_claims_does_not_wait_for_torch():
+    """The package itself, the store, the evidence, the command line; what the package offers is there all the same."""
+    code = """if True:
+        import sys, nclib, nclib.cli, nclib.evidence.report, nclib.runs.study
+        print("torch" in sys.modules)
+        import nclib.collect as found
+        from nclib.collect import collect, evaluating
+        print(found is collect is nclib.collect, {*nclib.__all__, "statistics"} <= set(dir(nclib)))
+        print(sorted({getattr(nclib, name).__module__ for name in nclib.__all__ if name not in ("frames", "metrics")}))
+        print(nclib.frames.__name__, nclib.metrics.__name__, hasattr(nclib, "none"))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    homes = [f"nclib.{name}" for name in ("collect", "conventions", "distributed", "statistics")]
+    assert done.stdout.splitlines() == ["False", "True True", str(homes), "nclib.frames nclib.metrics False"], done
+
+
 def test_law_the_root_has_few_modules_and_no_experiment_of_another_form():
     assert len(list(PACKAGE.glob("*.py"))) <= ROOT_MODULES
 
