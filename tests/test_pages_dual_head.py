@@ -235,6 +235,60 @@ def test_the_network_gives_the_rows_of_the_students(arm, store):
     pd.testing.assert_frame_equal(tiny(arm), found, check_exact=True)
 
 
+def test_law_a_killed_run_goes_on_with_the_next_rate(store, monkeypatch):
+    """The first of two rates is done; of the second nothing is kept. The table is that of an undisturbed run."""
+
+    class Killed(Exception):
+        pass
+
+    whole, train, calls = tiny("one head"), network.Student.train, []
+    store_kept = next((store / "cache" / "checkpoints").glob("*.safetensors"))
+    assert len(list(store_kept.parent.iterdir())) == 2  # the teacher, and the run, which nobody has stored
+    for path in list(store_kept.parent.iterdir()):
+        path.unlink()
+
+    def killed(student, split, teacher, generator):
+        calls.append(teacher is None)
+        if len(calls) == 3:
+            raise Killed
+        return train(student, split, teacher, generator)
+
+    monkeypatch.setattr(network.Student, "train", killed)
+    with pytest.raises(Killed):
+        tiny("one head")
+    pd.testing.assert_frame_equal(tiny("one head"), whole, check_exact=True)
+    assert calls == [True, False, False, False]  # teacher, first rate, second (killed), second
+
+
+def made_on_images():
+    """Rows as archived runs on CIFAR-10 would give them: one value an arm and seed."""
+    found = [
+        {"metric": m, "arm": a, "alpha": 1.0, "seed": s, "value": 0.1 * i + s / 100, "run": f"{a} {s}"}
+        for i, a in enumerate(dict.fromkeys((*views.COLLAPSED, *views.ARMS, *views.PLACES)))
+        for m in ("accuracy", *views.MEASURES)
+        for s in range(3)
+    ]  # fmt: skip
+    return pd.DataFrame(found).assign(part="CIFAR-10", beside="CIFAR-10 at paper scale", experiment="yang2024.network")
+
+
+def test_value_archived_images_have_panels_of_their_own(table):
+    both = pd.concat([table, made_on_images()], ignore_index=True)
+    for draw, view, panels in (
+        (figures.accuracies, views.accuracies, 3),
+        (figures.collapse, views.collapse, 8),
+        (figures.places, views.places, 2),
+    ):
+        assert len(drawn(draw, view(both)).axes) == panels
+        plt.close("all")
+    rows = views.accuracies(both).query("panel == 'CIFAR-10'")
+    assert set(rows["line"]) == set(views.ARMS) and len(rows) == 21
+    assert sorted(rows.query("line == 'DHKD'")["value"]) == pytest.approx([0.7, 0.71, 0.72])
+    assert views.accuracies(both)["panel"].unique().tolist() == ["mixture", "digits", "CIFAR-10"]
+    texts = quoted(both, STUDY.advice("paper"))
+    assert texts["archived"] == str(3 * len(made_on_images()["arm"].unique())) and "30 networks" in texts["advice"]
+    assert quoted(table)["archived"] == "0" and quoted(both)["deficit"] == quoted(table)["deficit"]
+
+
 def test_value_augmented_images_are_shifted_and_flipped():
     x = torch.arange(2 * 25.0).reshape(2, 1, 5, 5) + 1
     seen, generator = set(), torch.Generator().manual_seed(0)

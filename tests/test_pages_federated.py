@@ -10,7 +10,7 @@ from nclib.evidence.claims import judge_all
 from nclib.pages.federated import claims, data, figures, image_loop, loop, speed, study, views
 from nclib.pages.federated.quoted import quoted
 from nclib.pages.federated.study import STUDY
-from nclib.training import federated
+from nclib.training import checkpoint, federated
 
 matplotlib.use("agg")
 f64 = {"dtype": torch.float64}
@@ -205,4 +205,96 @@ def test_law_runs_for_a_gpu_are_queued():
 
     runs = [run for run in STUDY.runs("paper") if run.needs_gpu()]
     chosen = [chosen for study, chosen in campaign.QUEUE if study == "federated"]
-    assert len(runs) == 21 and all(chosen[0](run) for run in runs)
+    assert len(runs) == 42 and all(any(own(run) for own in chosen) for run in runs)
+    assert len(STUDY.runs("paper", data="cifar100")) == 21
+    with pytest.raises(ValueError, match="data = 'cifar100': must be one of cifar10, cifar100, at profile paper alone"):
+        STUDY.runs("laptop", data="cifar100")
+    with pytest.raises(ValueError, match="data = 'mnist': must be one of"):
+        STUDY.runs("paper", data="mnist")
+
+
+def archived():
+    """Rows as archived runs on images would give them: three seeds, the sparse frame ahead by two points."""
+    levels = {"FedAvg": 0.50, "FedProx": 0.49, "dense ETF": 0.55, "sparse ETF": 0.57}
+    settings = {"FedAvg": (0.0, 0.0), "FedProx": (0.0, 0.0), "dense ETF": (0.1, 0.0), "sparse ETF": (0.1, 0.6)}
+    heads = {"main": 0.0, "aux": -0.10, "realigned": -0.05}
+    local = {"aux + own": 0.80, "shifted + own": 0.79, "main": 0.70}
+    found = []
+    for arm, level in levels.items():
+        for seed in range(3):
+            at = {"arm": arm, "gamma": settings[arm][0], "beta": settings[arm][1], "lr": 0.03, "seed": seed}
+            at |= {"run": f"{arm} {seed}"}
+            for group in figures.GROUPS:
+                found += [
+                    at | {"metric": "global", "head": head, "group": group, "value": level + more + seed / 1000}
+                    for head, more in heads.items()
+                ]
+            found += [
+                at | {"metric": "local", "head": head, "mask": mask, "value": value + 0.02 * mask}
+                for head, value in local.items()
+                for mask in (False, True)
+            ]
+            values = {"rank global": 0.95, "rank local": 0.85, "noise": 0.5 if arm == "sparse ETF" else 0.6}
+            found += [at | {"metric": metric, "value": value} for metric, value in values.items()]
+    return pd.DataFrame(found).assign(part="CIFAR-10-LT", beside="CIFAR-10-LT", rounds=60, steps=float("nan"))
+
+
+def test_value_claims_on_archived_images():
+    """The rules of the images' own scale; what is about the mixture is not judged there."""
+    judged = judge_all(claims.HEADLINES, archived()).query("beside != ''").set_index("id")
+    verdicts = judged["verdict"].to_dict()
+    name = "xiao2024.federated."
+    assert verdicts[f"{name}order.sparse-matched"] == verdicts[f"{name}order.dense-best"] == "holds"
+    assert verdicts[f"{name}global.few-images"] == verdicts[f"{name}global.all-images"] == "holds"
+    assert judged.loc[f"{name}global.few-images", "values"] == pytest.approx([0.05] * 3)
+    assert verdicts[f"{name}local.mixture"] == "fails" and verdicts[f"{name}degeneration.noise"] == "holds"
+    assert verdicts[f"{name}mask.sparse"] == verdicts[f"{name}norms.global"] == "holds"
+    elsewhere = {key for key, verdict in verdicts.items() if verdict == "not at this scale"}
+    mine = ("global.few", "global.all", "local.digits", "sparsity.peak", "sparsity.drop", "exact.polish")
+    assert {f"{name}{key}" for key in (*mine, "batched.equal", "batched.faster")} == elsewhere
+
+
+def test_law_half_an_archive_is_not_judged():
+    """An arm that lacks a seed, or two seeds of all arms."""
+    whole = archived()
+    for part in (whole[(whole["arm"] != "dense ETF") | (whole["seed"] < 2)], whole[whole["seed"] < 2]):
+        assert set(judge_all(claims.HEADLINES, part)["verdict"]) == {"not at this scale"}
+
+
+def test_value_archived_images_stand_beside_the_mixture(table):
+    both = pd.concat([table, archived()], ignore_index=True)
+    rows = views.accuracies(both)
+    assert rows["panel"].unique().tolist() == ["mixture", "CIFAR-10-LT"]
+    found = rows.query("panel == 'CIFAR-10-LT' and arm == 'sparse ETF' and head == 'realigned' and group == 'few'")
+    assert sorted(found["value"]) == pytest.approx([0.52, 0.521, 0.522])
+    assert len(drawn(figures.accuracies, rows).axes) == 4
+    texts = quoted(both, STUDY.advice("paper"))
+    assert (texts["archived-cifar-10-lt"], texts["archived-cifar-100-lt"]) == ("12", "0")
+    assert "nclib run federated --profile paper  (42 networks" in texts["advice"]
+
+
+def test_law_a_killed_run_goes_on_from_its_last_round(store, monkeypatch):
+    """With the same table as one that was never stopped."""
+
+    class Killed(Exception):
+        pass
+
+    def run():
+        return loop.Loop("digits", 10, 20, 4, 3, 2, 0.5, 4, 1, 8, ARMS, 0)
+
+    whole = run().run()
+    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
+    one, mean, calls = loop.federated, federated.weighted_mean, []
+
+    def killed(*given):
+        calls.append(1)
+        if len(calls) == 3:
+            raise Killed
+        return mean(*given)
+
+    monkeypatch.setattr(one, "weighted_mean", killed)
+    with pytest.raises(Killed):
+        run().run()
+    pd.testing.assert_frame_equal(run().run(), whole, check_exact=True)
+    assert len(calls) == 3 + 2  # two rounds were done before the kill, two are left
+    assert set(run().reads()) == {"digits.csv.gz"}

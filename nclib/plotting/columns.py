@@ -143,6 +143,7 @@ OF_FIGURE = {
         "way": "how the frame was made",
     },
     "fig-xiao2024-federated-accuracies": {
+        "panel": "the data set: the mixture, or a long tail of images",
         "arm": "which classifier trains the backbone",
         "group": "which classes: all, many-, medium- or few-shot",
         "head": "as trained, the second head, or realigned",
@@ -215,6 +216,7 @@ OF_FIGURE = {
         "alpha": "weight of the second loss",
         "line": "which arm: losses and heads",
         "panel": "the data set",
+        "place": "place of the arm from above, where arms are rows",
         "value": "test accuracy",
     },
     "fig-yang2024-cosines": {
@@ -224,6 +226,7 @@ OF_FIGURE = {
     },
     "fig-yang2024-collapse": {
         "arm": "which arm: losses and heads",
+        "panel": "the data set",
         "place": "place of the arm from above",
         "value": "distance from collapse",
     },
@@ -233,6 +236,7 @@ OF_FIGURE = {
     },
     "fig-yang2024-where": {
         "arm": "which arm: losses, heads and what is trained",
+        "panel": "the data set",
         "place": "place of the arm from above",
         "value": "test accuracy",
     },

@@ -36,11 +36,17 @@ def conflict(rows):
 
 
 def accuracies(rows):
-    """Of `views.accuracies`: a panel for each data set; arms without an alpha are lines without markers."""
+    """Of `views.accuracies`: a panel for each data set; arms without an alpha are lines without markers. Where there is
+    one alpha each arm is a row of points."""
     panels = rows["panel"].unique()
     made, (axes,) = figure(1, len(panels), height=3.4)
     for axis, panel in zip(axes, panels, strict=True):
-        for line, of in rows[rows["panel"] == panel].groupby("line"):
+        part = rows[rows["panel"] == panel]
+        if part["alpha"].nunique() == 1:
+            _dots(axis, part.assign(arm=part["line"]))
+            axis.set(title=panel, xlabel=r"test accuracy at $\alpha = 1$")
+            continue
+        for line, of in part.groupby("line"):
             seed_band(axis, of, "alpha", label=line, index=ARMS[line], log=False)
             if line in ("CE", "KD", "BinaryKL alone"):
                 axis.lines[-1].set(marker="", linestyle=":")
@@ -66,12 +72,16 @@ def cosines(rows):
 
 
 def collapse(rows):
-    """Of `views.collapse`: a panel for each measure, a row for each arm."""
-    metrics = [name for name in NAMES if name in set(rows["metric"])]
-    made, (axes,) = figure(1, len(metrics), sharey=True, height=3.4)
-    for axis, metric in zip(axes, metrics, strict=True):
-        _dots(axis, rows[rows["metric"] == metric])
-        axis.set(title=NAMES[metric], xlabel="0 at collapse")
+    """Of `views.collapse`: a row of panels for each data set, a panel for each measure, a row for each arm."""
+    metrics, sets = [name for name in NAMES if name in set(rows["metric"])], list(rows.groupby("panel", sort=False))
+    made, axes = figure(len(sets), len(metrics), sharey="row", height=3.4 * len(sets))
+    for line, (panel, found) in zip(axes, sets, strict=True):
+        for axis, metric in zip(line, metrics, strict=True):
+            _dots(axis, found[found["metric"] == metric])
+            axis.set_title(NAMES[metric])
+        line[0].set_ylabel(panel)
+    for axis in axes[-1]:
+        axis.set_xlabel("0 at collapse")
     return made
 
 
@@ -92,10 +102,12 @@ def nearness(rows):
 
 
 def places(rows):
-    """Of `views.places`: a row for each arm, a point for each seed."""
-    made, ((axis,),) = figure(1, 1, height=3.2)
-    _dots(axis, rows)
-    axis.set_xlabel("test accuracy")
+    """Of `views.places`: a panel for each data set, a row for each arm, a point for each seed."""
+    sets = list(rows.groupby("panel", sort=False))
+    made, axes = figure(len(sets), 1, height=3.2 * len(sets))
+    for (axis,), (panel, found) in zip(axes, sets, strict=True):
+        _dots(axis, found)
+        axis.set(title=panel, xlabel="test accuracy")
     return made
 
 

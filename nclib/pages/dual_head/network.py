@@ -22,8 +22,7 @@ from nclib.pages.dual_head.tasks import Split
 from nclib.runs import source, store
 from nclib.runs.experiment import Experiment, rows
 from nclib.theory.distillation import align, cross_entropy_residual
-from nclib.training import seed_everything
-from nclib.training.checkpoint import Checkpoint
+from nclib.training import checkpoint, seed_everything
 
 K, CHUNK, PAD, FIXED = 10, 1000, 4, 1000
 NONLINEAR = "DHKD, nonlinear"  # the second head with a hidden layer of 200, as the authors have it for some pairs
@@ -61,15 +60,10 @@ class Network(Experiment):
         """The rows of `Students` for one arm: accuracy and rate, validation of each rate, collapse, cosines, and for
         cross-entropy and for one head the accuracies of new heads on the fixed backbone."""
         generator, data = seed_everything(self.seed), [split_on(device, split) for split in self.splits()]
-        teacher, found, best = self.teacher(data, device), [], None
-        for rate in self.rates:
-            student = Student(self, rate, device)
-            cosines = student.train(data[0], teacher, torch.Generator().manual_seed(self.seed + 1))
-            valid = student.accuracy(data[1])
-            found.append(rows({"validation": valid}, arm=self.trained, alpha=self.strength, rate=rate))
-            if best is None or valid > best[0]:
-                best = valid, rate, student, cosines
-        _, rate, student, cosines = best
+        teacher, found = self.teacher(data, device), []
+        student, rate = self.best(teacher, data, device, found)
+        cosines = [t.drop(columns="rate") for t in found if "epoch" in t and (t["rate"] == rate).all()]
+        found = [t for t in found if "epoch" not in t]
         H, x = [student.outputs(split.x)[0] for split in data], data[0].x
         W = student.model.head.product().detach()
         values = {"accuracy": student.accuracy(data[2]), "rate": rate}
@@ -82,6 +76,27 @@ class Network(Experiment):
             if backbone == self.trained:
                 found += [table.assign(arm=name) for table in self.new_head(splits, T, arm, generator)]
         return pd.concat([t if "alpha" in t else t.assign(alpha=self.strength) for t in found], ignore_index=True)
+
+    def best(self, teacher, data, device, found):
+        """(student, rate) of the best validation accuracy, the first rate in a tie. Fills `found` with rows of each
+        rate: validation, and cosines by epoch. A run that was killed goes on with the first rate that is not done."""
+        kept = checkpoint.of_run(self, self.key(), found)
+        state = kept.load()
+        for i in range(int(state.get("done", 0)), len(self.rates)):
+            student, rate = Student(self, self.rates[i], device), self.rates[i]
+            cosines = student.train(data[0], teacher, torch.Generator().manual_seed(self.seed + 1))
+            valid = torch.tensor(student.accuracy(data[1]), dtype=torch.float64)
+            found.append(rows({"validation": valid}, arm=self.trained, alpha=self.strength, rate=rate))
+            found += [table.assign(rate=rate) for table in cosines]
+            if not state or valid > state["valid"]:
+                state = student.model.state_dict() | {"valid": valid, "best": torch.tensor(i)}
+            state["done"] = torch.tensor(i + 1)
+            kept.save(state)
+        rate = self.rates[int(state["best"])]
+        student = Student(self, rate, device)
+        student.model.load_state_dict({name: v for name, v in state.items() if name not in ("valid", "best", "done")})
+        student.model.eval()
+        return student, rate
 
     def splits(self):
         """Training, validation and test images."""
@@ -97,7 +112,7 @@ class Network(Experiment):
             for name in ("data", "samples", "teacher_width", "epochs", "batch_size", "weight_decay", "seed")
         }
         key = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
-        kept = Checkpoint(store.unfinished(f"teacher-{key}"), shared | {"code": source.digest(self)}, [])
+        kept = checkpoint.Checkpoint(store.unfinished(f"teacher-{key}"), shared | {"code": source.digest(self)}, [])
         student = Student(self, 0.1, device, arm="CE", width=self.teacher_width)
         if found := kept.load():
             student.model.load_state_dict(found)

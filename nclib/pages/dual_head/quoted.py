@@ -37,9 +37,11 @@ ARMS = {
 }
 
 
-def quoted(table):
-    """{key: text}: means over seeds, of the mixture where nothing else is said."""
-    table = table[table["beside"] == ""]
+def quoted(table, advice=""):
+    """{key: text}: means over seeds, of the mixture where nothing else is said. advice: how to make the runs of profile
+    paper, and what they cost."""
+    images = table["part"] == "CIFAR-10"
+    archived, table = table.loc[images, "run"].nunique(), table[(table["beside"] == "") & ~images]
     query = {"teacher": "alpha == 0"}
     found = {
         key: number(np.mean(value(table, "accuracy", arm, query=query.get(key, "alpha == 1"))), ".1%")
@@ -54,6 +56,8 @@ def quoted(table):
     last = one.xs(one.index.get_level_values("epoch").max(), level="epoch").mean()
     last_alone = alone.xs(alone.index.get_level_values("epoch").max(), level="epoch").mean()
     return found | {
+        "archived": str(archived),
+        "advice": advice,
         "deficit": points_of(np.mean(deficit(table))),
         "trails": word(np.mean(trails_both(table)), "above", "below", "level with"),
         "two-ce": word(np.mean(lead("two heads", "CE")(table)), "below", "above", "level with"),

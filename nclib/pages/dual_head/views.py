@@ -2,11 +2,13 @@
 
 import pandas as pd
 
-from nclib.pages.dual_head.claims import main, points
+from nclib.pages.dual_head.claims import points
 
 RUN = ["experiment", "run", "seed"]
 PANELS = {"line": "exact collapse", "mean": "a common mean", "noise": "noise within classes"}
 WHERE = {"cos_w": "classifier", "cos_h": "features", "cos_backbone": "backbone"}
+STUDENTS = ("mixture", "CIFAR-10")
+ARMS = ("one head", "two heads", "DHKD", "DHKD, nonlinear", "CE", "KD", "BinaryKL alone")
 SWEPT, FLAT = ("one head", "two heads", "DHKD"), ("CE", "KD", "BinaryKL alone")
 MEASURES = ("nc1", "nc2", "nc3", "angles_w")
 COLLAPSED = ("CE", "KD", "BinaryKL alone", "one head", "one head, Norm", "two heads", "two heads, Norm", "DHKD")
@@ -19,6 +21,12 @@ PLACES = (
 def own(table, part):
     """The rows of a part of the page's own runs."""
     return table[(table["part"] == part) & (table["beside"] == "")]
+
+
+def students(table):
+    """The rows of the main students, as `panel`: those of the mixture and, where they are archived, of CIFAR-10."""
+    rows = table[table["part"].isin(STUDENTS)]
+    return rows.assign(panel=rows["part"]).sort_values("panel", key=lambda v: v.map(STUDENTS.index), kind="stable")
 
 
 def shifted(table):
@@ -42,13 +50,15 @@ def conflict(table, loss="BinaryKL"):
 
 
 def accuracies(table):
-    """Test accuracy against alpha of the arms that are swept, and of the others at the first and last alpha: columns
-    panel, line, alpha, value."""
+    """Test accuracy against alpha of the arms that are swept, and of the others at the first and last alpha; of CIFAR-10
+    that of all arms at alpha = 1, where archived: columns panel, line, place, alpha, value."""
     rows = table[(table["metric"] == "accuracy") & (table["beside"] == "") & table["part"].isin(["mixture", "digits"])]
     swept, flat = rows[rows["arm"].isin(SWEPT)], rows[rows["arm"].isin(FLAT)]
     ends = [flat.assign(alpha=swept["alpha"].agg(end)) for end in ("min", "max")]
-    rows = pd.concat([swept, *ends]).assign(panel=lambda t: t["part"], line=lambda t: t["arm"])
-    return rows[[*RUN, "panel", "line", "alpha", "value"]].reset_index(drop=True)
+    images = table[(table["metric"] == "accuracy") & (table["part"] == "CIFAR-10") & table["arm"].isin(ARMS)]
+    rows = pd.concat([swept, *ends, images]).assign(panel=lambda t: t["part"], line=lambda t: t["arm"])
+    rows = rows.assign(place=rows["line"].map(ARMS.index))
+    return rows[[*RUN, "panel", "line", "place", "alpha", "value"]].reset_index(drop=True)
 
 
 def spread(table, part="mixture", alpha=1.0):
@@ -68,18 +78,18 @@ def spread(table, part="mixture", alpha=1.0):
 
 def cosines(table):
     """Cosines of the two gradients in training: columns panel, line, epoch, value."""
-    rows = own(table, main(table[table["beside"] == ""]))
+    rows = own(table, "mixture")
     rows = rows[rows["metric"].isin(["cos_w", "cos_backbone"]) & rows["arm"].isin(["CE", "one head", "two heads"])]
     rows = rows.assign(panel=rows["arm"], line=rows["metric"].map(WHERE))
     return rows[[*RUN, "panel", "line", "epoch", "value"]].reset_index(drop=True)
 
 
 def collapse(table):
-    """NC1, NC2, NC3 and angles of each arm at alpha = 1: columns metric, arm, place, value."""
-    rows = own(table, main(table[table["beside"] == ""]))
+    """NC1, NC2, NC3 and angles of each arm at alpha = 1: columns panel, metric, arm, place, value."""
+    rows = students(table)
     rows = rows[rows["metric"].isin(MEASURES) & rows["arm"].isin(COLLAPSED)]
     rows = rows.assign(place=rows["arm"].map(COLLAPSED.index))
-    return rows[[*RUN, "metric", "arm", "place", "value"]].reset_index(drop=True)
+    return rows[[*RUN, "panel", "metric", "arm", "place", "value"]].reset_index(drop=True)
 
 
 def nearness(table):
@@ -92,8 +102,8 @@ def nearness(table):
 
 
 def places(table):
-    """Accuracy of the arms that ask where the damage is: columns arm, place, value."""
-    rows = own(table, main(table[table["beside"] == ""]))
+    """Accuracy of the arms that ask where the damage is: columns panel, arm, place, value."""
+    rows = students(table)
     rows = rows[(rows["metric"] == "accuracy") & rows["arm"].isin(PLACES) & (rows["alpha"] == 1)]
     rows = rows.assign(place=rows["arm"].map(PLACES.index))
-    return rows[[*RUN, "arm", "place", "value"]].reset_index(drop=True)
+    return rows[[*RUN, "panel", "arm", "place", "value"]].reset_index(drop=True)

@@ -2,21 +2,31 @@
 
 from nclib.evidence.claims import Claim, Headline, Need, at_least, at_most, near
 from nclib.evidence.seeds import by_seed
-from nclib.pages.federated.views import at_best, curve, matched, results
+from nclib.pages.federated.views import MAIN, TAILS, at_best, curve, main, matched, results
 
 SOURCE = "Xiao et al. 2024"
-PART = "mixture"
 
 
-def trained(table):
-    return bool((table.loc[table["part"] == PART, "rounds"] >= 20).any())
+def trained(table, part=None):
+    """Whether every arm was trained for 20 rounds with each of three seeds."""
+    rows = table[(table["part"] == (part or main(table))) & table["arm"].isin(MAIN) & (table["metric"] == "global")]
+    arms = rows[rows["rounds"] >= 20].groupby("seed")["arm"].nunique()
+    return len(arms) >= 3 and bool((arms == rows["arm"].nunique()).all()) and set(arms.index) == set(rows["seed"])
 
 
-TRAINED = Need("at least 20 rounds", trained)
+def on(part):
+    """Whether a part was trained, and the page's claims are about it."""
+    return lambda table: main(table) == "mixture" and trained(table, part)
 
 
-def seeds(table, part=PART):
-    return table.loc[table["part"] == part, "seed"].unique()
+TRAINED = Need("at least 20 rounds, and every arm with each of three seeds", trained)
+MIXTURE = Need("at least 20 rounds on the mixture", on("mixture"))
+DIGITS = Need("at least 20 rounds on digits", on("digits"))
+IMAGES = Need("a ResNet-18 on a long tail of images", lambda table: main(table) in TAILS and trained(table))
+
+
+def seeds(table, part=None):
+    return table.loc[table["part"] == (part or main(table)), "seed"].unique()
 
 
 def value(rows, metric, arm, **where):
@@ -31,17 +41,19 @@ def gain(choose, over, under):
     """table -> for each seed the global accuracy of one arm less that of another, by `choose`'s setting of each."""
 
     def ours(table):
-        one, other = (value(choose(table), "global", arm, head="main", group="all") for arm in (over, under))
+        rows = choose(table, main(table))
+        one, other = (value(rows, "global", arm, head="main", group="all") for arm in (over, under))
         return by_seed(one - other, seeds(table))
 
     return ours
 
 
-def heads(metric, head, other, part=PART, **where):
+def heads(metric, head, other, part=None, **where):
     """table -> for each seed what a head gains over another, sparse frame, matched setting."""
 
     def ours(table):
-        one, two = (value(matched(table, part), metric, "sparse ETF", head=h, **where) for h in (head, other))
+        rows = matched(table, part or main(table))
+        one, two = (value(rows, metric, "sparse ETF", head=h, **where) for h in (head, other))
         return by_seed(one - two, seeds(table, part))
 
     return ours
@@ -49,12 +61,12 @@ def heads(metric, head, other, part=PART, **where):
 
 def of(metric, arm="sparse ETF"):
     """table -> a metric of an arm at the matched setting, for each seed."""
-    return lambda table: by_seed(value(matched(table), metric, arm), seeds(table))
+    return lambda table: by_seed(value(matched(table, main(table)), metric, arm), seeds(table))
 
 
 def noise(table):
     """For each seed the noise of the sparse frame over that of the dense one."""
-    one, other = (value(matched(table), "noise", arm) for arm in ("sparse ETF", "dense ETF"))
+    one, other = (value(matched(table, main(table)), "noise", arm) for arm in ("sparse ETF", "dense ETF"))
     return by_seed(one / other, seeds(table))
 
 
@@ -63,22 +75,23 @@ def peak(table):
     found = curve(table).set_index("seed")
     inside = found[(found["beta"] > 0) & (found["beta"] < 0.9)]
     if inside.empty:
-        return [float("nan")] * len(seeds(table))
+        return [float("nan")] * len(seeds(table, "mixture"))
     best = inside.groupby("beta")["value"].mean().idxmax()
-    return by_seed(found[found["beta"] == best]["value"] - found[found["beta"] == 0]["value"], seeds(table))
+    return by_seed(found[found["beta"] == best]["value"] - found[found["beta"] == 0]["value"], seeds(table, "mixture"))
 
 
 def drop(table):
     """For each seed the accuracy at a share of 0.9 less that at 0.6."""
     found = curve(table).set_index("seed")
-    return by_seed(found[found["beta"] == 0.9]["value"] - found[found["beta"] == 0.6]["value"], seeds(table))
+    return by_seed(found[found["beta"] == 0.9]["value"] - found[found["beta"] == 0.6]["value"], seeds(table, "mixture"))
 
 
 def mask(arm, head):
     """table -> for each seed what the mask alone is worth in local accuracy."""
 
     def ours(table):
-        one, other = (value(matched(table), "local", arm, head=head, mask=masked) for masked in (True, False))
+        rows = matched(table, main(table))
+        one, other = (value(rows, "local", arm, head=head, mask=masked) for masked in (True, False))
         return by_seed(one - other, seeds(table))
 
     return ours
@@ -167,12 +180,24 @@ HEADLINES = [
                 "Accuracy on few-shot classes, realigned less as trained",
                 at_least(0.10),
                 heads("global", "realigned", "aux", group="few"),
+                needs=MIXTURE,
             ),
             Claim(
                 "xiao2024.federated.global.all",
                 "Accuracy on all classes, realigned less as trained",
                 at_least(0.03),
                 heads("global", "realigned", "aux", group="all"),
+                needs=MIXTURE,
+            ),
+            *(
+                Claim(
+                    f"xiao2024.federated.global.{group}-images",
+                    f"The same on {words} classes of a long tail of images",
+                    at_least(least),
+                    heads("global", "realigned", "aux", group=group),
+                    needs=IMAGES,
+                )
+                for group, words, least in (("few", "few-shot", 0.03), ("all", "all", 0.01))
             ),
         ],
         kind="paper",
@@ -196,6 +221,7 @@ HEADLINES = [
                 "The same on digits",
                 at_least(0.005),
                 heads("local", "shifted + own", "aux + own", part="digits", mask=True),
+                needs=DIGITS,
             ),
         ],
         kind="paper",
@@ -242,7 +268,7 @@ HEADLINES = [
         kind="paper",
         of=f"{SOURCE}, the sensitivity to beta",
         seen="recalled",
-        needs=TRAINED,
+        needs=MIXTURE,
         note="rule F7",
     ),
     Headline(

@@ -1,4 +1,4 @@
-"""Long-tailed sets with a balanced test set: a Gaussian mixture, digits, CIFAR-10."""
+"""Long-tailed sets with a balanced test set: a Gaussian mixture, digits, CIFAR-10 and CIFAR-100."""
 
 from typing import NamedTuple
 

@@ -10,19 +10,24 @@ HEADS = {"main": "as trained", "realigned": "realigned"}
 
 
 def accuracies(rows):
-    """Of `views.accuracies`: a panel for each head, groups of classes, a color for each arm, the range over seeds."""
-    made, axes = figure(1, 2, height=3.5, sharey=True)
+    """Of `views.accuracies`: a row for each data set, a panel for each head, groups of classes, a color for each arm,
+    the range over seeds."""
+    sets = list(rows.groupby("panel", sort=False))
+    made, axes = figure(len(sets), 2, height=3.5 * len(sets), sharey=True)
     place = places(rows["arm"])
-    for axis, (head, title) in zip(axes[0], HEADS.items(), strict=True):
-        for arm, part in rows[rows["head"] == head].groupby("arm"):
-            by = part.groupby("group")["value"]
-            mean, low, high = (by.agg(how).reindex(GROUPS) for how in ("mean", "min", "max"))
-            x = [i + 0.16 * (place[arm] - 1.5) for i in range(len(GROUPS))]
-            style = {"color": PALETTE[place[arm]], "marker": MARKERS[place[arm]], "ls": "", "ms": 6, "label": arm}
-            axis.errorbar(x, mean, yerr=[mean - low, high - mean], **style)
-        axis.set_xticks(range(len(GROUPS)), GROUPS)
-        axis.set(title=title, xlabel="classes", ylim=(0, 1))
-    axes[0, 0].set_ylabel("accuracy on a balanced test set")
+    for row, (panel, found) in zip(axes, sets, strict=True):
+        for axis, (head, title) in zip(row, HEADS.items(), strict=True):
+            for arm, part in found[found["head"] == head].groupby("arm"):
+                by = part.groupby("group")["value"]
+                mean, low, high = (by.agg(how).reindex(GROUPS) for how in ("mean", "min", "max"))
+                x = [i + 0.16 * (place[arm] - 1.5) for i in range(len(GROUPS))]
+                style = {"color": PALETTE[place[arm]], "marker": MARKERS[place[arm]], "ls": "", "ms": 6, "label": arm}
+                axis.errorbar(x, mean, yerr=[mean - low, high - mean], **style)
+            axis.set_xticks(range(len(GROUPS)), GROUPS)
+            axis.set(title=f"{panel}, {title}", ylim=(0, 1))
+        row[0].set_ylabel("accuracy on a balanced test set")
+    for axis in axes[-1]:
+        axis.set_xlabel("classes")
     legend_above(made)
     return made
 

@@ -1,4 +1,4 @@
-"""The same loop with a ResNet-18 on a long tail of CIFAR-10."""
+"""The same loop with a ResNet-18 on a long tail of CIFAR-10 or CIFAR-100."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -8,12 +8,12 @@ import torch
 
 from nclib import frames
 from nclib._progress import bar
-from nclib.data import dirichlet_split, holdings
+from nclib.data import dirichlet_split, holdings, load
 from nclib.pages.federated.data import Samples, groups, images, mixture
 from nclib.pages.sparse_frame.frame import by_adam
 from nclib.runs.experiment import Experiment, rows
 from nclib.theory import norm_law, sparse_frame
-from nclib.training import federated
+from nclib.training import checkpoint, federated
 from nclib.training.federated import norm_transfer, normalized_head
 
 SIZES = (64, 64, 64)  # ReLU layers of the backbone; the last is the feature
@@ -76,7 +76,7 @@ class Loop(Experiment):
         the global head, rank correlations, and how features spread."""
         samples, arms = self.samples(), [Arm(*arm) for arm in self.arms]
         parts = dirichlet_split(samples.y, self.clients, self.alpha, num_classes=self.classes, seed=self.seed)
-        theta, own = self.train(samples, parts, arms, device)
+        theta, own = self.train(samples, parts, arms, device, checkpoint.of_run(self, self.key(), []))
         H = [self.all_features(theta, x, device) for x in (samples.x, samples.test_x)]
         who = holdings(parts, samples.y, self.classes).double()
         tables = [
@@ -86,6 +86,10 @@ class Loop(Experiment):
             for a, arm in enumerate(arms)
         ]
         return pd.concat(tables, ignore_index=True)
+
+    def reads(self):
+        """{file: sha256} of the images."""
+        return {} if self.data == "mixture" else load(self.data).sha256 | load(self.data, "test").sha256
 
     def samples(self):
         if self.data == "mixture":
@@ -110,15 +114,22 @@ class Loop(Experiment):
                 found.append(features(theta, some.to(device).expand(A, *some.shape)).double().cpu())
         return torch.cat(found, 1)
 
-    def train(self, samples: Samples, parts, arms, device="cpu"):
-        """(theta, own): {name: (arms, ...)} of the server, {name: (arms, clients, ...)} of the personal heads."""
+    def train(self, samples: Samples, parts, arms, device="cpu", kept=None):
+        """(theta, own): {name: (arms, ...)} of the server, {name: (arms, clients, ...)} of the personal heads. kept: a
+        `Checkpoint`, written after a round where a minute has passed; where its file exists, the rounds go on from
+        there."""
         generator = torch.Generator().manual_seed(self.seed)
         x, y, A = self.inputs(samples.x).to(device), samples.y.to(device), len(arms)
         features, *start = self.network(samples, generator)
-        theta, own = ({k: v.to(device) for k, v in one.items()} for one in self.start(*start, arms, generator))
+        theta, own = self.start(*start, arms, generator)
+        found = kept.load() if kept is not None else {}
+        if found:
+            generator.set_state(found["generator"])
+            theta, own = ({name: found[f"{of}/{name}"] for name in one} for of, one in (("theta", theta), ("own", own)))
+        theta, own = ({k: v.to(device) for k, v in one.items()} for one in (theta, own))
         frozen = torch.tensor([bool(arm.frame) for arm in arms], device=device)
         sizes = torch.tensor([len(part) for part in parts])
-        for _ in bar(range(self.rounds), desc="rounds"):
+        for done_rounds in bar(range(int(found["rounds"]) if found else 0, self.rounds), desc="rounds"):
             chosen = torch.randperm(len(parts), generator=generator)[: self.sampled]
             index, weight = federated.batches([parts[c] for c in chosen], self.epochs, self.batch, generator)
             each = {k: v[:, None].expand(A, self.sampled, *v.shape[1:]) for k, v in theta.items()}
@@ -139,6 +150,11 @@ class Loop(Experiment):
                 own[name][:, chosen] = done[name]
             shared = {k: v.transpose(0, 1) for k, v in done.items() if k not in own}
             theta = federated.weighted_mean(shared, sizes[chosen])
+            if kept is not None and kept.due:
+                state = {f"theta/{name}": v for name, v in theta.items()} | {
+                    f"own/{name}": v for name, v in own.items()
+                }
+                kept.save(state | {"generator": generator.get_state(), "rounds": torch.tensor(done_rounds + 1)})
         return theta, own
 
     def start(self, backbone, d, arms, generator):

@@ -2,12 +2,12 @@
 
 from nclib.glued import number, word
 from nclib.pages.federated import claims
-from nclib.pages.federated.views import best, matched
+from nclib.pages.federated.views import TAILS, best, matched, own
 
 
-def quoted(table):
-    """{key: text} of a table of `study.STUDY`."""
-    table = table[table["beside"] == ""]
+def quoted(table, advice=""):
+    """{key: text} of a table of `study.STUDY`. advice: how to make the runs of profile paper, and what they cost."""
+    archived, table = table.loc[table["part"].isin(TAILS), ["part", "run"]].drop_duplicates(), own(table)
     at, rows = best(table), matched(table)
     order = {
         "sparse-dense": claims.gain(claims.at_best, "sparse ETF", "dense ETF"),
@@ -30,6 +30,8 @@ def quoted(table):
         "best-sparse": number(at["sparse ETF"][0], ".0f"),
         "noise": number(_mean(claims.noise(table))),
         "exponent": number(claims.value(rows, "exponent", "sparse ETF").mean()),
+        **{f"archived-{part.lower()}": str((archived["part"] == part).sum()) for part in TAILS},
+        "advice": advice,
         "faster": number(_mean(claims.batched("faster")(table)), ".1f"),
     }
 

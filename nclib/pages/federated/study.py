@@ -1,4 +1,5 @@
-"""The runs of page 17: a long-tailed mixture with all arms, digits with the main ones, 8 seeds of one comparison."""
+"""The runs of page 17: a long-tailed mixture with all arms, digits with the main ones, 8 seeds of one comparison; at
+paper long tails of CIFAR-10 and CIFAR-100."""
 
 from nclib.pages.federated.image_loop import ImageLoop
 from nclib.pages.federated.loop import Loop
@@ -18,11 +19,15 @@ FEW = [TRAINED[1], DENSE[0], SPARSE[0]]
 # On a deep network the authors' logs have the best length at 0.1, and 8 points between lengths.
 DEEP = [("FedAvg", "", 0.0, 0.0, lr, 0.0) for lr in (0.03, 0.1)] + [("FedProx", "", 0.0, 0.0, 0.03, 0.01)]
 DEEP += [(f"{frame} ETF", frame, gamma, beta, 0.03, 0.0) for frame, beta in SHAPES for gamma in (0.1, 1.0)]
+# The long tails of images: classes, images of the largest.
+IMAGES = {"cifar10": ("CIFAR-10-LT", 10, 5000), "cifar100": ("CIFAR-100-LT", 100, 500)}
 ADAM = [(name, name, 3.0, 0.6, 0.1, 0.0) for name in ("Adam", "polished")]
 
 
-def parts(profile, *, seed=0, rounds=None):
-    """rounds: of each loop."""
+def parts(profile, *, seed=0, rounds=None, data=None):
+    """rounds: of each loop. data: "cifar10" or "cifar100" for its long tail alone, at paper."""
+    if data is not None and (data not in IMAGES or profile != "paper"):
+        raise ValueError(f"data = {data!r}: must be one of {', '.join(IMAGES)}, at profile paper alone")
     seeds = range(seed, seed + choose(profile, COUNT))
     rounds = rounds or {"smoke": 2, "laptop": 25, "paper": 60}[profile]
     largest = {"smoke": 60, "laptop": 200, "paper": 500}[profile]
@@ -32,23 +37,32 @@ def parts(profile, *, seed=0, rounds=None):
     def loop(data, classes, largest, ratio, arms, seed, rounds=rounds):
         return Loop(data, classes, largest, ratio, 10, 5, 0.5, rounds, 1 if small else 2, 16, tuple(arms), seed)
 
-    return {
+    tails = {
+        name: [
+            ImageLoop(source, classes, most, 50, 10, 5, 0.5, rounds, 3, 64, (arm,), s) for s in seeds for arm in DEEP
+        ]
+        for source, (name, classes, most) in IMAGES.items()
+        if profile == "paper" and data in (None, source)
+    }
+    if data is not None:
+        return tails
+    own = {
         "mixture": [loop("mixture", 20, largest, 20 if small else 50, arms, s) for s in seeds],
         "digits": [loop("digits", 10, 140, 20, FEW, s) for s in seeds],
         "polish": []
         if small
         else [loop("mixture", 20, largest, 50, ADAM, s, 15) for s in range(seed + 100, seed + 108)],
-        "CIFAR-10": [
-            ImageLoop("cifar10", 10, 5000, 50, 10, 5, 0.5, rounds, 3, 64, (arm,), s) for arm in DEEP for s in seeds
-        ]
-        if profile == "paper"
-        else [],
         "speed": [Speed(40, 8, 3 if small else 30, s) for s in seeds],
     }
+    return own | tails
 
 
 STUDY = Study(
     "federated",
     parts,
-    cost={"paper": "21 networks, estimated at 4 minutes each on one H200, and half an hour on one CPU core"},
+    beside={name: ("paper", {"data": source}) for source, (name, *_) in IMAGES.items()},
+    cost={
+        "paper": "42 networks on long tails of CIFAR-10 and CIFAR-100, estimated at 6 minutes each on one H100; the "
+        "rest half an hour on one CPU core"
+    },
 )

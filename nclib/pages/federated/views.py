@@ -4,7 +4,19 @@ import pandas as pd
 
 MAIN = ("FedAvg", "FedProx", "dense ETF", "sparse ETF")
 SETTING = ["arm", "gamma", "beta", "lr"]
-GAMMA, RATE = 3.0, 0.1  # where arms are matched
+TAILS = ("CIFAR-10-LT", "CIFAR-100-LT")
+GAMMA, RATE = 3.0, 0.1  # where arms are matched on the mixture
+AT = {"mixture": (GAMMA, RATE)} | dict.fromkeys(TAILS, (0.1, 0.03))  # and on images: the authors' length and rate
+
+
+def main(table):
+    """The part that most claims are about: a long tail of images where there is one, else the mixture."""
+    return next((part for part in reversed(TAILS) if (table["part"] == part).any()), "mixture")
+
+
+def own(table):
+    """The rows of the page's own small runs."""
+    return table[(table["beside"] == "") & ~table["part"].isin(TAILS)]
 
 
 def results(table, metric, part="mixture"):
@@ -14,10 +26,10 @@ def results(table, metric, part="mixture"):
 
 def matched(table, part="mixture"):
     """The rows of the arms at the matched length and rate, one of each of MAIN (on digits there is no other)."""
-    rows = table[table["part"] == part]
-    if part != "mixture" or not (rows["gamma"] == GAMMA).any():
+    rows, (gamma, rate) = table[table["part"] == part], AT.get(part, (None, None))
+    if not (rows["gamma"] == gamma).any():
         return rows
-    return rows[(rows["lr"] == RATE) & rows["gamma"].isin([0.0, GAMMA]) & rows["arm"].isin(MAIN)]
+    return rows[(rows["lr"] == rate) & rows["gamma"].isin([0.0, gamma]) & rows["arm"].isin(MAIN)]
 
 
 def best(table, part="mixture", head="main"):
@@ -36,10 +48,13 @@ def at_best(table, part="mixture"):
     return rows[own]
 
 
-def accuracies(table, part="mixture"):
-    """Global accuracy by group at each arm's best, of the classifier ("main") and of the realigned head."""
-    rows = at_best(table, part).query("metric == 'global'")
-    return rows[["arm", "head", "group", "seed", "value"]]
+def accuracies(table):
+    """Global accuracy by group at each arm's best, of the classifier ("main") and of the realigned head: of the
+    mixture, and as a `panel` of its own of each long tail of images that is archived."""
+    parts = [part for part in ("mixture", *TAILS) if (table["part"] == part).any()]
+    rows = pd.concat([at_best(table, part).assign(panel=part) for part in parts]).query("metric == 'global'")
+    rows = rows[rows["head"].isin(["main", "realigned"])]
+    return rows[["panel", "arm", "head", "group", "seed", "value"]]
 
 
 def curve(table):
