@@ -50,8 +50,8 @@ def conflict(table, loss="BinaryKL"):
 
 
 def accuracies(table):
-    """Test accuracy against alpha of the arms that are swept, and of the others at the first and last alpha; of CIFAR-10
-    that of all arms at alpha = 1, where archived: columns panel, line, place, alpha, value."""
+    """Test accuracy against alpha of the arms that are swept, and of the others at the first and last alpha; of
+    CIFAR-10, where archived, of all arms at alpha = 1: columns panel, line, place, alpha, value."""
     rows = table[(table["metric"] == "accuracy") & (table["beside"] == "") & table["part"].isin(["mixture", "digits"])]
     swept, flat = rows[rows["arm"].isin(SWEPT)], rows[rows["arm"].isin(FLAT)]
     ends = [flat.assign(alpha=swept["alpha"].agg(end)) for end in ("min", "max")]
