@@ -64,7 +64,9 @@ def runs(study: Study, profile: Profile = "laptop", seed: Seed = None, corpus: T
 def run(
     study: Study,
     profile: Profile = "laptop",
-    index: Annotated[int | None, typer.Option(help="Only this run of the list that `nclib runs` prints.")] = None,
+    index: Annotated[
+        list[int] | None, typer.Option(help="Only this run of the list that `nclib runs` prints; may be given again.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto (a GPU where the run needs one), cpu or cuda.")] = "auto",
     seed: Seed = None,
     corpus: Text = None,
@@ -77,19 +79,22 @@ def run(
     from nclib.runs.experiment import MissingRun
 
     page, found = _runs(study, profile, seed, corpus)
-    if index is not None and not 0 <= index < len(found):
-        raise ValueError(f"index = {index}: must be from 0 to {len(found) - 1}")
-    if index is None and torchrun.processes() > 1:
+    for i in index or ():
+        if not 0 <= i < len(found):
+            raise ValueError(f"index = {i}: must be from 0 to {len(found) - 1}")
+    if torchrun.processes() > 1 and len(index or ()) != 1:
         torchrun.refuse(f"torchrun does one run at a time: name it, --index from 0 to {len(found) - 1}")
-    chosen = range(len(found)) if index is None else [index]
+    chosen = index or range(len(found))
     done = torchrun.each([found[i] for i in chosen], device, store.root_for(profile))
     for position in chosen:
         try:
             next(done)
         except MissingRun as reason:
             raise ValueError(f"run {position}: {reason}; {page.advice(profile)}") from None
-        except FloatingPointError as error:
-            raise ValueError(f"run {position}: {error}") from None
+        except (FloatingPointError, MemoryError, RuntimeError) as error:
+            if not _resources(error) and not isinstance(error, FloatingPointError):
+                raise
+            raise ValueError(f"run {position}, {found[position].NAME} {found[position].key()}: {error}") from None
         if not torchrun.first():
             continue
         one = found[position]
@@ -104,18 +109,30 @@ def campaign(
     profile: Profile = "paper",
     device: Annotated[str, typer.Option(help="auto (a GPU where the run needs one), cpu or cuda.")] = "auto",
     only: Annotated[str, typer.Option(help="Only studies whose name begins so.")] = "",
-    show: Annotated[bool, typer.Option("--list", help="Say what is pending, and do nothing.")] = False,
+    show: Annotated[bool, typer.Option("--list", help="Say what is pending, and its minutes; do nothing.")] = False,
 ):
-    """Do what is pending of the papers' own scale, the most valuable first, several runs at a time on one GPU."""
-    from nclib.pages import campaign as work
+    """Do what is pending of the papers' own scale, the most valuable first, several runs at a time on one GPU.
 
-    tasks = [task for task in work.pending(profile) if task.study.startswith(only)]
+    Called again it goes on where it was stopped. Runs whose data is not on this machine and cannot be had are skipped.
+    """
+    from nclib.pages import campaign as work
+    from nclib.runs.work import has_gpu
+
+    if jobs < 1 or not minutes > 0:
+        raise ValueError(f"jobs, minutes = {jobs}, {minutes}: must be at least 1 and > 0")
+    gpu = has_gpu(device)
+    tasks = [task for task in work.pending(profile, together=gpu) if task.study.startswith(only)]
     if show:
-        for task in tasks:
-            typer.echo(f"nclib run {task.study} --profile {profile} --index {task.index}")
+        for line in work.listing(tasks, profile, jobs):
+            typer.echo(line)
         return
-    left = work.work(tasks, profile, device, jobs, 60 * minutes, typer.echo)
-    typer.echo(f"{len(tasks) - len(left)} runs done, {len(left)} left")
+    if profile == "paper" and not gpu and device != "cpu":
+        raise ValueError("no CUDA GPU here, and the runs of profile paper need one; --device cpu does them, in weeks")
+    skipped = [task for some in work.without_data(tasks, typer.echo).values() for task in some]
+    chosen = [task for task in tasks if task not in skipped]
+    left = work.work(chosen, profile, device, jobs, 60 * minutes, typer.echo)
+    done = sum(len(task.runs) for task in chosen) - sum(len(task.runs) for task in left)
+    typer.echo(f"{done} runs done; {work.summary([*left, *skipped], jobs)}")
 
 
 @app.command()
@@ -288,9 +305,12 @@ def main():
     except (ValueError, OSError, *_UNFORESEEN) as error:
         if debug:
             raise
-        # torch has no type of its own for a processor without memory
-        full = isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)
-        refuse(error, foreseen=full or isinstance(error, (ValueError, OSError)))
+        refuse(error, foreseen=_resources(error) or isinstance(error, (ValueError, OSError)))
+
+
+def _resources(error):
+    """Whether memory is full; torch has no type of its own for that of a processor."""
+    return isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)
 
 
 def refuse(error, foreseen=True):

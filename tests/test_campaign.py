@@ -1,51 +1,206 @@
-"""The campaign at smoke size on a CPU: stopped and taken up again, it ends with the tables of an undisturbed one."""
+"""The campaign at smoke size on a CPU: killed and called again, it ends with the tables of an undisturbed one.
 
-import pandas as pd
+A few kills of two studies here; `pytest -m kills` does ten of everything that is in the queue.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
 import pytest
+import torch
+import toy
 
-from nclib import pages
+from nclib import cli, pages
+from nclib.data import files
 from nclib.pages import campaign
 from nclib.runs import store as kept
-from nclib.runs import work
 
 QUEUE = (
     ("depth", lambda run: run.NAME == "tirer2023.depth_network"),
     ("geometry", lambda run: getattr(run, "frame", "") == "OF"),
 )
+CLOCK = {"xiao2024.speed"}  # experiments whose tables are of seconds
 
 
-def test_oracle_a_stopped_campaign_goes_on(store, tmp_path, monkeypatch):
+def start(folder, *options):
+    """`nclib campaign` at smoke in a process group of its own, its folders below `folder`, a checkpoint each epoch."""
+    env = os.environ | {f"NCLIB_{name}": str(folder / name.lower()) for name in ("CACHE", "BUILD", "RESULTS")}
+    env |= {"OMP_NUM_THREADS": "1", "NCLIB_CHECKPOINT_SECONDS": "0"}
+    command = [sys.executable, "-m", "nclib", "campaign", "--profile", "smoke", "--device", "cpu", *options]
+    with open(folder / "said", "a", encoding="utf-8") as said:
+        return subprocess.Popen(command, env=env, stdout=said, stderr=said, start_new_session=True)
+
+
+def entries(folder):
+    """{experiment/key: bytes of the table} of what is stored."""
+    return {"/".join(path.parts[-3:-1]): path.read_bytes() for path in sorted(folder.glob("cache/*/*/table.csv"))}
+
+
+def checkpoints(folder):
+    return list(folder.glob("cache/checkpoints/*"))
+
+
+def killed_and_undisturbed(folder, kills, *options):
+    """(tables of a campaign that was killed so often at random moments, those of one that was not, how many tables and
+    checkpoints there were at each kill)."""
+    draw, seen, folders = random.Random(0), [], [folder / name for name in ("killed", "undisturbed")]
+    for one in folders:
+        one.mkdir()
+    before = time.monotonic()
+    assert start(folders[1], *options).wait() == 0
+    took = time.monotonic() - before
+    for kill in range(kills):
+        process = start(folders[0], *options)
+        time.sleep(draw.uniform(0.5, 1.5) * took / (kills + 1) + 2)  # two seconds of imports
+        if kill % 2:  # the command alone, whose runs then end by themselves, or all at once
+            os.kill(process.pid, signal.SIGKILL)
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        seen.append((len(entries(folders[0])), len(checkpoints(folders[0]))))
+    assert start(folders[0], *options).wait() == 0
+    assert not checkpoints(folders[0]) and not checkpoints(folders[1])
+    return *map(entries, folders), seen
+
+
+def compare(killed, undisturbed):
+    assert killed.keys() == undisturbed.keys()
+    different = [name for name in killed if killed[name] != undisturbed[name] and name.split("/")[0] not in CLOCK]
+    assert not different
+
+
+def test_oracle_a_killed_campaign_ends_with_the_tables_of_an_undisturbed_one(tmp_path):
+    killed, undisturbed, _ = killed_and_undisturbed(tmp_path, 1, "--only", "original", "--jobs", "1")
+    compare(killed, undisturbed)
+    assert len(killed) == 1 and "stopped" not in (tmp_path / "undisturbed" / "said").read_text()
+
+
+@pytest.mark.kills
+def test_oracle_ten_kills_of_the_whole_campaign(tmp_path):
+    """All studies of the queue; byte for byte but for tables of seconds. About half an hour on two cores."""
+    killed, undisturbed, seen = killed_and_undisturbed(tmp_path, 10, "--jobs", "2", "--minutes", "120")
+    compare(killed, undisturbed)
+    print(len(killed), "tables; at the kills there were (tables, checkpoints)", seen)
+    expected = {(run.NAME, run.key()) for study, _ in campaign.QUEUE for run in pages.study(study).runs("smoke")}
+    assert {tuple(name.split("/")) for name in killed} == expected
+    assert len(dict(seen)) > 5 and any(left for _, left in seen)
+
+
+def started(code):
+    """A stand-in for `campaign._start` whose processes do `code`, a function of the task."""
+
+    def start(task, profile, device, logs):
+        with open(campaign._log(task, logs), "w") as log:
+            return subprocess.Popen([sys.executable, "-c", code(task)], stdout=log, stderr=log)
+
+    return start
+
+
+def toys(*seeds):
+    return campaign.Task("toy", seeds, tuple(toy.Toy(seed=seed) for seed in seeds))
+
+
+def test_value_what_fails_together_is_done_apart_and_fails_alone(store, monkeypatch):
+    """As runs of a stack do of which one diverges."""
     said = []
-    tasks = campaign.pending("smoke", QUEUE)
-    assert [task.study for task in tasks] == ["depth"] * 2 + ["geometry"]
-    for _ in range(10):  # killed before anything can end
-        left = campaign.work(tasks, "smoke", "cpu", jobs=2, seconds=0.3, say=said.append)
-    assert len(left) == 3 and len(said) == 20 and all(line.startswith("stopped") for line in said)
-    assert campaign.work(tasks, "smoke", "cpu", jobs=2, seconds=120, say=said.append) == []
-    assert campaign.pending("smoke", QUEUE) == []
-    found = [kept.find(task.run)[0] for task in tasks]
-    monkeypatch.setenv("NCLIB_CACHE", str(tmp_path / "undisturbed"))
-    for task, table in zip(tasks, found, strict=True):
-        pd.testing.assert_frame_equal(table, work.get(task.run, "cpu"), check_exact=True)
+    fails = "raise SystemExit('nclib: run 1, toy: CUDA out of memory. Tried to allocate 2.00 GiB')"
+    monkeypatch.setattr(campaign, "_start", started(lambda task: fails if 1 in task.indices else ""))
+    left = campaign.work([toys(0, 1, 2), toys(3)], "smoke", "cpu", 1, 60, said.append)
+    assert left == [toys(1)]
+    assert [line.split()[0] for line in said] == ["apart", "done", "failed", "done", "done"]
+    assert "toy --index 1" in said[2] and "run 1, toy: CUDA out of memory. Tried to allocate" in said[2]
 
 
-def test_value_a_run_that_fails_is_named_and_the_others_go_on(store, monkeypatch):
-    """Its data is missing: images are looked for in an empty folder, and there is nothing to download them with."""
+def test_value_time_is_up(store, monkeypatch):
     said = []
-    monkeypatch.setenv("NCLIB_DATA", str(store / "afile"))
+    monkeypatch.setattr(campaign, "_start", started(lambda task: "import time; time.sleep(60)"))
+    assert campaign.work([toys(0), toys(1)], "smoke", "cpu", 1, 0.5, said.append) == [toys(0), toys(1)]
+    assert said == ["stopped  toy --index 0"]
+
+
+def test_value_what_needs_data_that_is_not_there_is_skipped_with_a_line(store, monkeypatch):
+    """There is nothing to download with, and books are never downloaded."""
     (store / "afile").write_text("")
-    tasks = campaign.pending("smoke", QUEUE[1:])
-    broken = campaign.Task("regularization", 0, pages.study("regularization").runs("paper")[0])
-    left = campaign.work([broken], "paper", "cpu", 1, 120, said.append)
-    left += campaign.work(tasks, "smoke", "cpu", 1, 120, said.append)
-    assert left == [broken] and [line.split()[0] for line in said] == ["failed", "done"]
-    assert "regularization --index 0" in said[0] and "is a file, must be a folder" in said[0]
+    monkeypatch.setenv("NCLIB_DATA", str(store / "afile" / "data"))
+    monkeypatch.setattr(campaign, "at_hand", lambda run: not campaign.data_of(run))
+    runs = [pages.study(name).runs("paper")[0] for name in ("regularization", "linguistic_scaling", "dual_head")]
+    tasks = [campaign.Task("a", (i,), (run,)) for i, run in enumerate(runs)]
+    assert [campaign.data_of(run) for run in runs] == ["cifar10", "books", ""]
+    said = []
+    waiting = campaign.without_data(tasks, said.append)
+    assert waiting == {"cifar10": [tasks[0]], "books": [tasks[1]]}
+    assert [line[:26] for line in said] == ["skipped 1 runs on cifar10:", "skipped 1 runs on books: N"]
+    assert all("afile is a file" in line for line in said)
 
 
-def test_value_paper_scale_starts_with_what_needs_a_gpu():
+def test_value_data_at_hand_is_seen_without_reading_it(store, monkeypatch):
+    monkeypatch.setenv("NCLIB_DATA", str(store / "data"))
+    run = pages.study("original").runs("paper", data="fashion-mnist")[0]
+    assert not campaign.at_hand(run)
+    for name in files.FASHION_MNIST:
+        (store / "data" / "fashion-mnist").mkdir(parents=True, exist_ok=True)
+        (store / "data" / "fashion-mnist" / name).touch()
+    assert campaign.at_hand(run) and campaign.at_hand(toy.Toy())
+
+
+def test_value_minutes_are_those_of_the_nearest_archived_run():
+    network, model = (pages.study(name).runs("paper")[-1] for name in ("regularization", "linguistic_scaling"))
+    kinds = campaign._kind(network), campaign._kind(model)
+    archived = [(kinds[0], 60.0, 100.0), (kinds[0], 1000.0, 7.0), (kinds[1], 2 * campaign._size(model), 50.0)]
+    assert campaign.seconds(network, archived) == (200.0, False)  # 120 epochs
+    assert campaign.seconds(model, archived) == (50.0, False)  # a smaller model is bound by launches
+    assert campaign.seconds(replace(model, epochs=8 * model.epochs), archived) == (200.0, False)
+    assert campaign.seconds(toy.Toy(), archived) == (600.0, True)
+    assert {kind[0] for kind, _, _ in campaign.timed()} >= {"l", "dang2023.network", "tirer2023.depth_network"}
+
+
+def test_value_paper_scale_starts_with_what_needs_a_gpu_and_leaves_nothing_out():
     tasks = campaign.pending()
-    assert all(task.run.needs_gpu() for task in tasks)
-    assert len({task.run.key() for task in tasks}) == len(tasks) > 100
-    assert tasks[0].study == "regularization" and tasks[0].run.loss == "mse" and tasks[0].run.seed == 0
+    runs = [run for task in tasks for run in task.runs]
+    assert all(run.needs_gpu() for run in runs)
+    assert len({run.key() for run in runs}) == len(runs) > 100
+    assert tasks[0].study == "regularization" and runs[0].loss == "mse" and runs[0].seed == 0
+    others = {run for page in pages.studies().values() for run in page.runs("paper") if run.needs_gpu()} - {*runs}
+    assert all(kept.find(run, archived_only=True) for run in others)
+    small = [task for task in tasks if len(task.runs) > 1]
+    assert small and all(len({run.together() for run in task.runs}) == 1 for task in small)
+    assert all(len(task.runs) == 1 for task in campaign.pending(together=False))
     with pytest.raises(ValueError, match="profile"):
         campaign.pending("poster")
+
+
+def test_value_the_list_says_commands_minutes_and_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("NCLIB_DATA", str(tmp_path / "nothing"))
+    tasks = campaign.pending()[:4]
+    lines = list(campaign.listing(tasks, "paper", 2))
+    assert lines[0].startswith("nclib run regularization --index ") and "--profile paper  # " in lines[0]
+    assert lines[-2] == f"cifar10: not in NCLIB_DATA = {tmp_path / 'nothing'}; 4 runs wait for it"
+    assert lines[-1].startswith("4 runs left: about ") and "with 2 at a time" in lines[-1]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "nclib: no CUDA GPU here, and the runs of profile paper need one; --device cpu does them"),
+        (("--device", "cuda"), "nclib: device = 'cuda': no CUDA device is available here"),
+        (("--jobs", "0"), "nclib: jobs, minutes = 0, 60.0: must be at least 1 and > 0"),
+    ],
+)
+def test_value_bad_input_is_one_line(store, monkeypatch, capsys, options, message):
+    monkeypatch.setattr(sys, "argv", ["nclib", "campaign", *options])
+    with pytest.raises(SystemExit):
+        cli.main()
+    said = capsys.readouterr().err
+    assert said.startswith(message) and said.count("\n") == 1
+
+
+def test_law_a_run_ends_when_the_campaign_is_gone():
+    """`end_with` a process that is not the parent, as that of one whose parent was killed."""
+    code = f"import time; from nclib.runs.workers import end_with; end_with({os.getppid()}); time.sleep(50)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=40).returncode == 1

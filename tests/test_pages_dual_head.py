@@ -322,7 +322,7 @@ def test_oracle_an_update_of_the_network_is_that_of_its_loss():
 def test_law_paper_runs_are_queued():
     runs = STUDY.runs("paper", data="cifar10")
     assert len({run.key() for run in runs}) == len(runs) == 30 and all(run.needs_gpu() for run in runs)
-    queued = [task.run.NAME for task in campaign.pending()]
+    queued = [run.NAME for task in campaign.pending() for run in task.runs]
     assert queued.count("yang2024.network") == 30
     with pytest.raises(ValueError, match="data = 'cifar10': must be cifar10, at profile paper alone"):
         STUDY.runs("laptop", data="cifar10")

@@ -12,19 +12,25 @@ def device_for(run, device="auto"):
 
     Raises MissingRun where it needs one and there is none, and ValueError for "cuda" without one.
     """
+    gpu = has_gpu(device)
+    if device != "auto":
+        return device
+    if not run.needs_gpu():
+        return "cpu"
+    if not gpu:
+        raise MissingRun("it needs a CUDA GPU, and there is none here (--device cpu does it all the same, slowly)")
+    return "cuda"
+
+
+def has_gpu(device="auto"):
+    """Whether runs that need a GPU get one. ValueError for "cuda" where there is none."""
     import torch
 
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device = {device!r}: must be auto, cpu or cuda")
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("device = 'cuda': no CUDA device is available here; use cpu")
-    if device != "auto":
-        return device
-    if not run.needs_gpu():
-        return "cpu"
-    if not torch.cuda.is_available():
-        raise MissingRun("it needs a CUDA GPU, and there is none here (--device cpu does it all the same, slowly)")
-    return "cuda"
+    return device != "cpu" and torch.cuda.is_available()
 
 
 def get(run, device="auto", root=None):

@@ -1,5 +1,6 @@
 """Many runs on one machine: side by side on a CPU, those that are alike as one batch on a GPU."""
 
+import contextlib
 import functools
 import itertools
 import os
@@ -20,7 +21,8 @@ def each(runs, device="auto", root=None):
     On a CPU those that are missing are done side by side, as many as torch has threads, each in a process with one
     thread: for the models of this project that is faster than all threads for one of them. The first is done alone, to
     see whether it is worth it. On a GPU runs that follow one another are done as one if `together()` is the
-    same for both and not None, by `run_together`. What `work.get` raises for a run is raised when its turn comes; the
+    same for both and not None, by `run_together`; where one of them diverges, or they are too large together, each is
+    done by itself. What `work.get` raises for a run is raised when its turn comes; the
     others then stop.
     """
     stored = [store.find(run) for run in runs]
@@ -37,10 +39,13 @@ def _done(runs, device, root):
 
 
 def _in_batches(runs, device, root):
+    import torch
+
     for (_, shared), alike in itertools.groupby(runs, lambda run: (run.NAME, run.together())):
         alike = list(alike)
         if shared is not None and len(alike) > 1:
-            work.do(alike, work.device_for(alike[0], device), root)
+            with contextlib.suppress(FloatingPointError, torch.OutOfMemoryError):  # then each is done by itself
+                work.do(alike, work.device_for(alike[0], device), root)
         for run in alike:
             yield work.get(run, device, root)
 
@@ -77,7 +82,7 @@ def _side_by_side(runs, device, root, jobs):
 
 def _attempt(run, device, root, folders):
     """`work.get` in a process of its own, whose folders may be those of earlier work; an error is handed back."""
-    _end_with(os.getppid())
+    end_with(os.getppid())
     os.environ.update(folders)
     try:
         return work.get(run, device, root)
@@ -87,7 +92,7 @@ def _attempt(run, device, root, folders):
 
 
 @functools.cache
-def _end_with(parent):
+def end_with(parent):
     """End this process, in the middle of its work, when its parent is gone: a killed command leaves nothing running."""
 
     def watch():

@@ -15,7 +15,7 @@ from nclib.training.checkpoint import restore, state
 SCALES = ("paper", "authors-imbalanced", "authors-balanced")
 LOSSES = ("mse", "cross-entropy")
 PRECISIONS = ("float32", "tf32", "bfloat16")
-LOOK = 64  # steps between looks at the objective, which wait for the GPU
+LOOK = 64  # steps between looks at the objective where they wait for a GPU
 
 
 def seed_everything(seed):
@@ -184,7 +184,7 @@ def train(
                 visit()
             if schedule is not None:
                 schedule.step()
-            if epoch + 1 == epochs or step - looked >= LOOK:
+            if epoch + 1 == epochs or device.type != "cuda" or step - looked >= LOOK:
                 _check_finite(values[looked:], looked, steps)
                 looked = step
                 if checkpoint is not None and checkpoint.due:

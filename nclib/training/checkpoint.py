@@ -1,6 +1,7 @@
 """What a training run keeps to go on from after a kill: tensors and the rows found so far, in one file."""
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from nclib.runs.seal import Damaged
 from nclib.runs.store import unfinished
 
 FORMAT = "nclib.training/2"
-SECONDS = 60.0  # between two writes
+SECONDS = float(os.environ.get("NCLIB_CHECKPOINT_SECONDS") or 60)  # between two writes
 
 
 class Checkpoint:

@@ -19,6 +19,7 @@ from nclib import _files
 from nclib._progress import bar
 from nclib.distributed import rank, world_size
 from nclib.runs.seal import Damaged
+from nclib.training.checkpoint import SECONDS
 
 PRECISIONS = ("float32", "bfloat16")
 CHECK = 50  # steps between looks at the loss, which wait for the GPU
@@ -40,7 +41,7 @@ def fit(
     identity=None,
     precision="float32",
     compiled=False,
-    checkpoint_seconds=60,
+    checkpoint_seconds=SECONDS,
 ):
     """Minimize model.loss over `windows` as Wu and Papyan 2024 do (section 3): AdamW, linear decay without warm-up.
 
