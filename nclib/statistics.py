@@ -1,4 +1,4 @@
-"""Class statistics of features: a commutative monoid under +, in float64 whatever the features are.
+"""Class statistics of features: a commutative monoid under +, summed in float64 whatever the features are.
 
 Samples enter as deviations from the mean that their class has so far (a new class: from one of its samples), never as
 E[h^2] - E[h]^2; shards and ranks are put together by the exact pairwise merge of Chan, Golub and LeVeque (1979). So the
@@ -17,6 +17,10 @@ from nclib._files import read, write
 
 _CPU_BLOCK = 256  # rows: three float64 scratch blocks stay in cache, and fresh large temporaries would page-fault
 _DEVICE_BLOCK = 16_384
+_COLUMNS = 128  # of a scatter are multiplied at a time: its lower triangle costs nothing
+_WIDE, _MANY = 256, 128  # dimensions and rows from which products of a scatter are what an update costs
+_FLUSH = 2048  # rows whose products are summed in float32
+_RANGE = 2.0**-50, 2.0**50  # of entries whose products float32 holds, with 2,048 of them summed
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +96,9 @@ class ClassStatistics:
             counts=self.counts + other.counts,
             means=self.means + (n_b / n)[:, None] * delta,
             spread=self.spread + other.spread + w * _squared_norms(delta),
-            scatter=None if self.scatter is None else self.scatter + other.scatter + delta.mT @ delta.mul(w[:, None]),
+            scatter=None
+            if self.scatter is None
+            else self.scatter + other.scatter + _symmetric(delta.mT @ delta.mul(w[:, None])),
         )
 
     def to(self, device) -> ClassStatistics:
@@ -182,8 +188,14 @@ class StatisticsAccumulator:
     """ClassStatistics in place, batch by batch, for `dim` features and `num_classes` classes.
 
     An update costs O(rows * dim) however many classes there are, plus 2 * rows * dim^2 with a scatter (scatter=None:
-    on unless dim > 1,024 or num_classes > dim). It never waits for a GPU: there bad labels and features that are not
-    finite are left out and flagged on the device, and `compute` raises; on the CPU `update` raises and changes nothing.
+    on unless dim > 1,024 or num_classes > dim), of which a CPU does half. It never waits for a GPU: there bad labels
+    and features that are not finite are left out and flagged on the device, and `compute` raises; on the CPU `update`
+    raises and changes nothing.
+
+    On a CPU the scatter of 256 or more dimensions is multiplied in float32, unless features are float64: products of
+    deviations, summed in float64 every 2,048 rows. Entry (i, j) is right to 1e-7 sqrt(scatter_ii scatter_jj), in
+    updates far from the mean so far to 1e-6, and NC1 to far less than 1e-6 unless the within-class variance of some
+    direction is less than a 10,000th of the largest. Of features.double() every digit is kept.
     With device="mps" the state is kept on the CPU, as MPS has no float64.
 
     Raises ValueError for num_classes < 1 or dim < 1, for more of them than fit in memory, and for a device that is not
@@ -213,6 +225,7 @@ class StatisticsAccumulator:
         self._scatter = torch.zeros(dim, dim, **double) if scatter else None
         self._slot = torch.zeros(rows, dtype=torch.int64, device=self.device)
         self._scratch = torch.empty(3, 0, dim, **double)
+        self._partial, self._pending = None, 0
         self._invalid = torch.zeros((), dtype=torch.bool, device=self.device)
 
     @torch.inference_mode(False)
@@ -231,8 +244,10 @@ class StatisticsAccumulator:
             used &= mask.reshape(-1).to(self.device)
         H, y = self._screen(H, y, used, ignore_index)
         block = _CPU_BLOCK if self.device.type == "cpu" else _DEVICE_BLOCK
+        single = self.device.type == "cpu" and H.dtype != torch.float64 and self.dim >= _WIDE and len(y) >= _MANY
         for h, label in zip(H.split(block), y.split(block), strict=True):
-            self._add(h, label)
+            self._add(h, label, single)
+        self._flush()
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -256,7 +271,7 @@ class StatisticsAccumulator:
             raise ValueError(f"y outside 0..{K - 1}, or H with NaN or inf, was given to update (flagged on the device)")
         if not self._spread.isfinite().all():
             raise ValueError("H is so large that squares overflow float64: divide the features by a constant first")
-        scatter = None if self._scatter is None else self._scatter.clone()
+        scatter = None if self._scatter is None else _symmetric(self._scatter)
         return ClassStatistics(self._counts[:K].clone(), self._means[:K].clone(), self._spread[:K].clone(), scatter)
 
     def _screen(self, H, y, used, ignore_index):
@@ -280,13 +295,13 @@ class StatisticsAccumulator:
         good = used & ~bad
         return torch.where(good[:, None], H, 0), torch.where(good, y, K)
 
-    def _add(self, H, y):
+    def _add(self, H, y, single):
         """Add one block; every shape is fixed by len(y), so that a GPU is not waited for.
 
         With m the mean of a class so far, n_a its count, x = h - m, S = sum x over its n_b samples of the block and
-        n = n_a + n_b: the mean gains S/n, the spread sum |x|^2 - |S|^2/n. For a new class m is first set to one of its
-        samples. Derived: |S|^2 <= n_b sum |x|^2, so the difference is at least sum |x|^2 / (n_b + 1), and a block of
-        256 rows costs it at most 2.4 of float64's 16 digits.
+        n = n_a + n_b: the mean gains S/n, the spread sum |x|^2 - |S|^2/n and the scatter the sum of x (x - S/n)^T. For
+        a new class m is first set to one of its samples. Derived: |S|^2 <= n_b sum |x|^2, so the spread gains at least
+        sum |x|^2 / (n_b + 1), and a block of 256 rows costs it at most 2.4 of float64's 16 digits.
         """
         n, K = len(y), len(self._counts)
         order = torch.arange(n, device=y.device)
@@ -305,10 +320,31 @@ class StatisticsAccumulator:
         per_n = self._counts[rows].clamp(min=1).double().reciprocal_()
         self._spread.index_add_(0, y, torch.mul(x, x, out=free[:n]).sum(1))
         self._spread.index_add_(0, rows, torch.mul(S, S, out=free[: len(rows)]).sum(1).mul_(per_n), alpha=-1)
+        shift = S.mul_(per_n[:, None])
+        self._means.index_add_(0, rows, shift)
         if self._scatter is not None:
-            self._scatter.addmm_(x.mT, x)
-            self._scatter.addmm_(S.mT, torch.mul(S, per_n[:, None], out=free[: len(rows)]), alpha=-1)
-        self._means.index_add_(0, rows, S.mul_(per_n[:, None]))
+            z = torch.index_select(shift, 0, slot, out=free[:n])
+            self._multiply(x, torch.sub(x, z, out=z), single)
+
+    def _multiply(self, x, z, single):
+        """The upper triangle of the scatter gains x^T z."""
+        pair = _in_float32(x, z) if single else None
+        if pair is None:
+            _add_upper_product(self._scatter, x, z)
+            return
+        if self._partial is None:
+            self._partial = torch.zeros_like(self._scatter, dtype=torch.float32)
+        _add_upper_product(self._partial, *pair)
+        self._pending += len(x)
+        if self._pending >= _FLUSH:
+            self._flush()
+
+    def _flush(self):
+        """The float32 sums of the last rows go to the scatter."""
+        if self._pending:
+            self._scatter.add_(self._partial)
+            self._partial.zero_()
+            self._pending = 0
 
     def _start(self, new, H, y):
         """Set the mean of a class to its sample where `new`; the others of a GPU's fixed shape go to the extra row."""
@@ -319,6 +355,26 @@ class StatisticsAccumulator:
 
 def _squared_norms(A: Tensor) -> Tensor:
     return torch.linalg.vecdot(A, A)
+
+
+def _symmetric(A):
+    """A with its upper triangle below the diagonal too."""
+    return A.triu() + A.triu(1).mT
+
+
+def _in_float32(x, z):
+    """x and z in float32, or None where a column of x has squares that float32 may not hold."""
+    x, z = x.float(), z.float()
+    largest = torch.maximum(x.amax(0), -x.amin(0))
+    low, high = _RANGE
+    return (x, z) if ((largest == 0) | (largest > low) & (largest < high)).all() else None
+
+
+def _add_upper_product(total, x, z):
+    """total += x^T z, in its upper triangle at least."""
+    step = _COLUMNS if total.device.type == "cpu" else len(total)
+    for i in range(0, len(total), step):
+        total[i : i + step, i:].addmm_(x[:, i : i + step].mT, z[:, i:])
 
 
 def _tensors(H, y, mask):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nclib._device import torch_device
+from nclib.metrics import nc1
 from nclib.statistics import ClassStatistics, StatisticsAccumulator
 
 CONFORMANCE = json.loads(Path(__file__).with_name("conformance.json").read_text())
@@ -220,6 +221,96 @@ def two_pass(H, y, K):
     x = H - means[y]
     spread = torch.stack([x[y == k].square().sum() for k in range(K)])
     return ClassStatistics(torch.bincount(y, minlength=K), means, spread, x.T @ x)
+
+
+def wide_problem(N=3000, K=10, d=256, noise=1.0, offset=0.0):
+    """float32 features of unit class means with `noise`, which differs over directions by a factor of 10."""
+    g = torch.Generator().manual_seed(0)
+    y, M = torch.randint(0, K, (N,), generator=g), torch.randn(K, d, generator=g)
+    return (M[y] + noise * torch.randn(N, d, generator=g) * torch.logspace(-1, 0, d) + offset).float(), y, K
+
+
+def collected(H, y, K, size):
+    accumulator = StatisticsAccumulator(K, H.shape[1], scatter=True)
+    for h, label in zip(H.split(size), y.split(size), strict=True):
+        accumulator.update(h, label)
+    return accumulator.compute()
+
+
+def apart(a, b):
+    """The largest difference of two scatters, entry (i, j) over sqrt(s_ii s_jj)."""
+    scale = b.scatter.diag().sqrt()
+    return float(((a.scatter - b.scatter).abs() / (scale[:, None] * scale)).max())
+
+
+def test_oracle_conformance_by_float32_products(monkeypatch):
+    """NC1 of float32 features whose scatter is multiplied in float32, however few there are."""
+    monkeypatch.setattr("nclib.statistics._WIDE", 1)
+    monkeypatch.setattr("nclib.statistics._MANY", 1)
+    stats = ClassStatistics.from_features(*conformance(torch.float32), scatter=True)
+    expected = torch.tensor(CONFORMANCE["statistics"]["scatter"], dtype=torch.float64)
+    assert not torch.equal(stats.scatter, expected)
+    for center in ("class", "sample"):
+        exact = nc1(ClassStatistics.from_features(*conformance(), scatter=True), center=center)
+        assert nc1(stats, center=center) == pytest.approx(exact, rel=1e-6)
+
+
+@pytest.mark.parametrize(("noise", "offset"), [(1.0, 0.0), (1.0, 1000.0), (3e-4, 1000.0)])
+def test_oracle_wide_float32_features(noise, offset):
+    H, y, K = wide_problem(noise=noise, offset=offset)
+    exact = two_pass(H.double(), y, K)
+    if noise < 1:
+        assert nc1(exact) < 1e-8
+    for size in (3000, 700, 100):
+        stats = collected(H, y, K, size)
+        assert nc1(stats) == pytest.approx(nc1(exact), rel=1e-6 if size > 100 else 1e-12)
+        assert apart(stats, exact) < (3e-7 if size > 100 else 1e-9)
+        assert torch.equal(stats.scatter, stats.scatter.mT)
+        torch.testing.assert_close(stats.spread, exact.spread, rtol=1e-11, atol=0)
+    assert apart(collected(H, y, K, 3000), exact) > 1e-9  # float32 was used, and not where features are float64
+    assert apart(collected(H.double(), y, K, 3000), exact) < (1e-12 if noise == 1 else 1e-9)
+
+
+def test_oracle_ratio_of_1e_9_at_an_offset_of_1000():
+    """Noise of one unit in the last place: within-class deviations that float32 features barely hold."""
+    H, y, K = wide_problem(noise=1e-4, offset=1000)
+    exact = two_pass(H.double(), y, K)
+    assert nc1(exact) < 1.2e-9
+    assert nc1(collected(H, y, K, 1500)) == pytest.approx(nc1(exact), rel=1e-6)
+
+
+def test_law_wide_halves_add_to_the_whole():
+    H, y, K = wide_problem(offset=30.0)
+    whole, exact = collected(H, y, K, 3000), two_pass(H.double(), y, K)
+    parts = [collected(h, label, K, 3000) for h, label in ((H[:1111], y[:1111]), (H[1111:], y[1111:]))]
+    merged = StatisticsAccumulator(K, 256, scatter=True)
+    for part in parts:
+        merged.merge(part)
+    for stats in (parts[0] + parts[1], parts[1] + parts[0], merged.compute()):
+        assert apart(stats, whole) < 5e-7 and apart(stats, exact) < 3e-7
+        torch.testing.assert_close(stats.means, whole.means, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e30, 1e-30, 1e-40], ids=str)
+def test_law_columns_that_float32_cannot_square_are_multiplied_in_float64(scale):
+    H, y, K = wide_problem(N=600)
+    H[:, 7:9] *= scale
+    assert apart(collected(H, y, K, 600), two_pass(H.double(), y, K)) < 1e-12
+    H[:, 7:9] = 5 * scale  # no deviation at all: float32 will do
+    stats, exact = collected(H, y, K, 600), two_pass(H.double(), y, K)
+    assert stats.scatter[7].abs().max() == 0
+    keep = torch.ones(256, dtype=torch.bool)
+    keep[7:9] = False
+    torch.testing.assert_close(stats.scatter[keep][:, keep], exact.scatter[keep][:, keep], rtol=1e-3, atol=1e-3)
+
+
+def test_law_a_far_first_sample_in_float32():
+    """As below, of wide features: the outlier sets the scale to which the rest is right."""
+    H, y, K = wide_problem(N=512, K=1)
+    H[0] = -1000
+    exact = two_pass(H.double(), y, K)
+    for size in (1, 128, 512):
+        assert apart(collected(H, y, K, size), exact) < 2e-6
 
 
 def test_law_one_class_far_from_its_first_sample():
