@@ -6,8 +6,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from nclib.models import MLP, LinearHead, ResNet18, UnconstrainedFeatures, auxiliary_head, direct_descent
+from nclib.models import (
+    MLP,
+    LinearHead,
+    ResNet18,
+    UnconstrainedFeatures,
+    WideResNet,
+    auxiliary_head,
+    direct_descent,
+)
 from nclib.models.resnet import Block
+from nclib.models.wide_resnet import PreactivationBlock
 
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
 
@@ -68,6 +77,7 @@ def test_value_parameter_counts():
         (lambda: MLP(12, 9, 3, 4, 2), torch.randn(5, 3, 2, 2), 9),
         (lambda: MLP(12, 9, 3, 4, 2, batch_norm=True, intermediate=True, bias_last=True), torch.randn(5, 12), 9),
         (lambda: ResNet18(4, 2, in_channels=1), torch.randn(2, 1, 16, 16), 512),
+        (lambda: WideResNet(4, 10, 2, in_channels=1), torch.randn(2, 1, 16, 16), 128),
         (lambda: UnconstrainedFeatures(6, 9, 4, 3), torch.tensor([5, 0]), 9),
     ],
 )
@@ -113,6 +123,41 @@ def test_oracle_resnet_block(inputs, stride):
     torch.testing.assert_close(block(x), (y + skip).clamp(min=0), rtol=0, atol=1e-12)
 
 
+def test_value_wide_resnet():
+    """WRN-16-4, by hand: 432 of the stem; two blocks a stage, each of two convolutions of 9 i o and two
+    normalizations of 2 i and 2 o; a shortcut of i o in the first; 2 * 256 and the head."""
+    count, inputs = 9 * 3 * 16, 16
+    for o in (64, 128, 256):
+        for i in (inputs, o):
+            count += 9 * i * o + 9 * o * o + 2 * i + 2 * o
+        count, inputs = count + inputs * o, o
+    assert parameters(WideResNet(10)) == count + 2 * 256 + 257 * 10 == 2_748_890
+    with torch.device("meta"):
+        assert parameters(WideResNet(10, 28, 10)) == 36_479_194  # the paper: 36.5M (recalled)
+    net = WideResNet(10, 16, 1).eval()
+    x, sizes = torch.randn(1, 3, 32, 32), []
+    for layer in net.backbone[:-2]:
+        x = layer(x)
+        sizes.append(tuple(x.shape[1:]))
+    assert sizes == [(16, 32, 32)] * 3 + [(32, 16, 16)] * 2 + [(64, 8, 8)] * 4 and x.min() == 0
+    torch.testing.assert_close(net.backbone[-2:](x), x.mean((2, 3)))
+
+
+@pytest.mark.parametrize(("inputs", "stride"), [(6, 1), (4, 1), (4, 2)])
+def test_oracle_preactivation_block(inputs, stride):
+    torch.manual_seed(0)
+    block = PreactivationBlock(inputs, 6, stride).double().eval()
+    x = torch.randn(2, inputs, 8, 8, dtype=torch.float64)
+    norm = (1 + 1e-5) ** -0.5
+    active = (x * norm).clamp(min=0)
+    y = F.conv2d(active, block.conv1.weight, stride=stride, padding=1) * norm
+    skip = x
+    if (inputs, stride) != (6, 1):
+        skip = torch.einsum("oi,bihw->bohw", block.shortcut.weight[:, :, 0, 0], active[:, :, ::stride, ::stride])
+    expected = skip + F.conv2d(y.clamp(min=0), block.conv2.weight, padding=1)
+    torch.testing.assert_close(block(x), expected, rtol=0, atol=1e-12)
+
+
 def test_law_mlp_features_sign():
     torch.manual_seed(0)
     x = torch.randn(64, 10)
@@ -134,6 +179,10 @@ def test_law_mlp_features_sign():
         (lambda: MLP(4, 5, 1, 3, 0), "linear_layers = 0"),
         (lambda: ResNet18(0), "num_classes = 0"),
         (lambda: ResNet18(3, 2.5), "linear_layers = 2.5"),
+        (lambda: WideResNet(0), "num_classes = 0"),
+        (lambda: WideResNet(3, 18), "depth = 18: must be 10, 16, 22"),
+        (lambda: WideResNet(3, 4), "depth = 4: must be 10"),
+        (lambda: WideResNet(3, 16, 0), "widen = 0"),
         (lambda: UnconstrainedFeatures(0, 4, 3), "num_samples = 0"),
         (lambda: descend([3, 0], 4, 1), r"counts\[1\] = 0"),
         (lambda: descend([3, 2], 0, 1), "dim = 0"),

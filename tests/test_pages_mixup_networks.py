@@ -14,11 +14,13 @@ from nclib.evidence.claims import judge_all
 from nclib.frames import simplex_etf
 from nclib.pages.mixup_networks import claims, figures, views
 from nclib.pages.mixup_networks.claims import HEADLINES, MIXUP, PLAIN
+from nclib.pages.mixup_networks.descent import mixes, stepper
 from nclib.pages.mixup_networks.measures import MIXES, draw, geometry, hidden, layers, picture, temperature
 from nclib.pages.mixup_networks.network import Network
 from nclib.pages.mixup_networks.quoted import quoted
 from nclib.pages.mixup_networks.study import STUDY
 from nclib.theory import mixup
+from nclib.training import checkpoint, seed_everything
 
 matplotlib.use("agg")
 DATA = ("digits", "fashion-mnist", "cifar10")
@@ -101,11 +103,11 @@ def test_law_a_fixed_frame_stays_and_layers_are_found():
     assert [h.shape[1] for h in found] == [256, 256, 256, 64] and torch.equal(found[-1], model.features(x))
     rows = layers(model, x, (torch.arange(30), torch.arange(30, 60)))
     assert rows["layer"].tolist() == [1, 2, 3, 4] and (rows["value"] > 0).all()
-    for kind, count in (("convnet", 4), ("resnet18", 9)):
+    for kind, count in (("convnet", 4), ("resnet18", 9), ("wrn16-4", 7)):
         model = dataclasses.replace(run, model=kind, frame=0.0).build(torch.zeros(1, 3, 8, 8)).eval()
         found = hidden(model, torch.randn(2, 3, 8, 8))
         assert len(found) == count and found[-1].ndim == 2
-    with pytest.raises(ValueError, match="model = 'tree': must be one of mlp, convnet, resnet18"):
+    with pytest.raises(ValueError, match="model = 'tree': must be one of mlp, convnet, resnet18, wrn16-4"):
         dataclasses.replace(run, model="tree").build(x)
 
 
@@ -130,10 +132,90 @@ def test_law_runs_are_distinct():
         assert len({run.key() for run in runs}) == count and {run.seed for run in runs} == {3, 4, 5}
         assert not any(run.needs_gpu() for run in runs)
     paper = STUDY.runs("paper")
-    assert len({run.key() for run in paper}) == len(paper) == 63 and sum(run.needs_gpu() for run in paper) == 21
-    assert set(STUDY.runs("laptop", data="cifar10")) < set(paper)
+    assert len({run.key() for run in paper}) == len(paper) == 84 and sum(run.needs_gpu() for run in paper) == 42
+    assert {run.model for run in paper[63:]} == {"wrn16-4"} == {paper[63].model}
+    assert paper[63:] == STUDY.runs("paper", data="cifar10", model="wrn16-4")
+    for data in DATA[1:]:
+        assert set(STUDY.runs("laptop", data=data)) < set(paper)
     with pytest.raises(ValueError, match="data = 'cifar10': must be one of digits"):
         STUDY.runs("smoke", data="cifar10")
+    with pytest.raises(ValueError, match="model = 'mlp': must be one of resnet18, wrn16-4"):
+        STUDY.runs("paper", model="mlp")
+
+
+def test_value_keys_of_the_archived_runs():
+    """They are for good: of the first run on Fashion-MNIST and of the last on CIFAR-10."""
+    paper = STUDY.runs("paper")
+    assert [paper[21].key(), paper[62].key()] == ["9675b6578cde101d", "29f215855ff3e636"]
+
+
+def test_value_mixes_of_an_epoch():
+    random, generator = np.random.default_rng(3), torch.Generator().manual_seed(3)
+    batches = mixes(10, 4, 1.0, random, generator)
+    assert [tuple(batch.shape) for batch in batches] == [(4, 3), (4, 3), (2, 3)]
+    assert torch.cat(batches)[:, 0].sort().values.tolist() == list(range(10))
+    again = np.random.default_rng(3)
+    for batch in batches:
+        assert batch[:, 1].sort().values.equal(batch[:, 0].sort().values)
+        assert set(batch[:, 2].tolist()) == {again.beta(1.0, 1.0)}
+    assert set(torch.cat(mixes(10, 4, 0.0, random, generator))[:, 2].tolist()) == {1.0}
+
+
+def test_value_a_step_by_hand():
+    """z = W x on three images in the plane, of which the first and the third are mixed by 3/4."""
+    model = torch.nn.Module()
+    model.features, model.head = torch.nn.Identity(), torch.nn.Linear(2, 2)
+    torch.nn.init.zeros_(model.head.weight), torch.nn.init.zeros_(model.head.bias)
+    x, Y = torch.tensor([[4.0, 0.0], [9.0, 9.0], [0.0, 8.0]]), torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
+    batch = torch.tensor([[0, 2, 0.75], [2, 0, 0.75]], dtype=torch.float64)  # images (3, 2) and (1, 6)
+    for loss, value, W in (
+        ("cross-entropy", np.log(2), [[0.25, -0.5], [-0.25, 0.5]]),  # mean of (y - 1/2) x, y = 3/4 and 1/4
+        ("mse", (9 + 1) / 16 / 2, [[1.25, 1.5], [0.75, 2.5]]),  # mean of y x
+    ):
+        model.head.weight.data.zero_(), model.head.bias.data.zero_()
+        update = stepper(model, torch.optim.SGD([model.head.weight], 1.0), x, Y, loss)
+        assert float(update(batch)) == pytest.approx(value) and model.head.weight.tolist() == W
+
+
+class Killed(Exception):
+    pass
+
+
+def test_oracle_a_large_run_that_is_killed_goes_on(monkeypatch, tmp_path):
+    """Bit for bit: parameters, running means and the generators."""
+    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
+    run = dataclasses.replace(STUDY.runs("paper")[66], epochs=4, batch_size=8)
+    x, y = torch.randn(16, 1, 8, 8, generator=torch.Generator().manual_seed(1)), torch.arange(16) % 10
+
+    def trained(kept):
+        generator = seed_everything(0)
+        small = run.build(x[:, :1])
+        try:
+            run.fit(small, x, y, generator, kept)
+        except Killed:
+            return None
+        return torch.cat([v.double().flatten() for v in small.state_dict().values()]), generator.get_state()
+
+    class Mortal(checkpoint.Checkpoint):
+        def save(self, tensors):
+            super().save(tensors)
+            if int(tensors["epochs"]) in (1, 3):
+                raise Killed
+
+    def kept():
+        return Mortal(tmp_path / "run.safetensors", {"key": run.key()}, [])
+
+    assert trained(kept()) is None and trained(kept()) is None
+    for found, whole in zip(trained(kept()), trained(None), strict=True):
+        assert torch.equal(found, whole)
+
+
+def test_value_a_run_that_diverges_says_so():
+    run = dataclasses.replace(STUDY.runs("smoke")[2], lr=1e30, epochs=3)
+    x, y = torch.randn(60, 1, 8, 8, generator=torch.Generator().manual_seed(1)), torch.arange(60) % 10
+    torch.manual_seed(0)
+    with pytest.raises(FloatingPointError, match="training diverged in epoch 2; lower the rate"):
+        run.fit(run.build(x), x, y, torch.Generator().manual_seed(0))
 
 
 def test_value_claims_of_a_toy_table():

@@ -6,6 +6,7 @@ from nclib.models.linear_head import LinearHead
 from nclib.models.mlp import MLP
 from nclib.models.resnet import ResNet18
 from nclib.models.unconstrained import State, UnconstrainedFeatures, direct_descent
+from nclib.models.wide_resnet import WideResNet
 
 __all__ = [
     "MLP",
@@ -14,6 +15,7 @@ __all__ = [
     "ResNet18",
     "State",
     "UnconstrainedFeatures",
+    "WideResNet",
     "auxiliary_head",
     "direct_descent",
 ]

@@ -14,11 +14,11 @@ class Block(nn.Module):
 
     def __init__(self, inputs, outputs, stride):
         super().__init__()
-        self.conv1, self.norm1 = _conv(inputs, outputs, 3, stride), nn.BatchNorm2d(outputs)
-        self.conv2, self.norm2 = _conv(outputs, outputs, 3, 1), nn.BatchNorm2d(outputs)
+        self.conv1, self.norm1 = conv(inputs, outputs, 3, stride), nn.BatchNorm2d(outputs)
+        self.conv2, self.norm2 = conv(outputs, outputs, 3, 1), nn.BatchNorm2d(outputs)
         same = stride == 1 and inputs == outputs
         self.shortcut = (
-            nn.Identity() if same else nn.Sequential(_conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
+            nn.Identity() if same else nn.Sequential(conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
         )
 
     def forward(self, x):
@@ -51,7 +51,7 @@ class ResNet18(nn.Module):
     ):
         super().__init__()
         positive(in_channels=in_channels, linear_layers=linear_layers, width=width)
-        layers = [_conv(in_channels, width, 3, 1), nn.BatchNorm2d(width), nn.ReLU()]
+        layers = [conv(in_channels, width, 3, 1), nn.BatchNorm2d(width), nn.ReLU()]
         inputs = width
         for outputs in (width * stage // WIDTHS[0] for stage in WIDTHS):
             layers += [Block(inputs, outputs, 1 if outputs == width else 2), Block(outputs, outputs, 1)]
@@ -68,7 +68,8 @@ class ResNet18(nn.Module):
         return self.head(self.features(x))
 
 
-def _conv(inputs, outputs, size, stride):
-    conv = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
-    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-    return conv
+def conv(inputs, outputs, size, stride):
+    """A convolution that keeps the size of the image up to its stride, without bias, from N(0, 2/fan_out)."""
+    made = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
+    nn.init.kaiming_normal_(made.weight, mode="fan_out", nonlinearity="relu")
+    return made

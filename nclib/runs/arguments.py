@@ -6,7 +6,7 @@ import math
 from numbers import Real
 
 LISTS = ("counts", "depths", "network_counts", "widths")  # overrides that are lists
-TEXTS = ("corpus", "data")
+TEXTS = ("corpus", "data", "model")
 DECAYS = ("weight_decay",)  # of networks, which may have none
 
 

@@ -240,7 +240,8 @@ HEADLINES = [
     ),
     Headline(
         "fisher2024.networks.cost",
-        "What mixup costs: clean features collapse less, and a calibrated network loses its calibration",
+        "Clean features collapse less with mixup, a calibrated network loses its calibration, and of an over-confident "
+        "one a fitted temperature repairs as much",
         [
             Claim(
                 "fisher2024.networks.nc1",
@@ -256,6 +257,23 @@ HEADLINES = [
                 ratio("ece", MIXUP, PLAIN),
                 log=True,
                 needs=has(MIXUP, sure=False),
+            ),
+            Claim(
+                "fisher2024.networks.temperature",
+                "Calibration error without mixup after a temperature is fitted over that with mixup, "
+                "an over-confident baseline",
+                at_most(1.0),
+                lambda table: of(table, PLAIN, "ece_scaled") / of(table, MIXUP, "ece"),
+                log=True,
+                needs=has(MIXUP, sure=True),
+            ),
+            Claim(
+                "fisher2024.networks.smoothing",
+                "Calibration error with label smoothing over that with mixup, an over-confident baseline",
+                at_least(1.0),
+                ratio("ece", SMOOTH, MIXUP),
+                log=True,
+                needs=has(MIXUP, SMOOTH, sure=True),
             ),
         ],
         of="a question of ours",

@@ -1,7 +1,10 @@
 """One network trained with or without mixup, and the geometry of its features of mixed inputs.
 
-SGD with momentum 0.9 and weight decay 5e-4 on all parameters, one cycle of the rate, no augmentation; one weight
-lambda ~ Beta(alpha, alpha) for each batch, which is mixed with itself in another order; alpha = 0: no mixup.
+SGD with weight decay 5e-4 on all parameters, one cycle of the rate, no augmentation; one weight lambda ~ Beta(alpha,
+alpha) for each batch, which is mixed with itself in another order; alpha = 0: no mixup. The momentum of the small
+networks goes from 0.95 to 0.85 and back while the rate rises and falls, as torch's cycle has it. That of the large
+ones is 0.9: they train by the engine of `nclib.training`, whose steps are one graph on a GPU, in which only rates can
+change, and which goes on where a run was killed.
 """
 
 from dataclasses import dataclass
@@ -16,19 +19,23 @@ from torch.nn import functional as F
 
 from nclib.data import load, subset
 from nclib.frames import simplex_etf
-from nclib.models import LinearHead, ResNet18
+from nclib.models import LinearHead, ResNet18, WideResNet
+from nclib.pages.mixup_networks.descent import descend, mixes, stepper
 from nclib.pages.mixup_networks.measures import measures
 from nclib.runs.experiment import Experiment
 from nclib.training import seed_everything
+from nclib.training.checkpoint import of_run
 
 K = 10
+LARGE = "resnet18", "wrn16-4"
 
 
 @dataclass(frozen=True)
 class Network(Experiment):
     """One network. data: "digits", "fashion-mnist" or "cifar10"; samples: training images a class, the first of each.
-    model: "mlp", "convnet" or "resnet18". loss: "cross-entropy" or "mse". smoothing: of labels. frame: the length of a
-    fixed simplex ETF in place of the learned classifier, 0 for none. count: mixes of each kind that are measured."""
+    model: "mlp", "convnet", or of LARGE "resnet18" or "wrn16-4", a WideResNet. loss: "cross-entropy" or "mse".
+    smoothing: of labels. frame: the length of a fixed simplex ETF in place of the learned classifier, 0 for none.
+    count: mixes of each kind that are measured."""
 
     NAME: ClassVar[str] = "fisher2024.network"
 
@@ -47,7 +54,7 @@ class Network(Experiment):
 
     def needs_gpu(self):
         """Whether a CPU would take days."""
-        return self.model == "resnet18"
+        return self.model in LARGE
 
     def reads(self):
         """{file: sha256} of the training and test images."""
@@ -59,7 +66,8 @@ class Network(Experiment):
         generator = seed_everything(self.seed)
         train_set, test_set = ((part.x.to(device), part.y.to(device)) for part in images(self.data, self.samples))
         model = self.build(train_set[0]).to(device)
-        self.fit(model, *train_set, generator)
+        kept = of_run(self, self.key(), []) if self.needs_gpu() else None
+        self.fit(model, *train_set, generator, kept)
         generator.manual_seed(self.seed)
         found = measures(model, train_set, test_set, self.count, generator, probabilities=self.loss == "cross-entropy")
         return pd.concat(found, ignore_index=True)
@@ -76,35 +84,25 @@ class Network(Experiment):
             model.head.requires_grad_(False)
         return model
 
-    def fit(self, model, x, y, generator):
-        """Train in place."""
-        random = np.random.default_rng(self.seed)
+    def fit(self, model, x, y, generator, checkpoint=None):
+        """Train in place. checkpoint: where a large network's state is kept."""
         Y = F.one_hot(y, K).to(x) * (1 - self.smoothing) + self.smoothing / K
-        steps = -(-len(x) // self.batch_size) * self.epochs
         learned = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.SGD(learned, lr=self.lr, momentum=0.9, weight_decay=5e-4, fused=True)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=steps)
-        fast = {"device_type": x.device.type, "dtype": torch.bfloat16, "enabled": x.is_cuda}
-        model.train()
-        for _ in range(self.epochs):
-            for batch in torch.randperm(len(x), generator=generator).to(x.device).split(self.batch_size):
-                lam = random.beta(self.alpha, self.alpha) if self.alpha else 1.0
-                other = batch[torch.randperm(len(batch), generator=generator).to(x.device)]
-                X, target = (lam * part[batch] + (1 - lam) * part[other] for part in (x, Y))
-                with torch.autocast(**fast):
-                    H = model.features(X)
-                Z = model.head(H.float())
-                value = (
-                    F.cross_entropy(Z, target)
-                    if self.loss == "cross-entropy"
-                    else (Z - target).square().sum(1).mean() / 2
-                )
-                optimizer.zero_grad(set_to_none=True)
-                value.backward()
-                optimizer.step()
-                schedule.step()
-        if not value.isfinite():
-            raise FloatingPointError("training diverged; lower the rate")
+        steps = -(-len(x) // self.batch_size) * self.epochs
+        cycled = not self.needs_gpu()
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=steps, cycle_momentum=cycled)
+        random = np.random.default_rng(self.seed)
+        descend(
+            stepper(model, optimizer, x, Y, self.loss),
+            (mixes(len(x), self.batch_size, self.alpha, random, generator) for _ in range(self.epochs)),
+            model=model,
+            optimizer=optimizer,
+            schedule=schedule,
+            device=x.device,
+            captured=not cycled,
+            checkpoint=checkpoint,
+        )
 
 
 class MLP(nn.Module):
@@ -153,6 +151,7 @@ MODELS = {
     "mlp": lambda x: MLP(x[0].numel(), K),
     "convnet": lambda x: SmallConvNet(x.shape[1], K),
     "resnet18": lambda x: ResNet18(K, in_channels=x.shape[1]),
+    "wrn16-4": lambda x: WideResNet(K, 16, 4, in_channels=x.shape[1]),
 }
 
 
