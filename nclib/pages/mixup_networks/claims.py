@@ -240,8 +240,8 @@ HEADLINES = [
     ),
     Headline(
         "fisher2024.networks.cost",
-        "Clean features collapse less with mixup, a calibrated network loses its calibration, and of an over-confident "
-        "one a fitted temperature repairs as much",
+        "What mixup costs: clean features collapse less, a calibrated network loses its calibration; and for others a "
+        "fitted temperature does as much",
         [
             Claim(
                 "fisher2024.networks.nc1",

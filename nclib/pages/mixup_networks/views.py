@@ -3,9 +3,28 @@
 import numpy as np
 import pandas as pd
 
-from nclib.pages.mixup_networks.claims import FIXED, MIXUP, PLAIN, SQUARED
+from nclib.glued import number
+from nclib.pages.mixup_networks.claims import EVAL, FIXED, GENTLE, MIXUP, PLAIN, SMOOTH, SQUARED, of
 
 CORNERS = np.array([[-(0.75**0.5), -0.5], [0.75**0.5, -0.5], [0.0, 1.0]])
+NAMES = {"digits": "digits", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
+# heading: (metric, format, of which rows)
+GEOMETRY = {
+    "cosine": ("alignment", ".2f", EVAL),
+    "share in the span": ("span", ".2f", EVAL),
+    "amplification": ("amplification", ".2f", EVAL),
+    "in train mode": ("amplification", ".2f", {"batch_norm": "train"}),
+    "distance": ("bend", ".2f", EVAL),
+    "slope": ("slope", ".2f", EVAL),
+    "error of the closed form": ("fit_error", ".0%", EVAL),
+}
+CALIBRATION = {
+    "test accuracy": ("accuracy", ".1%", {"split": "test"}),
+    "confidence minus accuracy": ("overconfidence", "+.3f", {}),
+    "calibration error": ("ece", ".3f", {}),
+    "with a temperature": ("ece_scaled", ".3f", {}),
+    "NC1, clean images": ("nc1", ".3f", {}),
+}
 METRICS = ("alignment", "span", "amplification", "bend", "slope", "fit_error")
 
 
@@ -65,10 +84,26 @@ def odds(table):
 def price(table):
     """At every scale, column `panel`: the calibration error of each network, and for plain training the one after a
     temperature is fitted; NC1 and test accuracy."""
-    table = table.assign(panel=table["beside"].where(table["beside"] != "", table["data"]))
+    table = labelled(table)
     rows = table[table["metric"].isin(["ece", "nc1"]) | ((table["metric"] == "accuracy") & (table["split"] == "test"))]
     rows = pd.concat([rows, table[(table["metric"] == "ece_scaled") & (table["part"] == PLAIN)]])
     return rows[["panel", "part", "metric", "seed", "value"]].reset_index(drop=True)
+
+
+def labelled(table):
+    """The table with a column `panel`: the scale, and for the page's own runs the name of their data."""
+    return table.assign(panel=table["beside"].where(table["beside"] != "", table["data"].replace(NAMES)))
+
+
+def scales(table, columns, parts=(PLAIN, MIXUP, GENTLE, SMOOTH, FIXED, SQUARED)):
+    """Means over seeds as text, a row for each scale and way of training; columns: `GEOMETRY` or `CALIBRATION`."""
+    found = {}
+    for panel, rows in labelled(table).groupby("panel", sort=False):
+        for part in (part for part in parts if part in set(rows["part"])):
+            found[panel, part] = {
+                name: number(of(rows, part, metric, **at).mean(), form) for name, (metric, form, at) in columns.items()
+            }
+    return pd.DataFrame(found).T
 
 
 def layers(table):
