@@ -99,11 +99,19 @@ def docstrings(code):
     with warnings.catch_warnings(action="ignore"):  # of invalid escape sequences in other people's strings
         tree = ast.parse(code)
     kinds = ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef
-    nodes = [node for node in ast.walk(tree) if isinstance(node, kinds)]
+    nodes = [node for node in (tree, *_statements(tree)) if isinstance(node, kinds)]
     for node in sorted(nodes, key=lambda node: getattr(node, "lineno", 0)):
         text = "\n".join(line.rstrip() for line in (ast.get_docstring(node) or "").split("\n")).strip()
         if len(text) > SHORTEST and "\0" not in text:
             yield text
+
+
+def _statements(node):
+    """All statements within one, at any depth; expressions, which hold no definition, are not entered."""
+    for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for statement in getattr(node, block, ()):
+            yield statement
+            yield from _statements(statement)
 
 
 def _digest(documents):
