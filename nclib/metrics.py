@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from nclib._inputs import matching, matrix, present_classes, rows, unit_rows
-from nclib._pairs import PairSummary, arg_max, block_size
+from nclib._pairs import PairSummary
+from nclib.nearest import agreeing
 from nclib.pairs import (
     cdnv,
     cdnv_rows,
@@ -215,18 +216,7 @@ def ncc_agreement(H: Tensor, W: Tensor, b: Tensor | None, means: Tensor, present
     if present.dtype != torch.bool or not present.any():
         raise ValueError(f"present={present.tolist()}, must be bool with at least one True")
     label = present.nonzero()[:, 0]
-    centers = means[label]
-    origin = centers.mean(0)
-    centers -= origin
-    offsets = -0.5 * torch.linalg.vector_norm(centers, dim=1).square()
-    agree = 0
-    for h in H.split(block_size(W.device)):
-        h = h.to(W.device).double()
-        if not h.isfinite().all():
-            raise ValueError("H holds NaN or inf, must be finite")
-        nearest = label[arg_max(h - origin, centers, offsets)]
-        agree += int((arg_max(h, W, bias) == nearest).sum())
-    return agree / len(H)
+    return agreeing(H, W, bias, means[label], label) / len(H)
 
 
 def effective_rank(A: Tensor) -> float:

@@ -3,6 +3,9 @@
 The nearest of K means need not be found for that: one mean nearer than that of the chosen class settles it. Most
 choices fall to one of the few means that are nearest most often; only those that none of these refutes meet all K. The
 answer is that of a full search.
+
+`agreeing` counts as float64 does, and multiplies in float32: a bound on its rounding says which rows that decides, and
+the others are done in float64.
 """
 
 from __future__ import annotations
@@ -14,12 +17,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nclib._pairs import arg_max, block_size
 from nclib.statistics import ClassStatistics
 
 _RUN = 64  # entries of a row of scores that are reduced at once
 _FEW = 1 / 16  # of all means are tried first
 _CPU_SCORES = 2**21  # entries of a block of scores: larger ones leave the cache
 _DEVICE_SCORES = 2**28
+_ROWS = 2048  # at most at a time on a CPU, whose features then stay in cache
+_EXACT = torch.float32, torch.float16, torch.bfloat16  # features that float32 holds
+_LARGE, _SMALL = 1e18, 1e-15  # products of such lengths are within the range of float32
 
 
 class NearestMean:
@@ -75,6 +82,68 @@ class NearestMean:
         """The row of the nearest mean of each x (n, d), among all."""
         blocks = x.split(rows_at_once(x.device, len(self.M)))
         return torch.cat([_argmax(torch.addmm(self.bias, part, self.M.mT)) for part in blocks])
+
+
+def agreeing(H: Tensor, W: Tensor, b: Tensor, means: Tensor, label: Tensor) -> int:
+    """Rows h of H (N, d) for which arg max_k (w_k h + b_k) is the label of the nearest mean; the first wins a tie.
+
+    W (K, d), b (K,) and means (K', d) float64, of the classes label (K',). Raises ValueError for an H that is not
+    finite.
+    """
+    origin = means.mean(0)
+    centers = means - origin
+    offsets = -0.5 * torch.linalg.vecdot(centers, centers)
+    o = origin.float().double()  # what float32 features lose exactly: any vector near the means will do
+    choose = _Scores(W, b, W @ o + b, o)
+    near = _Scores(centers, offsets, offsets + centers @ (o - origin), o)
+    total, size = 0, block_size(W.device)
+    room = torch.empty(max(size, min(_ROWS, size * size // len(W))), W.shape[1], device=W.device)
+    with exact_products(W.device):
+        for h in H.split(len(room)):
+            h = h.to(W.device)
+            if not h.sum().isfinite() and not h.isfinite().all():  # a sum may overflow
+                raise ValueError("H holds NaN or inf, must be finite")
+            x = room[: len(h)].copy_(h if h.dtype in _EXACT else h.double() - o)
+            x = x.sub_(o.float()) if h.dtype in _EXACT else x
+            (chosen, sure), (nearest, known) = choose.winner(x), near.winner(x)
+            total += int(((chosen == label[nearest]) & sure & known).sum())
+            for part in h[~(sure & known)].double().split(size):
+                total += int((arg_max(part, W, b) == label[arg_max(part - origin, centers, offsets)]).sum())
+    return total
+
+
+class _Scores:
+    """<a_k, h> + b_k up to a constant, as <a_k, x> + c_k in float32 with x = h - o, and a bound on its rounding.
+
+    A sum of d products, in any order, is wrong by at most d u / (1 - d u) times the sum of their absolute values, which
+    is at most |x| |a_k|; u = 2^-24. Rounding a_k, c_k and x, and adding c_k, make d + 3 of d, and the difference of two
+    scores doubles it. What float64 may lose of the scores as given is added: where it decides nothing, neither do we.
+    """
+
+    def __init__(self, A: Tensor, b: Tensor, c: Tensor, o: Tensor):
+        c, d, more = c - c.mean(), A.shape[1], -len(A) % _RUN if len(A) > 4 * _RUN else 0
+        self.A, self.c = F.pad(A.float(), (0, 0, 0, more)), F.pad(c.float(), (0, more), value=-math.inf)
+        a, most, far = torch.linalg.vector_norm(A, dim=1).max(), c.abs().max(), o.norm()
+        single, double = (1.01 * (d + 3) * torch.finfo(dtype).eps for dtype in (torch.float32, torch.float64))
+        tiny = 4 * d * torch.finfo(torch.float32).tiny  # what products too small for float32 lose
+        self.slack = (single + double) * a + tiny, single * most + double * (far * a + b.abs().max()) + tiny * (1 + a)
+        self.usable = (a < _LARGE) & (most < _LARGE**2)
+
+    def winner(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(arg max_k, whether no rounding could have changed it) of each x (n, d)."""
+        best = second = x.new_full((len(x),), -math.inf)
+        arg = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        for k in range(0, len(self.A), size := block_size(x.device)):
+            scores = torch.addmm(self.c[k : k + size], x, self.A[k : k + size].mT)
+            place = _argmax(scores)[:, None]
+            value = scores.gather(1, place)[:, 0]
+            rival = scores.scatter_(1, place, -math.inf).amax(1)
+            second = torch.maximum(torch.minimum(best, value), torch.maximum(second, rival))
+            arg = torch.where(value > best, place[:, 0] + k, arg)
+            best = torch.maximum(best, value)
+        length = torch.linalg.vector_norm(x, dim=1).double()
+        slack = self.slack[0] * length.clamp(min=_SMALL) + self.slack[1]
+        return arg, (best.double() - second > slack) & (length < _LARGE) & self.usable
 
 
 def choice(logits: Tensor, present: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from nclib.nearest import NearestMean, choice
+from nclib.metrics import ncc_agreement
+from nclib.nearest import NearestMean, _Scores, choice
 from nclib.statistics import ClassStatistics
 
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
@@ -89,3 +90,82 @@ def test_oracle_choice(V):
     expected = logits.masked_fill(~present, -torch.inf).argmax(-1)
     assert torch.equal(choice(logits, present), expected)
     assert torch.equal(choice(logits.bfloat16(), present), expected)
+
+
+def in_float64(H, W, b, means, present):
+    """NC4 by float64 scores alone, in one piece."""
+    label = present.nonzero()[:, 0]
+    centers, x = means[label] - means[label].mean(0), H.double() - means[label].mean(0)
+    nearest = label[(x @ centers.T - centers.square().sum(1) / 2).argmax(1)]
+    return ((H.double() @ W.T + b).argmax(1) == nearest).double().mean().item()
+
+
+def adversarial(kind, N=700, K=256, d=40):
+    """H, W, b, means: decisions that float32 alone gets wrong, or cannot hold."""
+    g = torch.Generator().manual_seed(0)
+    randn = lambda *shape: torch.randn(*shape, generator=g, dtype=torch.float64)  # noqa: E731
+    M = randn(K, d)
+    W, b, y = M.clone(), -M.square().sum(1) / 2, torch.randint(K, (N,), generator=g)
+    H = M[y] + 0.5 * randn(N, d)
+    if kind == "near ties":  # halfway between two means, but for a 1e9th
+        other = (y + 1 + torch.randint(K - 1, (N,), generator=g)) % K
+        H = (M[y] + M[other]) / 2 + 1e-9 * randn(N, d)
+    if kind == "offset":
+        H, M, b = H + 1e6, M + 1e6, b - 1e6 * W.sum(1)
+    if kind == "features near one point":
+        H = 1000 + 1e-7 * randn(N, d)
+    if kind == "duplicates":  # of classes: the first wins; integers and powers of 2, so that no rounding parts them
+        H, M = (4 * H).round(), (4 * M).round()
+        M[128:] = M[:128]
+        W, b = M.clone(), -M.square().sum(1) / 2
+    if kind == "large":
+        H, M, b = 1e30 * H, 1e30 * M, 1e30 * b
+    if kind == "too large for float32":
+        H, W, M, b = 1e150 * H, 1e100 * W, 1e150 * M, 1e250 * b
+    if kind == "one large class":
+        W[7] *= 1e30
+    if kind == "subnormal":
+        H, W, M, b = 1e-30 * H, 1e-30 * W, 1e-30 * M, 1e-60 * b
+    if kind == "small lengths":
+        H, M, b = 1e-22 * H, 1e-22 * M, 1e-22 * b
+    if kind == "one column of 1e20":
+        H[:, 3] *= 1e20
+    return H, W, b, M
+
+
+KINDS = ["plain", "near ties", "offset", "features near one point", "duplicates", "large", "too large for float32"]
+KINDS += ["one large class", "subnormal", "small lengths", "one column of 1e20"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_oracle_counts_are_those_of_float64(kind, dtype):
+    H, W, b, means = adversarial(kind)
+    H = H.to(dtype)
+    if H.isfinite().all():
+        present = torch.arange(len(W)) % 2 > 0
+        for which in (present, torch.ones_like(present)):
+            assert ncc_agreement(H, W, b, means, which) == in_float64(H, W, b, means, which)
+
+
+def test_law_float32_decides_most_rows_and_none_wrongly():
+    """The bound holds for each decision, leaves few rows of a trained network's kind, and is needed for near ties."""
+    undecided, wrong = {}, {}
+    for kind in KINDS:
+        H, W, b, _ = adversarial(kind)
+        o = H.mean(0).float().double()
+        if not o.isfinite().all():
+            continue
+        arg, sure = _Scores(W, b, W @ o + b, o).winner((H - o).float())
+        exact = (H @ W.T + b).argmax(1)
+        assert torch.equal(arg[sure], exact[sure]), kind
+        undecided[kind], wrong[kind] = float((~sure).double().mean()), int((arg != exact).sum())
+    assert undecided["plain"] < 0.01 and wrong["plain"] == 0
+    assert undecided["near ties"] > 0.5 and wrong["near ties"] > 10
+
+
+def test_value_integers_and_a_class_of_its_own():
+    H = torch.tensor([[2**24 + 1, 0], [0, 1]])  # float32 does not hold the first
+    W = torch.eye(2, dtype=torch.float64)
+    assert ncc_agreement(H, W, torch.tensor([-(2.0**24), 0.5], dtype=torch.float64), W) == 1.0
+    assert ncc_agreement(H, W, None, W, torch.tensor([True, False])) == 0.5
