@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -77,6 +78,8 @@ def run(
     """
     from nclib.runs import store, torchrun
     from nclib.runs.experiment import MissingRun
+
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(store.cache_folder() / "compiled"))  # shared by all processes
 
     page, found = _runs(study, profile, seed, corpus)
     for i in index or ():
@@ -258,7 +261,6 @@ def claims(
 @app.command()
 def doctor():
     """Say what this machine has: versions, devices, folders, data. Exit code 1 where something needed is missing."""
-    import os
     import platform
 
     from nclib.data import files

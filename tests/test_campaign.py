@@ -200,6 +200,23 @@ def test_value_bad_input_is_one_line(store, monkeypatch, capsys, options, messag
     assert said.startswith(message) and said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB"), FloatingPointError("diverged")]
+)
+def test_value_a_run_without_memory_or_that_diverges_is_named_in_one_line(store, monkeypatch, capsys, error):
+    def each(runs, device, root):
+        yield None
+        raise error
+
+    one = pages.study("geometry").runs("smoke")[1]
+    monkeypatch.setattr("nclib.runs.torchrun.each", each)
+    monkeypatch.setattr("nclib.runs.torchrun.first", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["nclib", "run", "geometry", "--profile", "smoke", "--index", "0", "--index", "1"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().err == f"nclib: run 1, {one.NAME} {one.key()}: {' '.join(str(error).split())}\n"
+
+
 def test_law_a_run_ends_when_the_campaign_is_gone():
     """`end_with` a process that is not the parent, as that of one whose parent was killed."""
     code = f"import time; from nclib.runs.workers import end_with; end_with({os.getppid()}); time.sleep(50)"

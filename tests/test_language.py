@@ -126,6 +126,42 @@ def test_law_a_stack_trains_as_its_models_do_alone():
     assert alone[2].wte.weight.norm() < 0.9 * alone[0].wte.weight.norm()  # the decay is seen
 
 
+def test_law_models_of_a_stack_have_rates_of_their_own():
+    """One decay for all; the largest rate is neither the first nor the last."""
+    windows, rates = text(60), [1e-2, 3e-2, 1e-3]
+    alone = [gpt(seed) for seed in range(3)]
+    stack = GPTStack(alone)
+    settings = SETTINGS | {"weight_decay": 1.0, "warmup": 7}
+    curves = [fit(m, windows, **settings | {"seed": 10 + g, "lr": rates[g]}) for g, m in enumerate(alone)]
+    losses = fit(stack, windows, **settings | {"seed": [10, 11, 12], "lr": rates})
+    torch.testing.assert_close(losses, torch.stack(curves, 1), rtol=0, atol=1e-3)
+    assert (losses[:, 0] - losses[:, 1]).abs().max() > 0.1
+    for model, expected in zip(stack.models(), alone, strict=True):
+        torch.testing.assert_close(model.state_dict(), expected.state_dict(), rtol=0, atol=1e-2)
+
+
+def test_value_a_warm_up_raises_the_rate_step_by_step(monkeypatch):
+    """Of 12 updates the first 3 have 1/4, 2/4, 3/4 of the rate that falls from 0.01 to 0."""
+    rates = []
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self: rates.append(self.param_groups[0]["lr"]))
+    fit(gpt(), text(12), **SETTINGS | {"epochs": 3, "warmup": 3})
+    expected = [0.01 * (1 - t / 12) * min(1, (t + 1) / 4) for t in range(12)]
+    assert rates == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_oracle_captured_steps_are_those_that_are_not(monkeypatch):
+    """Losses of a stack with decays and rates of its own, float32, to the rounding of sums in another order."""
+
+    def curve(flag):
+        monkeypatch.setenv("NCLIB_GRAPHS", flag)
+        stack = GPTStack([gpt(seed) for seed in range(2)]).cuda()
+        each = {"seed": [1, 2], "weight_decay": [0.0, 1.0], "lr": [1e-2, 3e-3]}
+        return fit(stack, text(60), **SETTINGS | each | {"epochs": 4, "warmup": 5})
+
+    torch.testing.assert_close(curve("1"), curve("0"), rtol=0, atol=1e-4)
+
+
 def test_law_bfloat16_changes_the_forward_pass_alone():
     windows, kinds = text(60), set()
     model, plain = gpt(), gpt()
@@ -340,12 +376,17 @@ def test_oracle_measures(device, offset):
     model, windows = gpt().to(device), text(97)
     fit(model, windows, **SETTINGS | {"epochs": 1})
     with torch.no_grad():
-        model.ln_f.bias += offset * torch.randn(d, device=device, generator=torch.Generator(device).manual_seed(0))
+        model.ln_f.bias += offset * torch.randn(d, generator=torch.Generator().manual_seed(0)).to(device)
     validation = text(50, seed=9)
     train = windows[(windows != 3).all(1)]  # class 3 is absent
+
+    def in_batches(function, windows):
+        """In the batches that are measured: a GPU's products of another shape round otherwise."""
+        return torch.cat([function(ids[:, :-1].to(device)) for ids in windows.split(100 // T)])
+
     with torch.no_grad():
-        H, logits = model.features(train[:, :-1].to(device)), model(train[:, :-1].to(device))
-        h, z = model.features(validation[:, :-1].to(device)), model(validation[:, :-1].to(device))
+        H, logits = in_batches(model.features, train), in_batches(model, train)
+        h, z = in_batches(model.features, validation), in_batches(model, validation)
     expected = ClassStatistics.from_features(H, train[:, 1:].to(device), V)
     stats, loss = statistics(model, train, V, 100)
     assert not stats.present[3] and stats.present.sum() > 20
@@ -415,6 +456,8 @@ WINDOWS = text(30)
         ({"lr": math.nan}, "lr, weight_decay = nan"),
         ({"weight_decay": -1.0}, "lr, weight_decay = 0.01, -1.0"),
         ({"epochs": 0}, "epochs = 0"),
+        ({"warmup": 20}, "warmup = 20: must be from 0 to less than the 20 updates"),
+        ({"lr": [0.1, 0.2]}, r"lr = \[0.1, 0.2\]: a list must have one entry for each model of a GPTStack, none"),
         ({"seed": -1}, "seed = -1"),
         ({"measure_at": (1, 3)}, r"measure_at = \[1, 3\]: must be epochs from 1 to 2"),
         ({"precision": "float16"}, "precision = 'float16': must be one of float32, bfloat16"),

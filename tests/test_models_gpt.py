@@ -48,7 +48,7 @@ def test_oracle_transformers_gpt_neo(length, device):
     with torch.no_grad():
         for p in theirs.parameters():
             p.copy_(torch.zeros_like(p) if p.grad is None else p.grad)
-    for name, g in from_transformers(theirs).named_parameters():
+    for name, g in from_transformers(theirs).to(device).named_parameters():
         torch.testing.assert_close(gradients(ours)[name], g.data, rtol=0, atol=1e-5)
 
 

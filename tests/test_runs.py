@@ -16,7 +16,7 @@ import toy
 from nclib import pages
 from nclib.plotting import publish as provenance
 from nclib.runs import source, store, work, workers
-from nclib.runs.experiment import Experiment, MissingRun, rows
+from nclib.runs.experiment import Experiment, MissingRun, later, rows
 from nclib.runs.study import Study
 
 calls = []
@@ -66,6 +66,28 @@ def test_value_the_key_is_stable():
     assert Toy().key() == "b45a1a7e24333e3a"
     keys = {dataclasses.replace(Toy(), **change).key() for change in ({}, {"base": 3.5}, {"powers": (1,)}, {"seed": 1})}
     assert len(keys) == 4
+
+
+def test_law_a_field_that_is_added_later_leaves_the_keys_of_old_runs():
+    @dataclass(frozen=True)
+    class Older(Experiment):
+        NAME: ClassVar[str] = "aged"
+
+        base: float
+
+    @dataclass(frozen=True)
+    class Newer(Older):
+        warmup: int = later(0)
+
+        width: int = 3
+
+    @dataclass(frozen=True)
+    class Wide(Older):
+        width: int = 3
+
+    assert Newer(2.0).key() == Wide(2.0).key() != Older(2.0).key()
+    assert Newer(2.0, warmup=5).key() not in (Newer(2.0).key(), Newer(2.0, warmup=6).key())
+    assert Newer.again({"base": 2.0, "width": 3}) == Newer(2.0)
 
 
 def test_law_a_run_comes_back_from_its_manifest():

@@ -1,6 +1,7 @@
 """Many runs: side by side in processes, or as one batch. The result is that of one after another."""
 
 import pytest
+import torch
 import toy
 
 from nclib.runs import store as kept
@@ -56,6 +57,27 @@ def test_law_runs_that_are_alike_are_done_as_one(store, monkeypatch):
     assert batches == [[0, 1, 2], [7, 8, 9]] and len(toy.calls) == 9
     assert [table["value"].iloc[2] for table in tables] == [3, 3, 3, 4, 4, 4, 6, 6, 6]
     assert [kept.find(run)[0].equals(table) for run, table in zip(runs, tables, strict=True)] == [True] * 9
+
+
+@pytest.mark.parametrize("error", [FloatingPointError("training diverged"), torch.OutOfMemoryError("out of memory")])
+def test_law_where_one_of_a_batch_diverges_or_they_are_too_large_each_is_done_by_itself(store, monkeypatch, error):
+    """The one that diverges also alone raises at its turn; those before it are stored."""
+
+    def run_together(configs, device):
+        raise error
+
+    def run(config, device, before=toy.Toy.run):
+        if config.seed == 2:
+            raise FloatingPointError("training diverged in epoch 3")
+        return before(config, device)
+
+    monkeypatch.setattr(toy.Toy, "together", lambda run: run.base)
+    monkeypatch.setattr(toy.Toy, "run_together", run_together)
+    monkeypatch.setattr(toy.Toy, "run", run)
+    runs, tables = toy.runs("smoke"), []
+    with pytest.raises(FloatingPointError, match="diverged in epoch 3"):
+        tables.extend(workers._in_batches(runs, "cpu", None))
+    assert len(tables) == 2 and [kept.find(run) is not None for run in runs] == [True, True, False]
 
 
 def test_few_seconds_of_work_start_no_processes(store, monkeypatch):

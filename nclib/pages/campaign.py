@@ -27,6 +27,8 @@ QUEUE = (
     ("regularization", lambda run: run.seed == 0),
     ("dual_head", lambda run: run.needs_gpu() and run.seed == 0),
     ("original", lambda run: True),
+    # first the one that says whether large models need a warm-up, see WARMUPS of nclib/pages/_language_models/grid.py
+    ("linguistic_scaling", lambda run: (run.width, run.depth, run.epochs) == (512, 8, 1) and run.weight_decay < 0.1),
     ("linguistic_scaling", lambda run: run.depth <= 8 and run.epochs <= 3),
     ("linguistic_tokens", lambda run: run.NAME == "wu2024.names_model"),
     ("deep_linear", lambda run: getattr(run, "model", "") == "mlp"),
@@ -255,8 +257,7 @@ def work(tasks, profile, device, jobs, seconds, say=print):
 def _start(task, profile, device, logs):
     code = f"from nclib.runs import workers; workers.end_with({os.getpid()}); from nclib.cli import main; main()"
     command = [sys.executable, "-c", code, "run", *task.options, "--profile", profile, "--device", device]
-    kept = str(store.cache_folder() / "compiled")
-    env = {"OMP_NUM_THREADS": "2", "TQDM_DISABLE": "1", "TORCHINDUCTOR_CACHE_DIR": kept} | os.environ
+    env = {"OMP_NUM_THREADS": "2", "TQDM_DISABLE": "1"} | os.environ
     with open(_log(task, logs), "w", encoding="utf-8") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, env=env)
 

@@ -21,7 +21,8 @@ class Experiment:
     """One run; its fields are what defines it. A subclass is a frozen dataclass with a NAME and `run`.
 
     NAME is for good: the key of a run is of NAME, VERSION and fields, so file and class may move. VERSION is raised
-    when the same fields give other numbers. DISTRIBUTED: whether all processes of torchrun do one run together.
+    when the same fields give other numbers. A field that is added later is made by `later`: at its default it is not in
+    the key, so that old keys stay. DISTRIBUTED: whether all processes of torchrun do one run together.
     """
 
     NAME: ClassVar[str]
@@ -76,9 +77,18 @@ class Experiment:
     def key(self):
         """sha256 of the canonical JSON of (NAME, VERSION, fields), and of `own` files where there are any: its first 16
         hexadecimal digits."""
-        defining = [self.NAME, self.VERSION, dataclasses.asdict(self), self.own()]
+        values = dataclasses.asdict(self)
+        for field in dataclasses.fields(self):
+            if field.metadata.get("later") and values[field.name] == field.default:
+                del values[field.name]
+        defining = [self.NAME, self.VERSION, values, self.own()]
         text = json.dumps(defining if defining[-1] else defining[:-1], sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def later(default):
+    """A field that came after runs had been stored; theirs is the default."""
+    return dataclasses.field(default=default, kw_only=True, metadata={"later": True})
 
 
 def experiments():

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from nclib._progress import bar
-from nclib.training.captured import Captured, capturable
+from nclib.training.captured import Captured, capturable, graphs
 from nclib.training.checkpoint import restore, state
 
 SCALES = ("paper", "authors-imbalanced", "authors-balanced")
@@ -159,9 +159,10 @@ def train(
         if device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = False  # or else what is measured would not be in float32
             torch.backends.cudnn.benchmark = precision == "bfloat16"
-            capturable(optimizer, device)
-            update = Captured(update)
-            stack.enter_context(torch.cuda.stream(update.stream))
+            if graphs(device):
+                capturable(optimizer, device)
+                update = Captured(update)
+                stack.enter_context(torch.cuda.stream(update.stream))
         kept = checkpoint.load() if checkpoint is not None else {}
         if kept:
             values = list(kept.pop("values").to(device))

@@ -1,10 +1,16 @@
 """Steps of training that a GPU does as one CUDA graph: what launches of hundreds of small kernels cost is paid once."""
 
+import os
 from collections import Counter
 
 import torch
 
 WARM = 3  # calls of a length before it is captured: optimizer states, workspaces and compiled code exist then
+
+
+def graphs(device):
+    """Whether steps on a device are captured: on a GPU, unless the variable NCLIB_GRAPHS is 0."""
+    return device.type == "cuda" and os.environ.get("NCLIB_GRAPHS") != "0"
 
 
 class Captured:
@@ -33,6 +39,16 @@ class Captured:
             index.copy_(batch)
         graph.replay()
         return value.clone()
+
+    def beside(self, batch):
+        """A call from another stream, which waits for it: in a loop whose other work stays where it is."""
+        here = torch.cuda.current_stream()
+        self.stream.wait_stream(here)
+        with torch.cuda.stream(self.stream):
+            value = self(batch)
+        here.wait_stream(self.stream)
+        value.record_stream(here)
+        return value
 
     def _capture(self, batch):
         graph, index = torch.cuda.CUDAGraph(), None if batch is None else batch.clone()

@@ -5,6 +5,7 @@ A model here has `loss(ids (B, T + 1))`, `features(ids (B, T))` -> (B, T, d), `c
 batch_tokens // T of them, T targets each.
 """
 
+import contextlib
 import json
 import math
 import time
@@ -19,6 +20,7 @@ from nclib import _files
 from nclib._progress import bar
 from nclib.distributed import rank, world_size
 from nclib.runs.seal import Damaged
+from nclib.training.captured import Captured, capturable, graphs
 from nclib.training.checkpoint import SECONDS
 
 PRECISIONS = ("float32", "bfloat16")
@@ -41,19 +43,22 @@ def fit(
     identity=None,
     precision="float32",
     compiled=False,
+    warmup=0,
     checkpoint_seconds=SECONDS,
 ):
     """Minimize model.loss over `windows` as Wu and Papyan 2024 do (section 3): AdamW, linear decay without warm-up.
 
     AdamW (0.9, 0.999, 1e-8) with weight decay on all but biases and LayerNorm (parameters named ...bias or ...ln_...);
-    the rate of step t = 0, 1, ... of `total` is lr (1 - t/total); the gradient norm is clipped at 1. An epoch visits
+    the rate of step t = 0, 1, ... of `total` is lr (1 - t/total), with `warmup` > 0 times min(1, (t + 1)/(warmup + 1));
+    the gradient norm is clipped at 1. An epoch visits
     the windows in an order drawn from (seed, epoch) alone; the n mod B windows that do not fill a last batch of B are
     left out of that epoch, so total = epochs (n // B). precision "bfloat16": the loss under autocast, parameters and
-    update in float32. compiled: torch.compile of the loss. Returns the loss of each batch before its update, (total,)
-    float64 on the CPU.
+    update in float32. compiled: torch.compile of the loss. On one GPU a step is captured as a CUDA graph. Returns the
+    loss of each batch before its update, (total,) float64 on the CPU.
 
-    A nclib.models.gpt_stack.GPTStack of G models takes a list of G seeds, each model its own order, and of G decays,
-    or one for all; its losses are (total, G), each model is clipped by itself, and all train as each would alone.
+    A nclib.models.gpt_stack.GPTStack of G models takes a list of G seeds, each model its own order, and of G decays and
+    G rates, or one for all; its losses are (total, G), each model is clipped by itself, and all train as each would
+    alone.
 
     evaluate(epoch, model) is called after each epoch in `measure_at`, the model in eval mode and without gradients.
 
@@ -71,18 +76,28 @@ def fit(
     """
     B, measure_at = batch_size(model, windows, batch_tokens), set(measure_at)
     n, T = len(windows), windows.shape[1] - 1
-    _check_fit(n, B, epochs, lr, weight_decay, seed, measure_at, precision)
+    _check_fit(model, n, B, epochs, lr, weight_decay, seed, measure_at, precision, warmup)
     device = next(model.parameters()).device
     windows, steps, share = windows.to(device), n // B, B // world_size()
-    total, optimizer, decay = epochs * steps, _adamw(model, lr, weight_decay), _decay(model, weight_decay)
+    total, optimizer = epochs * steps, _adamw(model, lr, weight_decay)
     losses, run = torch.zeros(0, dtype=torch.float64), None
     if checkpoint is not None:
         run = {"epochs": epochs, "batch_tokens": B * T, "lr": lr, "weight_decay": weight_decay, "seed": seed}
-        run |= {"precision": precision, "identity": identity, "windows": [n, T + 1, _crc32([windows.int()])]}
+        run |= {
+            "precision": precision,
+            "warmup": warmup,
+            "identity": identity,
+            "windows": [n, T + 1, _crc32([windows.int()])],
+        }
         run |= {"parameters": {name: list(p.shape) for name, p in model.named_parameters()}}
         losses = _load(checkpoint, model, optimizer, json.loads(json.dumps(run)))
     done = saved = len(losses)
-    objective, written, pending = _objective(model, compiled), time.monotonic(), []
+    fall = torch.zeros((), device=device)  # the share of its first rate that a step has
+    update, written, pending = (
+        _update(model, optimizer, compiled, precision, lr, weight_decay, fall),
+        time.monotonic(),
+        [],
+    )
     progress = bar(hidden=rank() > 0, desc="training", initial=done, total=total, leave=False)
 
     def visit(epoch):
@@ -100,17 +115,8 @@ def fit(
         if i == 0 or step == done:
             order = _order(seed, epoch, n).to(device)
         ids = windows[order[..., i * B + rank() * share :][..., :share]].long()
-        rate = lr * (1 - step / total)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            loss = objective(ids)
-        loss.sum().backward()
-        model.clip_grad_norm(1.0)
-        decay(rate)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        pending.append(loss.detach())
+        _set_rate(optimizer, fall, max(_many(lr)), (1 - step / total) * min(1.0, (step + 1) / (warmup + 1)))
+        pending.append(update(ids))
         progress.update()
         last = i + 1 == steps
         if last or (step + 1) % CHECK == 0:
@@ -140,17 +146,26 @@ def batch_size(model, windows, batch_tokens):
     return batch_tokens // T
 
 
-def _check_fit(n, B, epochs, lr, weight_decay, seed, measure_at, precision):
+def _check_fit(model, n, B, epochs, lr, weight_decay, seed, measure_at, precision, warmup):
     if B % world_size():
         raise ValueError(f"batch_tokens gives {B} windows a batch: must be a multiple of the {world_size()} ranks")
     if n < B:
         raise ValueError(f"windows has {n} rows: must be at least one batch, {B} of them")
     if epochs < 1:
         raise ValueError(f"epochs = {epochs}: must be a positive integer")
-    if not (0 < lr < math.inf and all(0 <= decay < math.inf for decay in _many(weight_decay))):
+    rates, decays = _many(lr), _many(weight_decay)
+    if not (all(0 < rate < math.inf for rate in rates) and all(0 <= decay < math.inf for decay in decays)):
         raise ValueError(f"lr, weight_decay = {lr}, {weight_decay}: must be > 0 and >= 0")
     if not all(isinstance(s, int) and s >= 0 for s in _many(seed)):
         raise ValueError(f"seed = {seed}: must be a whole number from 0 on, or a list of them for a GPTStack")
+    G = len(model.classifier) if model.classifier.ndim == 3 else None
+    for name, value in {"lr": lr, "weight_decay": weight_decay, "seed": seed}.items():
+        if isinstance(value, list) and len(value) != G:
+            raise ValueError(
+                f"{name} = {value}: a list must have one entry for each model of a GPTStack, {G or 'none'}"
+            )
+    if not 0 <= warmup < epochs * (n // B):
+        raise ValueError(f"warmup = {warmup}: must be from 0 to less than the {epochs * (n // B)} updates")
     if not all(1 <= epoch <= epochs for epoch in measure_at):
         raise ValueError(f"measure_at = {sorted(measure_at)}: must be epochs from 1 to {epochs}")
     if precision not in PRECISIONS:
@@ -177,25 +192,72 @@ def _split(model):
 
 
 def _adamw(model, lr, weight_decay):
+    """With the largest rate, and without a decay where models of a stack differ in one of the two: see `_apart`."""
     decayed, others = _split(model)
-    weight_decay = 0.0 if isinstance(weight_decay, list) else weight_decay
+    weight_decay = 0.0 if isinstance(weight_decay, list) or isinstance(lr, list) else weight_decay
     groups = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=weight_decay, fused=True)
+    return torch.optim.AdamW(
+        groups, max(_many(lr)), betas=(0.9, 0.999), eps=1e-8, weight_decay=weight_decay, fused=True
+    )
 
 
-def _decay(model, weight_decay):
-    """A function of the rate that shrinks each model of a stack by its own decay; AdamW knows one decay alone."""
-    if not isinstance(weight_decay, list):
-        return lambda rate: None
-    decayed, _ = _split(model)
-    each = torch.tensor(weight_decay, device=decayed[0].device)
+def _set_rate(optimizer, fall, rate, share):
+    """Where the rates lie on a GPU, for a captured step, they are changed there."""
+    fall.fill_(share)
+    for group in optimizer.param_groups:
+        if torch.is_tensor(group["lr"]):
+            group["lr"].fill_(rate * share)
+        else:
+            group["lr"] = rate * share
 
-    @torch.no_grad()
-    def shrink(rate):
-        for p in decayed:
-            p.mul_(1 - rate * each.view(-1, *[1] * (p.ndim - 1)))
 
-    return shrink
+def _update(model, optimizer, compiled, precision, lr, weight_decay, fall):
+    """A step on a batch of ids: the loss before it. On one GPU it is captured."""
+    objective, device = _objective(model, compiled), fall.device
+    apart = _apart(model, lr, weight_decay, fall)
+
+    def update(ids):
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            loss = objective(ids)
+        optimizer.zero_grad(set_to_none=True)
+        loss.sum().backward()
+        model.clip_grad_norm(1.0)
+        with apart():
+            optimizer.step()
+        return loss.detach()
+
+    if not graphs(device) or distributed.is_initialized():
+        return update
+    capturable(optimizer, device)
+    return Captured(update).beside
+
+
+def _apart(model, lr, weight_decay, fall):
+    """What stands around the optimizer's step where models of a stack have rates or decays of their own; AdamW knows
+    one of each. A model first shrinks by its own, and of the step with the largest rate it keeps its rate's share."""
+    if not isinstance(lr, list) and not isinstance(weight_decay, list):
+        return contextlib.nullcontext
+    G, device = len(model.classifier), fall.device
+    rates = torch.tensor(_many(lr) * (1 if isinstance(lr, list) else G), dtype=torch.float64)
+    decays = torch.tensor(_many(weight_decay) * (1 if isinstance(weight_decay, list) else G), dtype=torch.float64)
+    shares, shrinks = (x.to(device, torch.float32) for x in (rates / rates.max(), rates * decays))
+    uneven, (decayed, others) = bool((rates != rates[0]).any()), _split(model)
+
+    def per(x, p):
+        return x.view(-1, *[1] * (p.ndim - 1))
+
+    @contextlib.contextmanager
+    def around():
+        with torch.no_grad():
+            for p in decayed:
+                p.mul_(1 - fall * per(shrinks, p))
+            before = [p.clone() for p in decayed + others] if uneven else []
+        yield
+        with torch.no_grad():
+            for p, old in zip(decayed + others if uneven else [], before, strict=True):
+                p.copy_(torch.lerp(old, p, per(shares, p)))
+
+    return around
 
 
 class _Loss(nn.Module):

@@ -17,6 +17,9 @@ CORPORA = {"smoke": "reference", "laptop": "documentation", "paper": "books"}  #
 # measurement of collapse was looked at; for `books` not tried. At `paper` such a sweep with batches of 16,384 pointed
 # to 0.16 / width; for half the batch the square-root rule gives the 0.12 used here, not tried against others.
 RATES = {"smoke": (0.1, 1.0), "laptop": (0.1, 1.0), "books": (0.1, 1.0), "paper": (0.12, 1.0)}
+# Updates over which the rate rises at `paper`, by (width, depth): none. At 8 x 512 a run without is tried first; it
+# gets one only if its validation loss is not below that of 4 x 256, and before any collapse is looked at.
+WARMUPS = {}
 WIDTHS = {"smoke": (8, 16), "laptop": (16, 32, 64), "books": (32, 64, 128), "paper": (32, 64, 128, 256, 384, 512)}
 DEPTHS = {"smoke": (1, 2), "laptop": (1, 2, 4), "books": (1, 2, 4), "paper": (1, 2, 4, 8, 12)}
 ONCE = {"epochs": 1, "measured": (1,), "weight_decay": 5e-4}
@@ -58,7 +61,14 @@ def runs(profile, *, seed=0, corpus=None, widths=None, depths=None, tokens=None,
     common = {"corpus": corpus, "seed": seed, **size(profile, corpus), **given}
     shapes = [(width, depth) for width in widths or WIDTHS[at] for depth in depths or DEPTHS[at]]
     return [
-        LanguageModel(width=width, depth=depth, rate=rate(at, width), **common, **setting)
+        LanguageModel(
+            width=width,
+            depth=depth,
+            rate=rate(at, width),
+            warmup=WARMUPS.get((width, depth), 0) if at == "paper" else 0,
+            **common,
+            **setting,
+        )
         for width, depth in sorted(shapes, key=lambda shape: shape[0] ** 2 * shape[1])
         for setting in SETTINGS[at]
     ]
