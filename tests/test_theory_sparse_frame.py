@@ -99,6 +99,46 @@ def test_law_both_ways_of_a_step_reach_a_frame(monkeypatch):
         torch.testing.assert_close(V @ V.T, gram(12), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("dense", [sf.DENSE, 0])
+def test_law_masks_in_a_batch_are_solved_as_each_alone(monkeypatch, dense):
+    """By both ways of a step, in blocks of any size; whether it is solved, and the frame itself."""
+    monkeypatch.setattr(sf, "DENSE", dense)
+    masks = torch.stack([sf.sparse_mask(6, 9, beta, seed=i) for i, beta in enumerate((0.2, 0.4, 0.5, 0.6, 0.9))])
+    alone = [sf.nearest_simplex(mask, seed=i, starts=2) for i, mask in enumerate(masks)]
+    solved = torch.tensor([error < sf.EXACT for _, error in alone])
+    assert 1 < solved.sum() < 5
+    for numbers in (sf.NUMBERS, 1):
+        monkeypatch.setattr(sf, "NUMBERS", numbers)
+        V, error = sf.nearest_simplexes(masks, seeds=range(5), starts=2)
+        assert torch.equal(error < sf.EXACT, solved) and not V[~masks].any()
+        torch.testing.assert_close(V @ V.mT - gram(6), torch.zeros(5, 6, 6, **f64), rtol=0, atol=error.max().item())
+        for i in solved.nonzero()[:, 0]:
+            torch.testing.assert_close(V[i], alone[i][0], rtol=0, atol=1e-9)
+    assert sf.nearest_simplexes(masks[:0])[0].shape == (0, 6, 9)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: sf.nearest_simplexes(torch.ones(2, 3, 4)), r"masks: torch.float32 of shape \(2, 3, 4\), must be bool"),
+        (lambda: sf.nearest_simplexes(torch.ones(3, 4).bool()), r"masks: torch.bool of shape \(3, 4\), must be bool"),
+        (
+            lambda: sf.nearest_simplexes(torch.ones(2, 3, 4).bool(), seeds=[1]),
+            "seeds has 1 entries, must be one a mask: 2",
+        ),
+        (lambda: sf.nearest_simplexes(torch.ones(2, 3, 4).bool(), starts=0), "starts"),
+        (lambda: sf.simplex_on_mask(torch.ones(3)), r"masks: torch.float32 of shape \(1, 3\), must be bool"),
+        (lambda: sf.sparse_mask(1, 4, 0.5), "K"),
+        (lambda: sf.sparse_mask(3, 0, 0.5), "d"),
+        (lambda: sf.sparse_mask(3, 4, 1), r"beta=1, the share of zeros must be in \[0, 1\)"),
+    ],
+)
+def test_value_bad_masks_are_refused(call, message):
+    with pytest.raises(ValueError, match=message) as error:
+        call()
+    assert "\n" not in str(error.value)
+
+
 def test_value_the_probability_by_hand():
     assert sf.expected_unknowns(10, 64, 0.5) == pytest.approx(64 * (4 + 0.5**10))
     assert sf.solvable_probability(10, 64, 0.75) == pytest.approx(math.exp(-45 * (1 - 0.0625) ** 64))

@@ -20,6 +20,7 @@ from nclib.theory._inputs import integer
 DENSE = 24  # rows up to which the E x E matrix of a Newton step is formed and factored
 STEPS = 60
 MASKS = 20  # random masks that are tried
+NUMBERS = 2**23  # in the largest temporary of a step, 64 MB: masks are solved in batches below it
 EXACT = 1e-12  # residual max |V V^T - c C| that counts as solved, about 1e4 roundings
 
 
@@ -83,7 +84,7 @@ def solvable_probability(K: int, d: int, beta: float) -> float:
 def centered(V: Tensor, mask: Tensor) -> Tensor:
     """The nearest matrix on the mask whose columns sum to zero."""
     V = V * mask
-    return (V - V.sum(-2, keepdim=True) / mask.sum(-2).clamp(min=1)) * mask
+    return (V - V.sum(-2, keepdim=True) / mask.sum(-2, keepdim=True).clamp(min=1)) * mask
 
 
 def generic_rank(mask: Tensor, *, seed: int = 0) -> int:
@@ -97,7 +98,7 @@ def generic_rank(mask: Tensor, *, seed: int = 0) -> int:
     (5, 6)
     """
     V = centered(torch.randn(mask.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), mask)
-    values = torch.linalg.eigvalsh(_normal(V, mask, _basis(len(mask))))
+    values = torch.linalg.eigvalsh(_normal(V[None], mask[None], _basis(len(mask)))[0])
     return int((values > 1e-10 * values[-1]).sum())
 
 
@@ -116,6 +117,7 @@ def simplex_on_mask(mask: Tensor, *, seed: int = 0, starts: int = 3, V: Tensor |
     >>> torch.round(V @ V.T, decimals=9)[0].tolist()
     [1.0, -0.333333333, -0.333333333, -0.333333333]
     """
+    _checked(mask[None])
     if disjoint_pairs(mask) or (mask.sum(1) == 0).any():
         return None
     found, error = nearest_simplex(mask, seed=seed, starts=starts, V=V)
@@ -125,15 +127,50 @@ def simplex_on_mask(mask: Tensor, *, seed: int = 0, starts: int = 3, V: Tensor |
 def nearest_simplex(mask: Tensor, *, seed: int = 0, starts: int = 3, V: Tensor | None = None) -> tuple[Tensor, float]:
     """(V, max |V V^T - c C|): the end of `simplex_on_mask`'s first start that is exact, or else the best of them, for
     any mask, so also where two rows are disjoint."""
-    K, d = mask.shape
-    generator, best = torch.Generator().manual_seed(seed), (mask.double(), math.inf)
-    for _ in range(starts if V is None else 1):
-        start = _rotated(K, d, generator) if V is None else V.double()
-        start = centered(start / torch.linalg.vector_norm(start * mask, dim=1, keepdim=True).clamp(min=1e-9), mask)
-        best = min(best, _solve(start, mask), key=lambda pair: pair[1])
-        if best[1] < EXACT:
-            break
-    return best
+    if V is None:
+        found, error = nearest_simplexes(mask[None], seeds=[seed], starts=starts)
+    else:
+        found, error = _solve(_on_mask(V.double()[None], mask[None]), mask[None])
+    return found[0], error.item()
+
+
+def nearest_simplexes(masks: Tensor, *, seeds=None, starts: int = 3) -> tuple[Tensor, Tensor]:
+    """`nearest_simplex` of each of many masks of one shape, in steps that they take together.
+
+    masks (B, K, d) bool; seeds, one a mask, default 0 for each. Returns V (B, K, d) and the residuals (B,), below EXACT
+    where V is a simplex. Each mask has its own starts, damping and end, so to rounding it is as if it were alone.
+    Raises ValueError for masks of another shape and for another number of seeds.
+
+    >>> masks = torch.stack([sparse_mask(4, 6, beta) for beta in (0.25, 0.75)])
+    >>> (nearest_simplexes(masks)[1] < EXACT).tolist()
+    [True, False]
+    """
+    _checked(masks)
+    B, K, d = masks.shape
+    seeds = [0] * B if seeds is None else list(seeds)
+    if len(seeds) != B:
+        raise ValueError(f"seeds has {len(seeds)} entries, must be one a mask: {B}")
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    best, error = masks.double(), torch.full((B,), math.inf, dtype=torch.float64)
+    size = max(1, NUMBERS // (K * d * (equations(K) if K <= DENSE else 1)))
+    for _ in range(integer("starts", starts)):
+        left = (error >= EXACT).nonzero()[:, 0]
+        for some in left.split(size) if len(left) else ():
+            start = torch.stack([_rotated(K, d, generators[i]) for i in some])
+            found, off = _solve(_on_mask(start, masks[some]), masks[some])
+            better = off < error[some]
+            best[some[better]], error[some[better]] = found[better], off[better]
+    return best, error
+
+
+def _checked(masks):
+    if masks.ndim != 3 or masks.dtype != torch.bool or masks.shape[1] < 2 or not masks.shape[2]:
+        raise ValueError(f"masks: {masks.dtype} of shape {tuple(masks.shape)}, must be bool (B, K, d), K >= 2, d >= 1")
+
+
+def _on_mask(V, masks):
+    """Starts on masks: rows of one length there, columns of sum zero."""
+    return centered(V / torch.linalg.vector_norm(V * masks, dim=-1, keepdim=True).clamp(min=1e-9), masks)
 
 
 def _target(K):
@@ -146,30 +183,31 @@ def _rotated(K, d, generator):
     return (_target(K) @ Q[:K, :d]) * ((K - 1) / K) ** 0.5
 
 
-def _solve(V, mask):
-    """(V, residual) after the steps of Levenberg and Marquardt, mu falling with the squared residual."""
-    K = len(V)
-    basis = _basis(K) if K <= DENSE else None
-    residual = _target(K) - V @ V.T
-    scale = 1.0
+def _solve(V, masks):
+    """(V (B, K, d), residuals (B,)) after the steps of Levenberg and Marquardt, mu falling with the squared residual.
+    What is solved or stuck rests."""
+    K = V.shape[-2]
+    basis, V = _basis(K) if K <= DENSE else None, V.clone()
+    residual = _target(K) - V @ V.mT
+    scale, going = torch.ones(len(V), dtype=torch.float64), torch.ones(len(V), dtype=torch.bool)
     for _ in range(STEPS):
-        error = residual.norm()
-        if residual.abs().max() < EXACT / 100 or scale > 1e12:
+        going &= (residual.abs().amax((1, 2)) >= EXACT / 100) & (scale <= 1e12)
+        at = going.nonzero()[:, 0]
+        if not len(at):
             break
-        L = _step(V, mask, residual, scale * error.item() ** 2 / K, basis)
-        trial = V + centered(L @ V, mask)
-        left = _target(K) - trial @ trial.T
-        if left.norm() < error:
-            V, residual, scale = trial, left, max(scale / 10, 1e-6)
-        elif error < EXACT:
-            break
-        else:
-            scale *= 10
-    return V, residual.abs().max().item()
+        error = torch.linalg.matrix_norm(residual[at])
+        L = _step(V[at], masks[at], residual[at], scale[at] * error**2 / K, basis)
+        trial = V[at] + centered(L @ V[at], masks[at])
+        left = _target(K) - trial @ trial.mT
+        better = torch.linalg.matrix_norm(left) < error
+        V[at[better]], residual[at[better]] = trial[better], left[better]
+        scale[at] = torch.where(better, (scale[at] / 10).clamp(min=1e-6), scale[at] * 10)
+        going[at] = better | (error >= EXACT)
+    return V, residual.abs().amax((1, 2))
 
 
-def _image(L, V, mask):
-    step = centered(L @ V, mask) @ V.mT
+def _image(L, V, masks):
+    step = centered(L @ V, masks) @ V.mT
     return step + step.mT
 
 
@@ -184,33 +222,34 @@ def _basis(K):
     return (pairs + pairs.mT) * torch.where(a == b, 0.5, 0.5**0.5)[:, None, None].double()
 
 
-def _normal(V, mask, basis):
-    """The E x E matrix of L -> P(L V) V^T + V P(L V)^T in the basis: twice the Gram matrix of the P(B V)."""
-    moved = torch.cat([centered(part @ V, mask).flatten(1) for part in basis.split(128)])
-    return 2 * moved @ moved.T
+def _normal(V, masks, basis):
+    """The E x E matrices of L -> P(L V) V^T + V P(L V)^T in the basis: twice the Gram matrix of the P(B V)."""
+    moved = centered(basis @ V[:, None], masks[:, None]).flatten(2)
+    return 2 * moved @ moved.mT
 
 
-def _step(V, mask, residual, mu, basis):
-    if basis is not None:
-        A = _normal(V, mask, basis)
-        shift = max(mu, 1e-15 * A.diagonal().max().item())
-        A = A + shift * torch.eye(len(A), dtype=A.dtype)
-        right = (basis * residual).sum((1, 2))
-        return torch.einsum("e,eij->ij", torch.linalg.solve(A, right), basis)
-    return _conjugate_gradients(lambda L: _image(L, V, mask) + mu * L, residual)
+def _step(V, masks, residual, mu, basis):
+    if basis is None:
+        return _conjugate_gradients(lambda L: _image(L, V, masks) + mu[:, None, None] * L, residual)
+    A = _normal(V, masks, basis)
+    diagonal = A.diagonal(dim1=1, dim2=2)
+    diagonal += torch.maximum(mu, 1e-15 * diagonal.amax(1))[:, None]
+    flat = basis.flatten(1)
+    x, _ = torch.linalg.solve_ex(A, residual.flatten(1) @ flat.T)  # a singular one is no step for its mask alone
+    return (x @ flat).view_as(residual)
 
 
 def _conjugate_gradients(apply, right, iterations=500, tolerance=1e-3):
-    """An approximate solution: Newton's steps need no more, since the next one sees what is left."""
+    """Approximate solutions: Newton's steps need no more, since the next one sees what is left."""
     L, left = torch.zeros_like(right), right.clone()
-    direction, square = left.clone(), left.square().sum()
+    direction, square = left.clone(), left.square().sum((1, 2), keepdim=True)
     end = tolerance**2 * square
     for _ in range(iterations):
         image = apply(direction)
-        length = square / (direction * image).sum()
+        length = torch.where(square > end, square / (direction * image).sum((1, 2), keepdim=True), 0.0)
         L, left = L + length * direction, left - length * image
-        new = left.square().sum()
-        if new <= end:
+        new = left.square().sum((1, 2), keepdim=True)
+        if (new <= end).all():
             break
         direction, square = left + new / square * direction, new
     return L

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import pandas as pd
+import torch
 
 from nclib.runs.experiment import Experiment, rows
 from nclib.theory import sparse_frame as sf
@@ -24,19 +25,26 @@ class Masks(Experiment):
     def run(self, device="cpu"):
         """For each `beta` and `mask`: 1 or 0 for "solved" (residual below 1e-12; `theory` is the probability in closed
         form), "full rank" (the generic rank is E), "counts" (F >= E), "disjoint" (two rows share no column)."""
-        found = []
-        for beta in self.betas:
-            known = sf.solvable_probability(self.K, self.d, beta)
-            for i in range(self.masks):
-                draw = 1000 * self.seed + i
-                mask = sf.sparse_mask(self.K, self.d, beta, seed=draw)
-                E, disjoint = sf.equations(self.K), sf.disjoint_pairs(mask) > 0
-                starts = 1 if disjoint else 3  # a proof says that none gets there: one is tried all the same
-                values = {
-                    "solved": sf.nearest_simplex(mask, seed=draw, starts=starts)[1] < sf.EXACT,
-                    "full rank": sf.generic_rank(mask, seed=draw) == E,
-                    "counts": sf.unknowns(mask) >= E,
-                    "disjoint": disjoint,
-                }
-                found.append(rows(values, theory={"solved": known}, beta=beta, mask=i))
+        draws = [1000 * self.seed + i for i in range(self.masks)]
+        each = {
+            beta: torch.stack([sf.sparse_mask(self.K, self.d, beta, seed=draw) for draw in draws])
+            for beta in self.betas
+        }
+        masks, seeds = torch.cat(list(each.values())), draws * len(each)
+        disjoint = torch.tensor([sf.disjoint_pairs(mask) > 0 for mask in masks])
+        error = torch.empty(len(masks), dtype=torch.float64)
+        for kind, starts in ((True, 1), (False, 3)):  # a proof says that none gets there: one is tried all the same
+            which = (disjoint == kind).nonzero()[:, 0]
+            error[which] = sf.nearest_simplexes(masks[which], seeds=[seeds[i] for i in which], starts=starts)[1]
+        found, E = [], sf.equations(self.K)
+        for i, mask in enumerate(masks):
+            beta = self.betas[i // self.masks]
+            values = {
+                "solved": error[i] < sf.EXACT,
+                "full rank": sf.generic_rank(mask, seed=seeds[i]) == E,
+                "counts": sf.unknowns(mask) >= E,
+                "disjoint": disjoint[i],
+            }
+            known = {"solved": sf.solvable_probability(self.K, self.d, beta)}
+            found.append(rows(values, theory=known, beta=beta, mask=i % self.masks))
         return pd.concat(found, ignore_index=True)
