@@ -21,6 +21,7 @@ from nclib.pages.dual_head.stack import Stack
 from nclib.pages.dual_head.states import States
 from nclib.pages.dual_head.study import STUDY
 from nclib.theory.distillation import align, binary_kl, binary_kl_norm, dual_head, kd
+from nclib.training import checkpoint
 
 ARMS = ("CE", "KD", "BinaryKL alone", "one head", "one head, Norm", "two heads", "two heads, Norm")
 LOSSES = {"kd": (kd, 4.0), "binary": (binary_kl, 2.0), "norm": (binary_kl_norm, 2.0)}
@@ -247,17 +248,48 @@ def test_law_a_killed_run_goes_on_with_the_next_rate(store, monkeypatch):
     for path in list(store_kept.parent.iterdir()):
         path.unlink()
 
-    def killed(student, split, teacher, generator):
+    def killed(student, split, teacher, generator, name):
         calls.append(teacher is None)
         if len(calls) == 3:
             raise Killed
-        return train(student, split, teacher, generator)
+        return train(student, split, teacher, generator, name)
 
     monkeypatch.setattr(network.Student, "train", killed)
     with pytest.raises(Killed):
         tiny("one head")
     pd.testing.assert_frame_equal(tiny("one head"), whole, check_exact=True)
     assert calls == [True, False, False, False]  # teacher, first rate, second (killed), second
+
+
+def test_law_a_run_killed_within_a_rate_goes_on_within_it(store, monkeypatch):
+    """Teacher and two students of three epochs of three updates, killed four times: bit for bit."""
+
+    class Killed(Exception):
+        pass
+
+    run = Network("digits", 4, 2, 2, "one head", 1.0, (0.05, 0.2), 3, 12, 0.0, 0)
+    whole, step, left, done = run.run(), network.Student.step, [], []
+    for path in (store / "cache" / "checkpoints").iterdir():
+        path.unlink()
+
+    def killed(student, x, y, T):
+        done.append(student.arm)
+        if not left:
+            raise Killed
+        left.pop()
+        step(student, x, y, T)
+
+    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
+    monkeypatch.setattr(network.Student, "step", killed)
+    for steps in range(4, 8):
+        left[:] = [0] * steps
+        with pytest.raises(Killed):
+            run.run()
+    left[:] = [0] * 99
+    pd.testing.assert_frame_equal(run.run(), whole, check_exact=True)
+    assert 27 < len(done) - 4 <= 27 + 4 * 2  # of each kill at most two of an epoch's three updates are done again
+    run.forget()
+    assert {path.name[:7] for path in (store / "cache" / "checkpoints").iterdir()} == {"teacher", run.key()[:7]}
 
 
 def made_on_images():
@@ -297,7 +329,7 @@ def test_value_augmented_images_are_shifted_and_flipped():
         for image in x for one in (image, image.flip(-1)) for a in range(9) for b in range(9)
     }  # fmt: skip
     for _ in range(300):
-        made = network.augmented(x, generator)
+        made = network.augmented(x, network.drawn(len(x), generator))
         for image, drawn_image in zip(x, made, strict=True):
             own = tuple(drawn_image.flatten().tolist())
             seen.add(own)

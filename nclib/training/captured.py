@@ -14,7 +14,8 @@ def graphs(device):
 
 
 class Captured:
-    """`step(batch)`, which takes indices (B,) on a GPU, or None, and returns a scalar, as a graph for each length B.
+    """`step(batch)` as a graph for each length B; it takes a tensor of B rows on a GPU, such as indices, or None, and
+    returns a scalar or None.
 
     The first WARM calls of a length are done as they come and count like all others; then the step is captured, and
     from then on replayed on indices that are copied to where the captured ones lie. So what changes from step to step
@@ -38,7 +39,7 @@ class Captured:
         if batch is not None:
             index.copy_(batch)
         graph.replay()
-        return value.clone()
+        return None if value is None else value.clone()
 
     def beside(self, batch):
         """A call from another stream, which waits for it: in a loop whose other work stays where it is."""
@@ -47,7 +48,8 @@ class Captured:
         with torch.cuda.stream(self.stream):
             value = self(batch)
         here.wait_stream(self.stream)
-        value.record_stream(here)
+        if value is not None:
+            value.record_stream(here)
         return value
 
     def _capture(self, batch):

@@ -6,11 +6,13 @@ and flips, which teacher and student see alike. Of three rates the best on valid
 
 import hashlib
 import json
+import warnings
 from dataclasses import dataclass
 from typing import ClassVar
 
 import pandas as pd
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from nclib.data import load, subset
@@ -23,6 +25,7 @@ from nclib.runs import source, store
 from nclib.runs.experiment import Experiment, rows
 from nclib.theory.distillation import align, cross_entropy_residual
 from nclib.training import checkpoint, seed_everything
+from nclib.training.captured import Captured, capturable, graphs
 
 K, CHUNK, PAD, FIXED = 10, 1000, 4, 1000
 NONLINEAR = "DHKD, nonlinear"  # the second head with a hidden layer of 200, as the authors have it for some pairs
@@ -84,7 +87,8 @@ class Network(Experiment):
         state = kept.load()
         for i in range(int(state.get("done", 0)), len(self.rates)):
             student, rate = Student(self, self.rates[i], device), self.rates[i]
-            cosines = student.train(data[0], teacher, torch.Generator().manual_seed(self.seed + 1))
+            drawn = torch.Generator().manual_seed(self.seed + 1)
+            cosines = student.train(data[0], teacher, drawn, f"{self.key()}-{i}")
             valid = torch.tensor(student.accuracy(data[1]), dtype=torch.float64)
             found.append(rows({"validation": valid}, arm=self.trained, alpha=self.strength, rate=rate))
             found += [table.assign(rate=rate) for table in cosines]
@@ -92,11 +96,17 @@ class Network(Experiment):
                 state = student.model.state_dict() | {"valid": valid, "best": torch.tensor(i)}
             state["done"] = torch.tensor(i + 1)
             kept.save(state)
+            store.unfinished(f"{self.key()}-{i}").unlink(missing_ok=True)
         rate = self.rates[int(state["best"])]
         student = Student(self, rate, device)
         student.model.load_state_dict({name: v for name, v in state.items() if name not in ("valid", "best", "done")})
         student.model.eval()
         return student, rate
+
+    def forget(self):
+        """Remove what a rate, or the teacher, kept when it was killed just as it ended."""
+        for path in store.unfinished(self.key()).parent.glob(f"{self.key()}-*"):
+            path.unlink(missing_ok=True)
 
     def splits(self):
         """Training, validation and test images."""
@@ -117,8 +127,10 @@ class Network(Experiment):
         if found := kept.load():
             student.model.load_state_dict(found)
         else:
-            student.train(data[0], None, torch.Generator().manual_seed(self.seed + 2))
+            name = f"{self.key()}-teacher"
+            student.train(data[0], None, torch.Generator().manual_seed(self.seed + 2), name)
             kept.save(student.model.state_dict())
+            store.unfinished(name).unlink(missing_ok=True)
         return student.model.eval()
 
     def new_head(self, splits, T, arm, generator):
@@ -144,7 +156,7 @@ class Student:
         self.model = ResNet18(K, in_channels=load(run.data, "test").x.shape[1], width=width).to(device)
         self.auxiliary = auxiliary_head(8 * width, K, 200 if name == NONLINEAR else None).to(device)
         self.parameters = [*self.model.parameters(), *self.auxiliary.parameters()]
-        self.optimizer = torch.optim.SGD(self.parameters, rate, MOMENTUM, weight_decay=run.weight_decay)
+        self.optimizer = torch.optim.SGD(self.parameters, rate, MOMENTUM, weight_decay=run.weight_decay, fused=True)
 
     def forward(self, x):
         """(z1, z2); on a GPU the features in bfloat16 while training."""
@@ -167,7 +179,7 @@ class Student:
             first, second = self.residuals(z, y, T)
             first, second = self.arm.ce * first, [self.run.strength * r for r in second]
         if not self.arm.change:
-            self.optimizer.zero_grad()
+            self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(z, [-first - second[0], -second[1]])
         else:
             g1, g2 = self.gradients(z, [first, None]), self.gradients(z, second)
@@ -184,25 +196,49 @@ class Student:
         )
         return torch.cat([g.flatten() for g in found])
 
-    def train(self, split, teacher, generator):
-        """Train, with the rows of cosines on the way."""
-        schedule = torch.optim.lr_scheduler.MultiStepLR(
-            self.optimizer, [round(drop * self.run.epochs) for drop in DROPS], 0.1
-        )
-        found, recorded = [], self.run.recorded() if self.arm.second not in ("", "kd") and self.arm.ce else ()
+    def train(self, split, teacher, generator, name):
+        """Train, with the rows of cosines on the way. name: under which the state is kept, to go on after a kill."""
+        device, found = split.y.device, []
+        drops = [round(drop * self.run.epochs) for drop in DROPS]
+        whole = nn.ModuleList([self.model, self.auxiliary])
+        kept = checkpoint.of_run(self.run, name, found)
+        state, update = kept.load(), self.update_of(split, teacher)
+        if graphs(device):
+            torch.backends.cudnn.allow_tf32 = False  # or else what is measured would not be in float32
+            capturable(self.optimizer, device)
+            update = Captured(update).beside
+        schedule = torch.optim.lr_scheduler.MultiStepLR(self.optimizer, drops, 0.1)
+        done = int(state.pop("epochs", 0))
+        if done:
+            checkpoint.restore(whole, self.optimizer, state)
+        recorded = self.run.recorded() if self.arm.second not in ("", "kd") and self.arm.ce else ()
         for epoch in range(1, self.run.epochs + 1):
-            self.model.train(), self.auxiliary.train()
+            whole.train()
             for batch in torch.randperm(len(split.y), generator=generator).split(self.run.batch_size):
-                batch = batch.to(split.y.device)
-                x = augmented(split.x[batch], generator)
-                with torch.no_grad():
-                    T = teacher(x) if teacher is not None and self.arm.second else None
-                self.step(x, split.y[batch], T)
-            schedule.step()
+                moves = drawn(len(batch), generator)
+                if epoch > done:  # what was done before a kill is drawn again and not done
+                    update(torch.cat([batch[:, None], moves], 1).to(device))
+            with warnings.catch_warnings(action="ignore"):  # of a rate that falls without an update
+                schedule.step()
+            if epoch <= done:
+                continue
             if epoch in recorded:
                 found.append(self.cosines(split.x[:FIXED], split.y[:FIXED], teacher).assign(epoch=epoch))
-        self.model.eval(), self.auxiliary.eval()
+            if kept.due:
+                kept.save(checkpoint.state(whole, self.optimizer) | {"epochs": torch.tensor(epoch)})
+        whole.eval()
         return found
+
+    def update_of(self, split, teacher):
+        """The update on a batch (B, 4) of the places of images and how they are moved, as a GPU can capture it."""
+
+        def update(batch):
+            x = augmented(split.x[batch[:, 0]], batch[:, 1:])
+            with torch.no_grad():
+                T = teacher(x) if teacher is not None and self.arm.second else None
+            self.step(x, split.y[batch[:, 0]], T)
+
+        return update
 
     def cosines(self, x, y, teacher):
         """Rows of the cosines of the two gradients on a fixed batch."""
@@ -233,10 +269,15 @@ def combined(g1, g2, change):
     return (g1 + g2) * (g1.norm() / (g1 + g2).norm())
 
 
-def augmented(x, generator):
-    """Each image (B, C, H, W) padded by 4 zeros, cropped at random, and flipped with probability 1/2."""
+def drawn(B, generator):
+    """How B images are moved, (B, 3): a random crop, and with probability 1/2 a flip."""
+    return torch.cat([torch.randint(high, (B, 1), generator=generator) for high in (9, 9, 2)], 1)
+
+
+def augmented(x, moves):
+    """Each image (B, C, H, W) padded by 4 zeros, cropped and flipped as `drawn`."""
     B, C, H, W = x.shape
-    top, left, flip = (torch.randint(high, (B, 1), generator=generator).to(x.device) for high in (9, 9, 2))
+    top, left, flip = moves.split(1, 1)
     i, j = (torch.arange(size, device=x.device) for size in (H, W))
     down, right = top + i, left + torch.where(flip == 1, W - 1 - j, j)
     images, channels = (torch.arange(size, device=x.device) for size in (B, C))

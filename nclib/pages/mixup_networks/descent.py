@@ -6,7 +6,7 @@ import warnings
 import torch
 from torch.nn import functional as F
 
-from nclib.training.captured import Captured, capturable
+from nclib.training.captured import Captured, capturable, graphs
 from nclib.training.checkpoint import restore, state
 
 
@@ -55,7 +55,7 @@ def descend(update, epochs, *, model, optimizer, schedule, device, captured=Fals
     with contextlib.ExitStack() as stack:
         if device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = False  # or else what is measured would not be in float32
-            if captured:
+            if captured and graphs(device):
                 capturable(optimizer, device)
                 update = Captured(update)
                 stack.enter_context(torch.cuda.stream(update.stream))
