@@ -251,6 +251,36 @@ def test_oracle_captured_steps_are_those_that_are_not(monkeypatch, batch_size, p
     assert values[-1] < values[0] / 2
 
 
+def test_oracle_twenty_steps_are_those_of_a_plain_loop():
+    """Float32, to 1e-6: batches with a smaller last one, batch normalization, momentum, a rate that falls."""
+
+    def network():
+        generator = seed_everything(3)
+        model = MLP(20, 64, 2, 5, 2, batch_norm=True, bias_last=True)
+        sgd = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3)
+        return generator, model, sgd, torch.optim.lr_scheduler.StepLR(sgd, 2, 0.1)
+
+    x, y = torch.randn(50, 20, generator=torch.Generator().manual_seed(1)), torch.arange(50) % 5
+    generator, model, sgd, schedule = network()
+    options = {"batch_size": 12, "epochs": 4, "schedule": schedule, "generator": generator, "loss": "cross-entropy"}
+    found = train(model, x, y, optimizer=sgd, **options)
+
+    generator, naive, sgd, schedule = network()
+    expected = []
+    for _ in range(4):
+        order = torch.randperm(50, generator=generator)
+        for first in range(0, 50, 12):
+            batch = order[first : first + 12]
+            loss = torch.nn.functional.cross_entropy(naive.head(naive.backbone(x[batch])), y[batch])
+            sgd.zero_grad()
+            loss.backward()
+            sgd.step()
+            expected.append(loss.item())
+        schedule.step()
+    assert len(set(expected)) == 20
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-6, atol=0)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_law_twenty_steps_on_a_gpu_are_those_of_the_cpu():
     """In float32, relative to 1e-5: a GPU adds up in another order."""
