@@ -87,12 +87,11 @@ def test_law_tables_show_their_texts_in_full(html):
 MB = 1e6
 
 
-def test_law_the_site_and_its_pages_are_light(html):
-    """40 MB for the whole site, half of it figures (PNG, SVG, narrow, CSV); 3 MB for a page, images aside; what a page
-    offers as its source has no images."""
+def test_law_the_site_is_light(html):
+    """40 MB for the whole site, half of it figures (PNG, SVG, narrow, CSV); what a page offers as its source has no
+    images. What each page loads is summed in a browser, below."""
     files = [path for path in html.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 40 * MB
-    assert [path for path in files if path.suffix == ".html" and path.stat().st_size > 3 * MB] == []
     assert [path for path in html.glob("_sources/**/*.ipynb") if "iVBORw0KGgo" in path.read_text()] == []
 
 
@@ -238,9 +237,10 @@ def chromium():
 
 @pytest.fixture
 def tab(chromium, address):
-    """A page that collects what goes wrong on it in `tab.troubles`."""
+    """A page that collects what goes wrong on it in `tab.troubles`, and what it asks for in `tab.asked`."""
     tab = chromium.new_page(viewport=dict(zip(("width", "height"), WIDTHS["desktop"], strict=True)))
-    tab.troubles = []
+    tab.troubles, tab.asked = [], []
+    tab.on("request", tab.asked.append)
     tab.on("console", lambda message: message.type == "error" and tab.troubles.append(message.text))
     tab.on("pageerror", lambda error: tab.troubles.append(str(error)))
     tab.on(
@@ -277,6 +277,14 @@ CONTRAST = """() => {
 }"""
 
 
+def weight(html, requests):
+    """Bytes of what was asked for, images aside."""
+    files = {
+        unquote(urlsplit(request.url).path).lstrip("/") for request in requests if request.resource_type != "image"
+    }
+    return sum((html / file).stat().st_size for file in files if (html / file).is_file())
+
+
 LOADED = "[...document.images].every(i => { i.loading = 'eager'; return !i.offsetParent || i.complete; })"
 
 
@@ -291,7 +299,7 @@ def show(tab, theme, size):
 
 @browser_check
 @pytest.mark.parametrize("page", PAGES)
-def test_law_page_is_right_at_both_widths_in_both_themes(tab, address, page):
+def test_law_page_is_right_at_both_widths_in_both_themes(tab, address, html, page):
     tab.goto(f"{address}/{page}.html")
     tab.wait_for_function(
         "!document.querySelector('.math') || (window.MathJax && MathJax.startup && MathJax.startup.promise)"
@@ -303,7 +311,7 @@ def test_law_page_is_right_at_both_widths_in_both_themes(tab, address, page):
             found = tab.evaluate(FACTS)
             assert found | {"overflow": max(found["overflow"], 0)} == FINE, (size, theme)
             assert min(tab.evaluate(CONTRAST), default=21) > 4.5, (size, theme)
-    assert tab.troubles == []
+    assert tab.troubles == [] and weight(html, tab.asked) <= 1.5 * MB
 
 
 @browser_check
@@ -328,6 +336,13 @@ def test_law_ledger_is_short_filters_and_opens_at_a_claim(tab, address, book):  
         text = Path(saved.value.path()).read_text()
         rows = json.loads(text) if name.endswith("json") else list(csv.DictReader(text.splitlines(keepends=True)))
         assert [row["id"] for row in rows] == found["id"].tolist()
+
+
+@browser_check
+def test_law_the_landing_page_paints_in_two_seconds(tab, address):
+    tab.goto(f"{address}/{PAGES[0]}.html")
+    assert 0 < tab.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime") < 2000
+    assert tab.locator("video").count() == 0
 
 
 @browser_check

@@ -1,7 +1,10 @@
 """The live figures: what they compute in a browser against the library, over the whole ranges of their sliders."""
 
+import contextlib
+import io
 import itertools
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -93,17 +96,61 @@ def test_value_cross_entropy_order_turns(computed):
     assert len(turns) == 1 and 0.0117 < turns[0] < 0.0118
 
 
-@browser_check
-@pytest.mark.parametrize("name", NAMES)
-def test_law_figure_moves_speaks_and_is_remembered(chromium, tmp_path, name):
-    """Keys move it, the table and the text follow, the address keeps the state, a frame takes less than 16 ms."""
+def alone(tmp_path, name):
+    """The address of a page with nothing but one figure."""
     page = tmp_path / "page.html"
     scripts = "".join(f'<script defer src="{(LIVE / one).as_uri()}.js"></script>' for one in ("common", name))
     style = f'<link rel="stylesheet" href="{(LIVE.parent / "nc.css").as_uri()}">'
     page.write_text(f'<meta charset="utf-8">{style}{scripts}<div class="nc-live" data-nc-live="{name}"></div>')
+    return page.as_uri()
+
+
+def printed(code):
+    """The numbers that a piece of Python prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        exec(code, {})
+    return np.array([float(found) for found in re.findall(r"(?<![\w.])-?\d+\.?\d*(?:e[-+]\d+)?", said.getvalue())])
+
+
+SHARED = {  # the columns of a figure's table, and how many rows, that the library has too
+    "cross-entropy": ((2, 3), 2),
+    "frame": ((3, 4, 5), 3),
+    "mixup": ((2, 3), 3),
+    "near-collapse": ((2, 3), 6),
+    "null-angle": ((1,), 5),
+}
+
+
+@browser_check
+@pytest.mark.parametrize("name", NAMES)
+def test_oracle_the_python_of_a_figure_prints_its_numbers(chromium, tmp_path, name):
+    """As it stands at first, and with all sliders at one end, at the other and between."""
+    tab, (columns, count) = chromium.new_page(), SHARED[name]
+    tab.goto(alone(tmp_path, name))
+    sliders = tab.locator("input[type=range]")
+    for share in (None, 0, 1, 0.4):
+        for k in range(0 if share is None else sliders.count()):
+            low, high = (float(sliders.nth(k).get_attribute(end)) for end in ("min", "max"))
+            move = "(i, v) => { i.value = v; i.dispatchEvent(new Event('input', {bubbles: true})); }"
+            sliders.nth(k).evaluate(move, low + share * (high - low))
+        rows = tab.evaluate("[...document.querySelectorAll('tbody tr')].map(r => [...r.cells].map(c => c.innerText))")
+        there = [row for row in rows[:count] if name != "near-collapse" or row[1] != "0"]  # as often as it occurs
+        shown = [row[column] for row in there for column in columns]
+        numbers = printed(tab.locator("pre").text_content())
+        for text in shown:
+            digits = 6e-3 if "e" in text else 6e-4
+            assert (abs(numbers - float(text)) <= digits * abs(float(text))).any(), (share, text, numbers)
+    tab.close()
+
+
+@browser_check
+@pytest.mark.parametrize("name", NAMES)
+def test_law_figure_moves_speaks_and_is_remembered(chromium, tmp_path, name):
+    """Keys move it, the table and the text follow, the address keeps the state, a frame takes less than 16 ms."""
+    page = alone(tmp_path, name)
     tab, troubles = chromium.new_page(viewport={"width": 390, "height": 800}), []
     tab.on("pageerror", lambda error: troubles.append(str(error)))
-    tab.goto(page.as_uri())
+    tab.goto(page)
     numbers = "document.querySelector('.nc-live-drawing').innerHTML + document.querySelector('table').innerText"
     inputs = tab.locator("input[type=range]")
     for k in range(inputs.count()):
@@ -119,6 +166,10 @@ def test_law_figure_moves_speaks_and_is_remembered(chromium, tmp_path, name):
         if inputs.first.press("ArrowRight") is None
     ]
     assert min(times) < 16
+    if tab.locator("svg[tabindex='0']").count():
+        before = tab.evaluate(numbers)
+        tab.locator("svg").press("ArrowUp")
+        assert tab.evaluate(numbers) != before
     seen, address = tab.evaluate(numbers), tab.url
     assert f"#live-{name}:" in address and tab.locator("[role=status]").first.inner_text()
     assert "nclib" in tab.locator("pre").text_content()

@@ -1,4 +1,4 @@
-"""A small Sphinx extension of this book: docstrings as plain text, no live-code scripts, scripts of live figures."""
+"""A small Sphinx extension of the book: plain docstrings, no live code, MathJax by parts, live figures' scripts."""
 
 import re
 
@@ -34,6 +34,11 @@ def without_thebe(app, config):
     app.registry.css_files[:] = [file for file in app.registry.css_files if "thebe" not in str(file[0])]
 
 
+def mathjax_by_parts(app, config):
+    """sphinx-mathjax-offline names a bundle, whatever _config.yml says; this loads the components named there."""
+    config.mathjax_path = "mathjax/startup.js"
+
+
 def page_scripts(app, pagename, templatename, context, doctree):
     """The scripts of the live figures, on the pages that show them."""
     names = re.findall(r'data-nc-live="([a-z-]+)"', context.get("body", ""))
@@ -44,6 +49,7 @@ def page_scripts(app, pagename, templatename, context, doctree):
 def setup(app):
     """Connect the above."""
     app.connect("config-inited", without_thebe)
+    app.connect("config-inited", mathjax_by_parts)
     app.connect("autodoc-process-docstring", plain_docstring)
     app.connect("html-page-context", page_scripts)
     return {"version": "1", "parallel_read_safe": True}

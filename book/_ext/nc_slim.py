@@ -1,9 +1,8 @@
 """A small Sphinx extension of this book: nothing stands in the site twice. Runs once a site is built.
 
 An image that is offered for download is the one that its page shows; the notebook behind a page is offered without the
-images that the page shows; of MathJax's bundles, each the whole of it for another input and output, the one in use
-stays; icons come from a font alone. Images load when they come into view, and a phone gets the narrow image of a figure
-that has one.
+images that the page shows; of MathJax the components in use stay, of style sheets and icons what a page uses
+(nc_styles). Images load when they come into view, and a phone gets the narrow image of a figure that has one.
 """
 
 import json
@@ -11,7 +10,8 @@ import re
 import shutil
 from pathlib import Path
 
-BUNDLE = re.compile(r"(tex|mml)-.+\.js")
+import nc_styles
+
 ICONS = re.compile(r'<script src="[^"]*/fontawesome/[^"]*"></script>')
 IMAGE = re.compile(r'<img [^>]*src="(?P<folder>[^"]*_images/)(?P<file>[^"]+\.png)"[^>]*?(?P<end> ?/?>)')
 DOWNLOAD = re.compile(r'download="" href="([^"]*_downloads/[^"]+)"')
@@ -69,20 +69,27 @@ def without_images(html):
         path.write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def unused(html, bundle):
-    """Drop what no page loads: the theme's words in other languages, MathJax's other bundles, languages, input and
-    output, fonts for browsers of before 2015, and maps for debuggers. The bundle in use holds its own input and output;
-    it loads extensions and fonts."""
+def unused(html, config):
+    """Drop what no page loads: of MathJax all but the components that the book names and their fonts; the theme's words
+    in other languages, its icons as a script, and maps for debuggers."""
     math = html / "_static" / "mathjax"
-    bundles = [path for path in math.glob("*.js") if BUNDLE.fullmatch(path.name) and path.name != bundle]
-    languages = [path for path in math.glob("sre/mathmaps/*.json") if path.stem not in ("base", "en", "nemeth")]
-    parts = [*math.glob("input/*.js"), *math.glob("output/*.js"), *math.glob("node-main.js")]
-    others = [*html.glob("_static/**/*.map"), *html.glob("_static/vendor/fontawesome/*/webfonts/*.ttf")]
-    for path in (*bundles, *languages, *parts, *others):
+    parts = [component(name) for name in config.mathjax3_config["loader"]["load"]]
+    kept = {math / part for part in (Path(config.mathjax_path).name, *parts, "output/chtml/fonts/tex.js")}
+    drawn = set(math.glob("output/chtml/fonts/woff-v2/*"))
+    for path in (path for path in math.rglob("*") if path.is_file() and path not in kept | drawn):
         path.unlink()
-    for folder in ("output/svg", "input/mml", "input/asciimath", "adaptors"):
-        shutil.rmtree(math / folder, ignore_errors=True)
-    shutil.rmtree(html / "_static" / "locales", ignore_errors=True)
+    for path in sorted((path for path in math.rglob("*") if path.is_dir()), reverse=True):
+        if not any(path.iterdir()):
+            path.rmdir()
+    for path in html.glob("_static/**/*.map"):
+        path.unlink()
+    for folder in (html / "_static" / "locales", *html.glob("_static/vendor/fontawesome/*/js")):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def component(name):
+    """The file of one of MathJax's components: "core", "input/tex-base", "[tex]/ams"."""
+    return f"{name.replace('[tex]', 'input/tex/extensions')}.js"
 
 
 def icons_by_font(html):
@@ -91,7 +98,6 @@ def icons_by_font(html):
         text = page.read_text(encoding="utf-8")
         if (changed := ICONS.sub("", text)) != text:
             page.write_text(changed, encoding="utf-8")
-    shutil.rmtree(next(html.glob("_static/vendor/fontawesome/*/js"), html / "none"), ignore_errors=True)
 
 
 def slim(app, exception):
@@ -101,8 +107,9 @@ def slim(app, exception):
         shown_once(html)
         in_view(html, Path(app.srcdir).glob("figures/*/*-narrow.png"))
         without_images(html)
-        unused(html, Path(app.config.mathjax_path).name)
+        unused(html, app.config)
         icons_by_font(html)
+        nc_styles.only_used(html)
 
 
 def setup(app):

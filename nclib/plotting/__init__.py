@@ -83,7 +83,8 @@ def _in_order(label):
 
 
 def narrow(made, width=4.6):
-    """Set a finished figure for a narrow screen, in place: panels one below the other, legends in two columns.
+    """Set a finished figure for a narrow screen, in place: panels one below the other, legends in two columns or,
+    where these are wider than it, in one.
 
     width: inches; type of 9 points is then 9 pixels high where the figure is shown 350 pixels wide.
     """
@@ -94,7 +95,11 @@ def narrow(made, width=4.6):
             entries = legend.legend_handles, [text.get_text() for text in legend.get_texts()]
             place = f"outside {'upper' if 'upper' in str(legend._outside_loc) else 'lower'} center"
             legend.remove()
-            part.legend(*entries, loc=place, ncols=2, columnspacing=1, handletextpad=0.4)
+            style = {"loc": place, "columnspacing": 1, "handletextpad": 0.4}
+            made_anew = part.legend(*entries, ncols=2, **style)
+            if made_anew.get_window_extent().width > made.bbox.width:
+                made_anew.remove()
+                part.legend(*entries, ncols=1, **style)
 
 
 def _stack(part):

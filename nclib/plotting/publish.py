@@ -138,6 +138,8 @@ def drawn(draw, rows, options, identity):
     if len(images[".svg"]) > HEAVY:
         del images[".svg"]
     narrow(figure)
+    if figure.get_tightbbox().width > NARROW:
+        figure.draw_without_rendering()  # the layout makes room for labels inside the figure's width
     if figure.get_tightbbox().width <= NARROW:
         images["-narrow.png"] = png(figure, identity, dpi=144)
     plt.close(figure)

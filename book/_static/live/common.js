@@ -155,9 +155,10 @@
     const said = html("span", { role: "status" });
     box.append(html("div", { class: "nc-scroll" }, table), html("div", { class: "nc-controls nc-live-buttons" }, copy, link, said));
     box.append(html("details", {}, html("summary", {}, "The same in Python"), code));
-    const view = { turn: 0.7, tilt: 0.42, memory: {} };
+    const seen = (key, otherwise) => (Number.isFinite(Number(given[key] ?? NaN)) ? Number(given[key]) : otherwise);
+    const view = { turn: seen("turn", 0.7), tilt: seen("tilt", 0.42), memory: {} };
     const values = () => Object.fromEntries(figure.controls.map((c) => [c.key, live.value(c, c.type === "check" ? inputs[c.key].checked : inputs[c.key].value)]));
-    const positions = () => Object.fromEntries(figure.controls.map((c) => [c.key, c.type === "check" ? Number(inputs[c.key].checked) : inputs[c.key].value]));
+    const positions = () => Object.fromEntries(figure.controls.map((c) => [c.key, c.type === "check" ? Number(inputs[c.key].checked) : inputs[c.key].value]).concat(figure.turn ? [["turn", view.turn], ["tilt", view.tilt]] : []));
 
     function update() {
       const started = performance.now();
@@ -196,7 +197,7 @@
       let held = null;
       drawing.classList.add("nc-live-turn");
       drawing.addEventListener("pointerdown", (event) => { held = [event.clientX, event.clientY]; drawing.setPointerCapture(event.pointerId); });
-      drawing.addEventListener("pointerup", () => (held = null));
+      drawing.addEventListener("pointerup", () => { held = null; remember(); });
       drawing.addEventListener("pointercancel", () => (held = null));
       drawing.addEventListener("pointermove", (event) => {
         if (!held) return;
@@ -205,12 +206,12 @@
       });
       drawing.addEventListener("keydown", (event) => {
         const step = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] }[event.key];
-        if (step) { event.preventDefault(); turn(...step); }
+        if (step) { event.preventDefault(); turn(...step); remember(); }
       });
     }
     function turn(right, down) {
-      view.turn += right;
-      view.tilt = Math.min(1.4, Math.max(-1.4, view.tilt + down));
+      view.turn = Number((view.turn + right).toFixed(3));
+      view.tilt = Number(Math.min(1.4, Math.max(-1.4, view.tilt + down)).toFixed(3));
       update();
     }
     addEventListener("hashchange", () => {

@@ -161,6 +161,8 @@
     python: ({ M, n1, n2, n3, lam, width }) => `from nclib.theory.deep_linear import mse_minimizer
 
 found = mse_minimizer([${[n1, n2, n3].map(Math.round).join(", ")}], (${lam},) * ${M}, ${lam}, width=${width})
-print(found.logits, found.gram_W, found.gram_H, found.survives)`,
+print(found.gram_W.diagonal().sqrt().tolist())  # |w|
+print(found.gram_H.diagonal().sqrt().tolist())  # |h|
+print(found.logits.diagonal().tolist())  # q`,
   });
 })();

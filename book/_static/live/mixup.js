@@ -104,8 +104,8 @@
     rows: ({ z, p }, { K, mix }) => [["class", "target", "probability", "logit"], ["i", mix, p[0], z[0]], ["j", 1 - mix, p[1], z[1]], ...(K > 2 ? [["each other", 0, p[2], z[2]]] : [])],
     python: ({ K, a, mix }) => `from nclib.theory import mixup
 
-print(mixup.logits(${K}, ${a}, ${mix}))
-print(mixup.probabilities(${K}, ${a}, ${mix}))
-print(mixup.same_class(${K}, ${a}), mixup.amplification(${K}, ${a}))`,
+print(mixup.logits(${K}, ${a}, ${mix}).tolist())
+print(mixup.probabilities(${K}, ${a}, ${mix}).tolist())
+print(float(mixup.same_class(${K}, ${a})), float(mixup.amplification(${K}, ${a})))`,
   });
 })();

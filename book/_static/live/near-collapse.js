@@ -94,8 +94,8 @@
     python: (_, { problem: { K, n, d, lamW, lamH, beta } }) => `from nclib.theory.perturbation import Problem
 
 problem = Problem(${K}, ${n}, ${d}, ${lamW}, ${lamH}, ${beta})
-print(problem.block_spectrum())
-print(problem.block_spectrum(order=1))
-print(problem.attenuation())  # if lam_W * lam_H < 1`,
+for order in (None, 1):
+    own, between = problem.block_spectrum(order)
+    print(own.unique().tolist(), between)${lamW * lamH < 1 ? "\nprint(problem.attenuation())" : ""}`,
   });
 })();

@@ -83,6 +83,7 @@ def maps(rows):
         grid = part.pivot(index="class", columns="other", values="value").to_numpy(dtype=float)
         shown = axis.imshow(grid, cmap=sns.color_palette("vlag", as_cmap=True), vmin=-0.3, vmax=0.3)
         axis.set(title=arm, xlabel="class")
+        axis.locator_params(integer=True, nbins=4)
         axis.grid(False)
     axes[0, 0].set_ylabel("class")
     made.colorbar(shown, ax=axes[0].tolist(), shrink=0.8, label="cosine", extend="both")

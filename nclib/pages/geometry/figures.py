@@ -95,10 +95,10 @@ def pinv(rows):
         top.plot(points["x"], points["value"], label=label, **style)
     top.plot(exact.index, exact, **THEORY, label="exact rank $K-1$")
     top.set(yscale="log", ylabel=r"$|\mathrm{NC1}|$, with $1/K$")
-    top.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    made.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     for index, (metric, label) in enumerate({"max_cdnv": "largest pair", "mean_cdnv": "mean over pairs"}.items()):
         seed_band(low, curve(rows, metric), "x", label=label, index=index + 3)
-    low.set(xscale="log", yscale="log", xlabel="distance of the two merging classes / distance of the others")
+    low.set(xscale="log", yscale="log", xlabel="distance of the two merging classes\nover distance of the others")
     low.set_ylabel(r"CDNV $(v_j+v_k)/2D^2$")
     low.invert_xaxis()
     low.legend()
@@ -140,7 +140,7 @@ def centering(rows):
     ten = curve(rows, "of").query("x == 10")["value"].iloc[0]
     axis.annotate(f"$K=10$: {ten:.2f}", (10, ten), (12, 0.5), arrowprops={"arrowstyle": "-", "color": "0.4"})
     axis.set(xscale="log", xlabel="number of classes $K$", ylabel=r"NC3 $=\|\hat W-\hat M\|_F$", ylim=(-0.04, 0.95))
-    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    made.legend(loc="outside upper center", ncols=2)
     return made
 
 

@@ -76,6 +76,7 @@ def loss(rows):
         (split,) = set(rows.loc[rows["part"] == "line", "split"])
         r2 = draw_line(axis, rows, statistic, split, color="black", linestyle="--")
         axis.set(xlabel=LABELS[statistic])
+        axis.locator_params(axis="x", nbins=5)
         axis.set_title(f"$R^2$ = {r2:.3f}")
     for row in axes:
         row[0].set_ylabel(LABELS["loss"])

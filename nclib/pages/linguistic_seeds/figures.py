@@ -75,6 +75,7 @@ def permutations(rows):
         p = (1 + found["farther"].sum()) / (1 + draws)
         axis.set_title(f"{name}: $r$ = {r:.3f}, $p$ = {p:.4f}".replace("-", "−"), fontsize=11)
         axis.set(xlabel="$r$ of permuted losses", xlim=(-1, 1))
+        axis.locator_params(axis="x", nbins=5)
     axes[0].set_ylabel("density")
     handles, labels = axes[0].get_legend_handles_labels()
     if handles:

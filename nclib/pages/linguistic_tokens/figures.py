@@ -95,7 +95,8 @@ def caution(rows):
     right.set_xticks(list(where.values()), ["frequent", "rare"] * 2)
     right.set(yscale="log", ylabel="median CDNV", xlabel="half of tokens     half of classes", xlim=(-0.6, 4))
     right.yaxis.set_minor_formatter(FormatStrFormatter("%g"))
-    right.legend()
+    right.margins(y=0.3)
+    right.legend(loc="upper center", ncols=2)
     return made
 
 

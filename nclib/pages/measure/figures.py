@@ -86,7 +86,7 @@ def traps(rows):
     axis.set_yticks(range(len(titles)), titles)
     axis.set_ylim(len(titles) - 0.5, -0.5)
     axis.set(xscale="log", xlim=(floor / 3, ceiling * 3), xlabel="relative error against a loop in float64")
-    axis.xaxis.set_major_locator(LogLocator(numticks=7))
+    axis.xaxis.set_major_locator(LogLocator(numticks=5))
     axis.xaxis.set_minor_locator(NullLocator())
     made.legend(loc="outside upper center", ncols=2, frameon=False)
     return made

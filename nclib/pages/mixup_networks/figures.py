@@ -2,6 +2,7 @@
 
 import numpy as np
 import seaborn as sns
+from matplotlib.ticker import LogLocator
 
 from nclib.plotting import MARKERS, PALETTE, THEORY, figure, nothing, seed_band
 
@@ -116,6 +117,7 @@ def price(rows):
                 below.plot(one["accuracy"], one["nc1"], ls="", ms=6, alpha=0.8, label=SHORT[name], **style(name))
         nothing(below, part.loc[part["metric"] == "nc1", "value"], log=True)
         below.set(xlabel="test accuracy", ylabel="NC1, clean images", yscale="log")
+        below.yaxis.set_minor_locator(LogLocator(subs=(3,)))
     handles = {name: handle for axis in axes[1] for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)}
     made.legend(handles.values(), handles, loc="outside lower center", ncols=4)
     return made
