@@ -44,7 +44,7 @@ def accuracies(rows):
         part = rows[rows["panel"] == panel]
         if part["alpha"].nunique() == 1:
             _dots(axis, part.assign(arm=part["line"]))
-            axis.set(title=panel, xlabel=r"test accuracy at $\alpha = 1$")
+            axis.set(title=panel, xlabel=r"test accuracy at $\alpha = 1$", ylabel="arm")
             continue
         for line, of in part.groupby("line"):
             seed_band(axis, of, "alpha", label=line, index=ARMS[line], log=False)
