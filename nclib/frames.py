@@ -7,6 +7,8 @@ A frame is known up to rotation and scale, so the distance of a matrix M to one 
 
 from __future__ import annotations
 
+from operator import index
+
 import torch
 from torch import Tensor
 
@@ -77,11 +79,16 @@ def sparse_etf(K: int, d: int, beta: float, *, norm: float = 0.1, seed: int = 0)
     >>> (V == 0).sum().item(), round((V[0] @ V[1] / (V[0] @ V[0])).item(), 9)
     (384, -0.111111111)
     """
-    if K < 2 or d < K - 1:
-        raise ValueError(f"K={K}, d={d}: a simplex of K >= 2 classes needs d >= K-1")
-    if not 0 < norm < float("inf"):
-        raise ValueError(f"norm={norm}, must be a finite number > 0")
+    try:
+        K, d, seed = index(K), index(d), index(seed)
+    except TypeError:
+        raise ValueError(f"K={K!r}, d={d!r}, seed={seed!r}: must be integers") from None
+    if K < 2 or d < K - 1 or seed < 0:
+        raise ValueError(f"K={K}, d={d}, seed={seed}: a simplex of K >= 2 classes needs d >= K-1, and seed >= 0")
     from nclib.theory import sparse_frame  # here, for the theory brings pandas and its second with it
+    from nclib.theory._inputs import positive
+
+    norm = positive("norm", norm)
 
     V = sparse_frame.first_simplex(K, d, beta, seed=seed)
     if V is None:

@@ -78,3 +78,25 @@ def test_value_more_classes_than_labels_say():
         dirichlet_split([0, 1], 1, 1.0, num_classes=3)
     with pytest.raises(ValueError, match="num_classes = 1: must be more than the largest label, 1"):
         dirichlet_split([0, 1], 1, 1.0, num_classes=1)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: dirichlet_split([0, 1], 1, "much"), "alpha = 'much': must be a finite number > 0"),
+        (lambda: dirichlet_split([0, 1], 1, None), "alpha = None: must be a finite number > 0"),
+        (lambda: dirichlet_split([0, 1], 1, 1.0, seed=-1), "seed = -1: must be an integer from 0 to"),
+        (lambda: dirichlet_split([0, 1], 1, 1.0, seed="a"), "seed = 'a': must be an integer from 0 to"),
+        (lambda: holdings([], [0, 1]), "parts is empty: must be index sets, one a client"),
+        (lambda: holdings([[0], [5]], [0, 1]), r"parts\[1\]: must be sample numbers, integers from 0 to 1"),
+        (lambda: holdings([[-1]], [0, 1]), r"parts\[0\]: must be sample numbers, integers from 0 to 1"),
+        (lambda: holdings([[0.5]], [0, 1]), r"parts\[0\]: must be sample numbers, integers from 0 to 1"),
+        (lambda: holdings([[0]], [0, 3], 2), "num_classes = 2: must be more than the largest label, 3"),
+        (lambda: long_tail_counts(10, 100, float("inf")), "ratio = inf: must be between 1 and largest = 100"),
+        (lambda: long_tail_counts(10, 100, "x"), "ratio = x: must be between 1 and largest = 100"),
+    ],
+)
+def test_law_more_bad_input_is_named(call, message):
+    with pytest.raises(ValueError, match=message) as error:
+        call()
+    assert "\n" not in str(error.value)

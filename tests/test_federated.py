@@ -44,7 +44,17 @@ def test_law_the_server_is_exact_for_equal_clients_and_blind_to_their_order():
         (lambda: federated.weighted_mean({"a": torch.ones(2, 1)}, [1, -1]), "at least 0"),
         (lambda: federated.weighted_mean({"a": torch.ones(2, 1)}, [1, 1, 1]), "weights has 3 entries, must be one a"),
         (lambda: federated.normalized_head(torch.zeros(2, 3)), "W has 2 rows that are zero"),
-        (lambda: federated.normalized_head(torch.ones(2, 3), norm=0), "norm=0, must be > 0"),
+        (lambda: federated.normalized_head(torch.ones(2, 3), norm=0), "norm=0, must be a finite number > 0"),
+        (
+            lambda: federated.normalized_head(torch.ones(2, 3), norm=float("inf")),
+            "norm=inf, must be a finite number > 0",
+        ),
+        (lambda: federated.normalized_head(torch.ones(2, 3), tau=float("nan")), "tau=nan, must be a finite number"),
+        (lambda: federated.normalized_head(torch.full((2, 3), float("nan"))), "W holds NaN or inf, must be finite"),
+        (lambda: federated.batches([torch.arange(3)], 1, 0, None), "batch = 0: must be a positive integer"),
+        (lambda: federated.batches([torch.arange(3)], 0, 2, None), "epochs = 0: must be a positive integer"),
+        (lambda: federated.batches([], 1, 2, None), r"parts has sizes \[\]: must be clients, each with a sample"),
+        (lambda: federated.batches([torch.arange(0)], 1, 2, None), r"parts has sizes \[0\]: must be clients"),
         (lambda: federated.norm_transfer(torch.ones(2, 3), torch.ones(3, 2)), r"local has shape \(3, 2\), must end in"),
     ],
 )

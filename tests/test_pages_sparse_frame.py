@@ -64,6 +64,12 @@ def test_oracle_the_margins_against_bisection():
 def test_value_norms_of_two_classes_by_hand():
     # K = 2: rows are (m_1, -m_2)/2 and its negative, whatever the class sizes
     assert norm_law.row_norms([3.0, 4.0]).tolist() == pytest.approx([2.5, 2.5])
+    with pytest.raises(ValueError, match=r"tau must be finite and >= 0, got -1\.0"):
+        norm_law.flow_margin(-1, 10)
+    with pytest.raises(ValueError, match="K must be an integer >= 2, got 1"):
+        norm_law.flow_margin(1.0, 1)
+    with pytest.raises(ValueError, match="counts are all 2: an exponent needs classes of unequal size"):
+        norm_law.exponent([2, 2], [1.0, 1.0])
     with pytest.raises(ValueError, match=r"norms must be \(K,\) = \(2,\) numbers > 0"):
         norm_law.exponent([2, 1], [1.0, 0.0])
 

@@ -128,6 +128,9 @@ def test_law_masks_in_a_batch_are_solved_as_each_alone(monkeypatch, dense):
         ),
         (lambda: sf.nearest_simplexes(torch.ones(2, 3, 4).bool(), starts=0), "starts"),
         (lambda: sf.simplex_on_mask(torch.ones(3)), r"masks: torch.float32 of shape \(1, 3\), must be bool"),
+        (lambda: sf.disjoint_pairs(torch.ones(3).bool()), r"masks: torch.bool of shape \(1, 3\), must be bool"),
+        (lambda: sf.generic_rank(torch.ones(3, 4)), r"masks: torch.float32 of shape \(1, 3, 4\), must be bool"),
+        (lambda: sf.solvable_probability(0, 3, 0.5), "K must be an integer >= 2, got 0"),
         (lambda: sf.sparse_mask(1, 4, 0.5), "K"),
         (lambda: sf.sparse_mask(3, 0, 0.5), "d"),
         (lambda: sf.sparse_mask(3, 4, 1), r"beta=1, the share of zeros must be in \[0, 1\)"),
@@ -150,16 +153,22 @@ def test_value_the_probability_by_hand():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((1, 4, 0.5), "K=1, d=4: a simplex of K >= 2 classes needs d >= K-1"),
-        ((6, 4, 0.0), "K=6, d=4: a simplex of K >= 2 classes needs d >= K-1"),
+        ((1, 4, 0.5), "K=1, d=4, seed=0: a simplex of K >= 2 classes needs d >= K-1"),
+        ((6, 4, 0.0), "K=6, d=4, seed=0: a simplex of K >= 2 classes needs d >= K-1"),
         ((4, 8, 1.0), r"beta=1.0, the share of zeros must be in \[0, 1\)"),
         ((4, 8, -0.1), r"beta=-0.1, the share of zeros must be in \[0, 1\)"),
         ((4, 8, float("nan")), "beta=nan, the share of zeros must be in"),
+        ((4, 8, "much"), r"beta=much, the share of zeros must be in \[0, 1\)"),
+        ((4.5, 8, 0.1), "K=4.5, d=8, seed=0: must be integers"),
+        ((4, "8", 0.1), "K=4, d='8', seed=0: must be integers"),
         ((20, 64, 0.9), "beta=0.9: no simplex of K=20 rows of d=64 entries was found on any of 20 random masks"),
     ],
 )
 def test_value_bad_input_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         frames.sparse_etf(*arguments)
-    with pytest.raises(ValueError, match="norm=0, must be a finite number > 0"):
-        frames.sparse_etf(4, 8, 0.1, norm=0)
+    for norm in (0, float("inf"), "long"):
+        with pytest.raises(ValueError, match="norm must be a finite number > 0, got "):
+            frames.sparse_etf(4, 8, 0.1, norm=norm)
+    with pytest.raises(ValueError, match="seed=-1: a simplex"):
+        frames.sparse_etf(4, 8, 0.1, seed=-1)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from nclib.data.longtail import at_least_one
+from nclib.data.longtail import at_least_one, generator_seed
 
 
 def dirichlet_split(y, clients, alpha, *, num_classes=None, seed=0, allow_empty=False):
@@ -29,8 +29,8 @@ def dirichlet_split(y, clients, alpha, *, num_classes=None, seed=0, allow_empty=
     if y.ndim != 1 or y.dtype.kind not in "iu" or not len(y) or y.min() < 0:
         raise ValueError(f"y has shape {y.shape} and dtype {y.dtype}: must be labels (N,), integers from 0, N >= 1")
     C = at_least_one("clients", clients)
-    if not 0 < alpha < float("inf"):
-        raise ValueError(f"alpha = {alpha}: must be a finite number > 0")
+    if not isinstance(alpha, (int, float, np.number)) or not 0 < alpha < float("inf"):
+        raise ValueError(f"alpha = {alpha!r}: must be a finite number > 0")
     if C > len(y) and not allow_empty:
         raise ValueError(f"clients = {C}: must be at most the number of samples, {len(y)}, unless allow_empty")
     K = int(y.max()) + 1 if num_classes is None else at_least_one("num_classes", num_classes)
@@ -39,7 +39,7 @@ def dirichlet_split(y, clients, alpha, *, num_classes=None, seed=0, allow_empty=
     counts = np.bincount(y, minlength=K)
     if not counts.all():
         raise ValueError(f"class {counts.argmin()} of {K} has no sample: every class must have one")
-    random, parts = np.random.default_rng(seed), [[] for _ in range(C)]
+    random, parts = np.random.default_rng(generator_seed(seed)), [[] for _ in range(C)]
     for k in range(K):
         rows = random.permutation(np.flatnonzero(y == k))
         cuts = np.rint(len(rows) * np.cumsum(random.dirichlet(np.full(C, alpha)))[:-1]).astype(int)
@@ -51,11 +51,20 @@ def dirichlet_split(y, clients, alpha, *, num_classes=None, seed=0, allow_empty=
 
 
 def holdings(parts, y, num_classes=None):
-    """Who has what: (clients, K) int64, how many samples of each class a client has.
+    """Who has what: (clients, K) int64, how many samples of each class a client has. Raises ValueError for no client,
+    for sample numbers that are not those of y, and where num_classes is not more than the largest label.
 
     >>> holdings([[0, 2], [1]], [0, 1, 1]).tolist()
     [[1, 1], [0, 1]]
     """
     y = torch.as_tensor(y)
-    K = int(y.max()) + 1 if num_classes is None else num_classes
-    return torch.stack([torch.bincount(y[torch.as_tensor(part, dtype=torch.int64)], minlength=K) for part in parts])
+    K = int(y.max()) + 1 if num_classes is None else at_least_one("num_classes", num_classes)
+    if y.max() >= K:
+        raise ValueError(f"num_classes = {K}: must be more than the largest label, {y.max()}")
+    parts = [torch.as_tensor(part) for part in parts]
+    if not parts:
+        raise ValueError("parts is empty: must be index sets, one a client")
+    for c, part in enumerate(parts):
+        if len(part) and (part.is_floating_point() or part.min() < 0 or part.max() >= len(y)):
+            raise ValueError(f"parts[{c}]: must be sample numbers, integers from 0 to {len(y) - 1}")
+    return torch.stack([torch.bincount(y[part.long()], minlength=K) for part in parts])

@@ -19,7 +19,11 @@ def long_tail_counts(num_classes, largest, ratio):
     Returns a tuple of ints. Raises ValueError if ratio < 1, ratio > largest (a class would be empty) or
     num_classes < 1.
     """
-    K, largest, r = at_least_one("num_classes", num_classes), at_least_one("largest", largest), Fraction(str(ratio))
+    K, largest = at_least_one("num_classes", num_classes), at_least_one("largest", largest)
+    try:
+        r = Fraction(str(ratio))
+    except ValueError:  # inf, NaN, and what is no number
+        r = Fraction(0)
     if not 1 <= r <= largest:
         raise ValueError(f"ratio = {ratio}: must be between 1 and largest = {largest}")
     if K == 1:
@@ -63,7 +67,7 @@ def subset(images, counts, seed=None):
     """
     if len(counts) != len(images.classes):
         raise ValueError(f"counts has {len(counts)} entries: must be {len(images.classes)}, one a class")
-    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    generator = None if seed is None else torch.Generator().manual_seed(generator_seed(seed))
     chosen = []
     for k, name in enumerate(images.classes):
         n, rows = at_least_one(f"counts[{k}]", counts[k]), torch.nonzero(images.y == k)[:, 0]
@@ -83,4 +87,15 @@ def at_least_one(name, value):
         integer = 0
     if integer < 1:
         raise ValueError(f"{name} = {value!r}: must be a positive integer")
+    return integer
+
+
+def generator_seed(seed):
+    """A seed that is an integer from 0 to 2^63 - 1, as one; else ValueError."""
+    try:
+        integer = index(seed)
+    except TypeError:
+        integer = -1
+    if not 0 <= integer < 2**63:
+        raise ValueError(f"seed = {seed!r}: must be an integer from 0 to 2^63 - 1")
     return integer

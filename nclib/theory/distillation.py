@@ -68,7 +68,7 @@ def dual_head(logits, auxiliary, teacher, labels, *, alpha, tau=2.0, norm=True) 
     logits z^(1), auxiliary z^(2), teacher z^T (B, K): of the head that is kept, of the head that is dropped after
     training, and of the teacher; labels (B,). norm=False takes BinaryKL; the same logits twice are one head with both
     losses. alpha >= 0. Scalar float64. Source: Yang et al. 2024; tau = 2 and alpha = 1 are the authors' for CIFAR-100.
-    Raises ValueError as `binary_kl` does, and for alpha that is not a finite number >= 0.
+    Raises ValueError as `binary_kl` does, for alpha that is not a finite number >= 0, and for labels that are none.
 
     >>> z = torch.tensor([[0.0, 0.0]])
     >>> round(float(dual_head(z, [[2.0, 0.0]], z, torch.tensor([1]), alpha=2, tau=1)), 6)  # log 2 + 2 log cosh 1
@@ -76,14 +76,22 @@ def dual_head(logits, auxiliary, teacher, labels, *, alpha, tau=2.0, norm=True) 
     """
     alpha = weight(alpha)
     z, _, _ = _logits(logits, teacher, tau)
+    labels = torch.as_tensor(labels, device=z.device)
+    B, K = z.shape
+    if labels.shape != (B,) or labels.is_floating_point() or not ((labels >= 0) & (labels < K)).all():
+        raise ValueError(f"labels must be ({B},), integers from 0 to {K - 1}, got {labels.dtype} {labels.tolist()}")
     return F.cross_entropy(z, labels) + alpha * (binary_kl_norm if norm else binary_kl)(auxiliary, teacher, tau)
 
 
 def weight(alpha) -> float:
     """alpha as a float; ValueError unless it is a finite number >= 0."""
-    if not 0 <= alpha < math.inf:
+    try:
+        value = float(alpha)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not 0 <= value < math.inf:
         raise ValueError(f"alpha must be a finite number >= 0, got {alpha!r}")
-    return float(alpha)
+    return value
 
 
 def cross_entropy_residual(student, labels) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from scipy.special import wrightomega
 
-from nclib.theory._inputs import class_counts, positive
+from nclib.theory._inputs import class_counts, integer, positive
 from nclib.theory.mixup import same_class
 
 
@@ -24,8 +24,10 @@ def flow_margin(tau, K):
     >>> round(float(m + (np.exp(m) - 1) / 9), 12)
     3.0
     """
-    c = 1 / (K - 1)
-    return np.log(wrightomega(np.asarray(tau, dtype=float) + c + math.log(c)) / c)
+    c, tau = 1 / (integer("K", K, 2) - 1), np.asarray(tau, dtype=float)
+    if not ((tau >= 0) & (tau < np.inf)).all():
+        raise ValueError(f"tau must be finite and >= 0, got {tau.tolist()}")
+    return np.log(wrightomega(tau + c + math.log(c)) / c)
 
 
 def decay_margin(tau, K):
@@ -74,6 +76,8 @@ def exponent(counts, norms):
     n, w = class_counts(counts, 2).numpy(), np.asarray(norms, dtype=float)
     if w.shape != n.shape or not (w > 0).all():
         raise ValueError(f"norms must be (K,) = {n.shape} numbers > 0, got {w.tolist()}")
+    if n.min() == n.max():
+        raise ValueError(f"counts are all {n[0]:.0f}: an exponent needs classes of unequal size")
     return float(np.polyfit(np.log(n), np.log(w), 1)[0])
 
 

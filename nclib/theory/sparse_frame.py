@@ -26,7 +26,10 @@ EXACT = 1e-12  # residual max |V V^T - c C| that counts as solved, about 1e4 rou
 
 def share(beta) -> float:
     """beta as a float in [0, 1): the share of entries that are 0. Raises ValueError else."""
-    value = float(beta)
+    try:
+        value = float(beta)
+    except (TypeError, ValueError):
+        value = math.nan
     if not 0 <= value < 1:
         raise ValueError(f"beta={beta}, the share of zeros must be in [0, 1)")
     return value
@@ -49,6 +52,7 @@ def sparse_mask(K: int, d: int, beta: float, *, seed: int = 0) -> Tensor:
 
 def unknowns(mask: Tensor) -> int:
     """F = sum_j max(m_j - 1, 0): what the zero column sums leave free."""
+    _checked(mask[None])
     return int((mask.sum(0) - 1).clamp(min=0).sum())
 
 
@@ -59,6 +63,7 @@ def equations(K: int) -> int:
 
 def disjoint_pairs(mask: Tensor) -> int:
     """Pairs of rows that share no column: their inner product is 0, not -1/(K-1), so with one there is no frame."""
+    _checked(mask[None])
     common = mask.double() @ mask.double().T
     return int((common.triu(1) + torch.ones_like(common).tril() == 0).sum())
 
@@ -69,6 +74,7 @@ def expected_unknowns(K: int, d: int, beta: float) -> float:
     >>> expected_unknowns(2, 8, 0.5)
     2.0
     """
+    K, d, beta = integer("K", K, 2), integer("d", d), share(beta)
     return d * (K * (1 - beta) - 1 + beta**K)
 
 
@@ -97,6 +103,7 @@ def generic_rank(mask: Tensor, *, seed: int = 0) -> int:
     >>> generic_rank(haar), equations(4)
     (5, 6)
     """
+    _checked(mask[None])
     V = centered(torch.randn(mask.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), mask)
     values = torch.linalg.eigvalsh(_normal(V[None], mask[None], _basis(len(mask)))[0])
     return int((values > 1e-10 * values[-1]).sum())

@@ -1,8 +1,11 @@
 """Federated learning as plain functions, and the two realignments of FedLoGe (Xiao et al. 2024)."""
 
+import math
 from itertools import pairwise
 
 import torch
+
+from nclib.data.longtail import at_least_one
 
 
 def weighted_mean(states, weights):
@@ -31,16 +34,22 @@ def normalized_head(W, *, tau=1.0, norm=1.7):
     """The global realignment GA-FR: rows norm w_k / |w_k|^tau, so all of one length at tau = 1; the bias stays.
 
     tau-normalization (Kang et al. 2020) of the auxiliary head; tau = 1 and norm = 1.7 are those of the code of Xiao et
-    al. 2024. W (..., K, d). Raises ValueError if a row is 0 or norm is not > 0.
+    al. 2024. W (..., K, d). Raises ValueError if a row is 0 or not finite, norm is not a finite number > 0, or tau
+    is not finite.
 
     >>> normalized_head(torch.tensor([[3.0, 4.0], [0.0, 0.5]]), norm=2.0)
     tensor([[1.2000, 1.6000],
             [0.0000, 2.0000]])
     """
     W = torch.as_tensor(W)
+    W = W if W.is_floating_point() else W.double()
     lengths = torch.linalg.vector_norm(W, dim=-1, keepdim=True)
-    if not norm > 0:
-        raise ValueError(f"norm={norm}, must be > 0")
+    if not 0 < norm < math.inf:
+        raise ValueError(f"norm={norm}, must be a finite number > 0")
+    if not math.isfinite(tau):
+        raise ValueError(f"tau={tau}, must be a finite number")
+    if not lengths.isfinite().all():
+        raise ValueError("W holds NaN or inf, must be finite")
     if not (lengths > 0).all():
         raise ValueError(f"W has {int((lengths == 0).sum())} rows that are zero: a zero row has no direction")
     return norm * W / lengths**tau
@@ -65,8 +74,12 @@ def batches(parts, epochs, batch, generator):
     """What each client sees: (index, weight), both (C, S, B): sample numbers, and 1 where one stands, 0 for padding.
 
     Each epoch is a random order of the client's samples cut into batches, the last one short. S is that of the client
-    with most; a client that is done has weights 0. Batches of one client alone are those of plain training.
+    with most; a client that is done has weights 0. Batches of one client alone are those of plain training. Raises
+    ValueError for no client, one without samples, and epochs or batch that are no positive integers.
     """
+    epochs, batch = at_least_one("epochs", epochs), at_least_one("batch", batch)
+    if not parts or not all(map(len, parts)):
+        raise ValueError(f"parts has sizes {[len(part) for part in parts]}: must be clients, each with a sample")
     rows = [[p[torch.randperm(len(p), generator=generator)].split(batch) for _ in range(epochs)] for p in parts]
     rows = [[some for epoch in client for some in epoch] for client in rows]
     S = max(map(len, rows))
