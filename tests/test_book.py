@@ -240,7 +240,7 @@ def tab(chromium, address):
     """A page that collects what goes wrong on it in `tab.troubles`, and what it asks for in `tab.asked`."""
     tab = chromium.new_page(viewport=dict(zip(("width", "height"), WIDTHS["desktop"], strict=True)))
     tab.troubles, tab.asked = [], []
-    tab.on("request", tab.asked.append)
+    tab.on("request", lambda request: tab.asked.append(request))
     tab.on("console", lambda message: message.type == "error" and tab.troubles.append(message.text))
     tab.on("pageerror", lambda error: tab.troubles.append(str(error)))
     tab.on(
