@@ -1,5 +1,7 @@
 """A run that is killed and goes on is the run that was never stopped; a file that does not fit is named, not used."""
 
+import threading
+
 import pandas as pd
 import pytest
 import torch
@@ -81,6 +83,35 @@ def test_value_a_file_of_another_run_or_a_damaged_one_is_named_and_left(monkeypa
     path.write_bytes(b"")
     with pytest.raises(ValueError, match="damaged"):
         trained(path, identity={"key": "a", "code": "1"})
+
+
+@pytest.fixture
+def asking(monkeypatch):
+    """`checkpoint.ask`, that of this test alone."""
+    monkeypatch.setattr(checkpoint, "_ASKED", threading.Event())
+    return checkpoint.ask
+
+
+def test_law_a_run_that_is_asked_to_end_keeps_the_epoch_it_is_in(asking, tmp_path, monkeypatch):
+    """No minute has passed; the state is that of the end of epoch 7, which began when it was asked."""
+    path, before = tmp_path / "run.safetensors", torch.optim.Adam.step
+    calls = []
+
+    def step(self):
+        calls.append(before(self))
+        if len(calls) == 31:
+            asking()
+
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    with pytest.raises(SystemExit):
+        trained(path)
+    assert len(calls) == 35
+    checkpoint._ASKED.clear()
+    resumed = trained(path)
+    assert len(calls) == 80
+    whole = trained(None)
+    assert torch.equal(resumed[0], whole[0]) and torch.equal(resumed[1], whole[1])
+    pd.testing.assert_frame_equal(resumed[2], whole[2], check_exact=True)
 
 
 def test_law_rows_of_both_stores_come_back_as_they_were(tmp_path):

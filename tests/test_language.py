@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from nclib.metrics import ncc_agreement
 from nclib.models.gpt import GPT
 from nclib.models.gpt_stack import GPTStack
 from nclib.statistics import ClassStatistics
+from nclib.training import checkpoint as training_checkpoint
+from nclib.training import language
 from nclib.training.language import CHECK, fit
 from nclib.training.language_measures import agreement, cross_entropy, statistics
 
@@ -218,6 +221,21 @@ def test_law_a_killed_run_goes_on_bit_for_bit(where, kept, tmp_path):
     losses = fit(resumed, text(), checkpoint=path, identity={"name": "run"}, **SETTINGS)
     assert resumed.calls == 132 - kept
     assert torch.equal(losses, expected) and states_equal(whole, resumed)
+
+
+def test_law_a_training_that_is_asked_to_end_keeps_its_state(tmp_path, monkeypatch):
+    """In the middle of an epoch, at the next step that is looked at."""
+    monkeypatch.setattr(training_checkpoint, "_ASKED", threading.Event())
+    monkeypatch.setattr(language, "CHECK", 4)
+    path, model = tmp_path / "run", gpt(kind=Flaky)
+    model.at, model.event = 5, lambda value: training_checkpoint.ask() or value
+    with pytest.raises(SystemExit):
+        fit(model, text(60), checkpoint=path, **SETTINGS)
+    assert model.calls == 8
+    training_checkpoint._ASKED.clear()
+    again, whole = gpt(), gpt()
+    losses = fit(again, text(60), checkpoint=path, **SETTINGS)
+    assert torch.equal(losses, fit(whole, text(60), **SETTINGS)) and states_equal(again, whole)
 
 
 def test_law_an_evaluation_is_repeated_after_a_kill_but_not_skipped(tmp_path):

@@ -6,6 +6,7 @@ from its checkpoint when the campaign is called again.
 
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -54,6 +55,7 @@ GUESSED = {
     ("yang2024.network", ""): 30.0,
     ("xiao2024.image_loop", ""): 12.0,
 }
+GRACE = 20.0  # seconds that runs have to keep their state
 IMAGES = {"cifar10": ("cifar-10-batches-bin", files.CIFAR10), "fashion-mnist": ("fashion-mnist", files.FASHION_MNIST)}
 
 
@@ -228,9 +230,11 @@ def work(tasks, profile, device, jobs, seconds, say=print):
     """Do tasks in processes of their own, `jobs` at a time, for at most `seconds`; returns those not done.
 
     A task that fails is named with the last line it wrote, and the others go on; runs that were to be trained as one
-    are then done each by itself, so that one that diverges fails alone. What runs at the end is stopped.
+    are then done each by itself, so that one that diverges fails alone. What runs near the end is asked to keep its
+    state and to stop, and is stopped at the end.
     """
-    end, waiting, running, failed = time.monotonic() + seconds, list(tasks), {}, []
+    grace = min(GRACE, seconds / 5)
+    end, waiting, running, failed = time.monotonic() + seconds - grace, list(tasks), {}, []
     logs = store.cache_folder() / "campaign"
     logs.mkdir(parents=True, exist_ok=True)
     try:
@@ -247,19 +251,36 @@ def work(tasks, profile, device, jobs, seconds, say=print):
                 say(f"{how} {time.monotonic() - start:.0f} s  {' '.join(task.options)}  {_last_line(task, logs)}")
             time.sleep(0.2)
     finally:
-        for process, (task, _) in running.items():
+        last = time.monotonic() + grace
+        for process in running:
             process.terminate()
-            process.wait()
+        for process, (task, _) in running.items():
+            try:
+                process.wait(max(0.0, last - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
             say(f"stopped  {' '.join(task.options)}")
     return [task for task, _ in running.values()] + failed + waiting
 
 
 def _start(task, profile, device, logs):
-    code = f"from nclib.runs import workers; workers.end_with({os.getpid()}); from nclib.cli import main; main()"
+    code = f"from nclib.pages import campaign; campaign.child({os.getpid()})"
     command = [sys.executable, "-c", code, "run", *task.options, "--profile", profile, "--device", device]
     env = {"OMP_NUM_THREADS": "2", "TQDM_DISABLE": "1"} | os.environ
     with open(_log(task, logs), "w", encoding="utf-8") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, env=env)
+
+
+def child(parent):
+    """The command of a process that ends with its parent, and, asked to end, keeps its state first."""
+    from nclib import cli
+    from nclib.runs import workers
+    from nclib.training import checkpoint
+
+    workers.end_with(parent)
+    signal.signal(signal.SIGTERM, checkpoint.ask)
+    cli.main()
 
 
 def _log(task, logs):

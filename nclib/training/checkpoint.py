@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -14,6 +15,25 @@ from nclib.runs.store import unfinished
 
 FORMAT = "nclib.training/2"
 SECONDS = float(os.environ.get("NCLIB_CHECKPOINT_SECONDS") or 60)  # between two writes
+
+
+_ASKED = threading.Event()
+
+
+def ask(*_):
+    """Ask for an end at the next state that can be kept: as the handler of a signal."""
+    _ASKED.set()
+
+
+def asked():
+    """Whether `ask` was called: what can keep its state then does so, and calls `end_if_asked`."""
+    return _ASKED.is_set()
+
+
+def end_if_asked():
+    """End this process, after a state was kept, where `ask` was called."""
+    if asked():
+        raise SystemExit(143)
 
 
 class Checkpoint:
@@ -29,13 +49,14 @@ class Checkpoint:
     @property
     def due(self):
         """Whether it is time to save."""
-        return time.monotonic() - self.written >= SECONDS
+        return asked() or time.monotonic() - self.written >= SECONDS
 
     def save(self, tensors):
-        """Write the rows and {name: tensor}, under a temporary name first."""
+        """Write the rows and {name: tensor}, under a temporary name first; then end where this was asked for."""
         content = {"identity": self.identity, "rows": [_written(table) for table in self.rows]}
         _files.save(self.path, tensors, {"format": FORMAT, "content": json.dumps(content)})
         self.written = time.monotonic()
+        end_if_asked()
 
     def load(self):
         """The tensors, with `rows` as they were; {} where there is no file. ValueError for one that is damaged or of

@@ -21,7 +21,7 @@ from nclib._progress import bar
 from nclib.distributed import rank, world_size
 from nclib.runs.seal import Damaged
 from nclib.training.captured import Captured, capturable, graphs
-from nclib.training.checkpoint import SECONDS
+from nclib.training.checkpoint import SECONDS, asked, end_if_asked
 
 PRECISIONS = ("float32", "bfloat16")
 CHECK = 50  # steps between looks at the loss, which wait for the GPU
@@ -123,10 +123,11 @@ def fit(
             losses = torch.cat([losses, _global_means(pending)])
             pending.clear()
             _check_finite(model, losses, steps, checkpoint, saved)
-            if checkpoint is not None and (last or time.monotonic() - written >= checkpoint_seconds):
+            if checkpoint is not None and (last or asked() or time.monotonic() - written >= checkpoint_seconds):
                 if rank() == 0:
                     _save(checkpoint, model, optimizer, losses, run)
                 saved, written = len(losses), time.monotonic()
+                end_if_asked()
         if last:
             visit(epoch + 1)
     progress.close()
