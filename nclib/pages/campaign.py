@@ -6,7 +6,6 @@ from its checkpoint when the campaign is called again.
 
 import math
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -265,22 +264,11 @@ def work(tasks, profile, device, jobs, seconds, say=print):
 
 
 def _start(task, profile, device, logs):
-    code = f"from nclib.pages import campaign; campaign.child({os.getpid()})"
+    code = f"from nclib import cli; cli.child({os.getpid()})"
     command = [sys.executable, "-c", code, "run", *task.options, "--profile", profile, "--device", device]
     env = {"OMP_NUM_THREADS": "2", "TQDM_DISABLE": "1"} | os.environ
     with open(_log(task, logs), "w", encoding="utf-8") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, env=env)
-
-
-def child(parent):
-    """The command of a process that ends with its parent, and, asked to end, keeps its state first."""
-    from nclib import cli
-    from nclib.runs import workers
-    from nclib.training import checkpoint
-
-    workers.end_with(parent)
-    signal.signal(signal.SIGTERM, checkpoint.ask)
-    cli.main()
 
 
 def _log(task, logs):
