@@ -8,6 +8,7 @@ from nclib.pages.mixup_networks.claims import EVAL, FIXED, GENTLE, MIXUP, PLAIN,
 
 CORNERS = np.array([[-(0.75**0.5), -0.5], [0.75**0.5, -0.5], [0.0, 1.0]])
 NAMES = {"digits": "digits", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
+LARGE = {"resnet18": ", ResNet-18", "wrn16-4": ", WRN-16-4"}
 # heading: (metric, format, of which rows)
 GEOMETRY = {
     "cosine": ("alignment", ".2f", EVAL),
@@ -91,8 +92,10 @@ def price(table):
 
 
 def labelled(table):
-    """The table with a column `panel`: the scale, and for the page's own runs the name of their data."""
-    return table.assign(panel=table["beside"].where(table["beside"] != "", table["data"].replace(NAMES)))
+    """The table with a column `panel`, the data and of a large network its name, and with each `part` by its name at
+    other profiles than paper."""
+    part = table["part"].str.replace(r", (small, [\w-]+|wrn16-4)$", "", regex=True)
+    return table.assign(part=part, panel=table["data"].replace(NAMES) + table["model"].map(LARGE).fillna(""))
 
 
 def scales(table, columns, parts=(PLAIN, MIXUP, GENTLE, SMOOTH, FIXED, SQUARED)):
