@@ -250,4 +250,26 @@ def test_figures_and_claims_of_the_smoke_profile(table):
         assert made.axes[0].get_xlabel()
         plt.close(made)
     assert "–" not in quoted(table).values()
-    assert claims.early(table, PLAIN).shape == (1,)
+    assert claims.early(table[table["beside"] == ""], PLAIN).shape == (1,)
+
+
+def test_value_images_in_the_prose(table):
+    """The digits' rows again as those of two data sets; at profile paper names of parts carry the data."""
+    own = table[table["beside"] == ""]
+    alone = quoted(own)
+    assert alone["images"] == "no other data so far" and alone["images-slope"].startswith("not known")
+    assert alone["nc1-order"] == "cannot be compared" and alone["data"] == "digits"
+    fashion = own.assign(beside="Fashion-MNIST", data="fashion-mnist", model="convnet")
+    large = own.assign(beside="CIFAR-10, WRN-16-4", data="cifar10", model="wrn16-4", part=own["part"] + ", wrn16-4")
+    large.loc[large["metric"] == "nc1", "value"] *= 2
+    large.loc[large["metric"] == "amplification", "value"] -= 0.5
+    both = pd.concat([own, fashion, large])
+    found, amp = quoted(both), float(alone["amp-mixup"])
+    assert found["images"] == "Fashion-MNIST and CIFAR-10 with WRN-16-4" and found["nc1-order"] == "falls"
+    assert found["images-amp-mixup"] == f"{amp:.2f} on Fashion-MNIST and {amp - 0.5:.2f} on CIFAR-10 with WRN-16-4"
+    rows = views.scales(both, views.GEOMETRY)
+    assert list(rows.index.unique(0)) == ["digits", "Fashion-MNIST", "CIFAR-10, WRN-16-4"]
+    assert rows.loc[("digits", MIXUP), "amplification"] == alone["amp-mixup"] and not (rows == "–").any(axis=None)
+    assert (
+        views.scales(both, views.CALIBRATION).loc[("Fashion-MNIST", "mixup, squared error"), "calibration error"] == "–"
+    )

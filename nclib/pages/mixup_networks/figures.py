@@ -2,7 +2,6 @@
 
 import numpy as np
 import seaborn as sns
-from matplotlib.ticker import LogLocator
 
 from nclib.plotting import MARKERS, PALETTE, THEORY, figure, nothing, seed_band
 
@@ -98,7 +97,7 @@ def odds(rows):
 def price(rows):
     """Of `views.price`: a column for each scale; above the calibration error, below NC1 against accuracy."""
     panels = list(rows["panel"].unique())
-    made, axes = figure(2, len(panels), height=5.6)
+    made, axes = figure(2, len(panels), height=5.9)
     for column, panel in enumerate(panels):
         part = rows[rows["panel"] == panel]
         above, below = axes[0, column], axes[1, column]
@@ -115,9 +114,8 @@ def price(rows):
             one = part[part["part"] == name].pivot(index="seed", columns="metric", values="value")
             if len(one) and {"nc1", "accuracy"} <= set(one):
                 below.plot(one["accuracy"], one["nc1"], ls="", ms=6, alpha=0.8, label=SHORT[name], **style(name))
-        nothing(below, part.loc[part["metric"] == "nc1", "value"], log=True)
-        below.set(xlabel="test accuracy", ylabel="NC1, clean images", yscale="log")
-        below.yaxis.set_minor_locator(LogLocator(subs=(3,)))
+        nothing(below, part.loc[part["metric"] == "nc1", "value"])
+        below.set(title=panel, xlabel="test accuracy", ylabel="NC1, clean images", ylim=(0, None))
     handles = {name: handle for axis in axes[1] for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)}
     made.legend(handles.values(), handles, loc="outside lower center", ncols=4)
     return made
