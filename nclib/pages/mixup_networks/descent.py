@@ -47,10 +47,10 @@ def stepper(model, optimizer, x, Y, loss):
 def descend(update, epochs, *, model, optimizer, schedule, device, captured=False, checkpoint=None):
     """Train in place; epochs: an iterable of lists of batches, `schedule` steps after each batch.
 
-    captured: where steps are captured at all, replay them as a graph; `schedule` may then change the rates alone. checkpoint: a
-    `Checkpoint` or None. The state is saved at the end of an epoch where a minute has passed, and where the file
-    exists training goes on from there: what was done is drawn again and not done. FloatingPointError where the loss is
-    not finite at the end of an epoch.
+    captured: where steps are captured at all, replay them as a graph; `schedule` may then change the rates alone.
+    checkpoint: a `Checkpoint` or None. The state is saved at the end of an epoch where a minute has passed, and where
+    the file exists training goes on from there: what was done is drawn again and not done. FloatingPointError where
+    the loss is not finite at the end of an epoch.
     """
     with contextlib.ExitStack() as stack:
         if device.type == "cuda":
