@@ -98,14 +98,21 @@ def test_value_interpolation():
     [
         (
             lambda: averages.permuted(*net((2, 3, 2), 0), [[0, 1]]),
-            "permutation of hidden layer 1 has length 2: must order 3",
+            "permutation of hidden layer 1 has length 2, 2 units: must order 3 units",
         ),
-        (lambda: averages.permuted(*net((2, 3, 2), 0), [[0, 1, 1]]), "hidden layer 1 has length 3: must order 3 units"),
+        (
+            lambda: averages.permuted(*net((2, 3, 2), 0), [[0, 1, 1]]),
+            "hidden layer 1 has length 3, 2 units: must order 3 units",
+        ),
         (lambda: averages.permuted(*net((2, 3, 2), 0), []), "permutations are 0: must be one a hidden layer, 1"),
         (
             lambda: averages.best_permutation(torch.ones(2, 3)),
             r"similarity has shape \(2, 3\): must be a square matrix",
         ),
+        (lambda: averages.weight_matching(net((2, 3, 2), 0), net((2, 4, 2), 0)), "theirs has shapes"),
+        (lambda: averages.interpolated(net((2, 3, 2), 0), net((2, 3, 3, 2), 0)), "theirs has shapes"),
+        (lambda: averages.alignment(torch.ones(2, 3), torch.ones(3, 2)), "must be matrices of one shape"),
+        (lambda: averages.alignment(torch.ones(2, 3), torch.ones(2, 3), 0.0), "share = 0.0: must be above 0"),
         (lambda: averages.variance_corrected(torch.ones(3)), r"models has shape \(3,\): must be \(N, d\)"),
         (lambda: averages.variance_corrected(torch.ones(2, 3)), "models have a constant average"),
     ],

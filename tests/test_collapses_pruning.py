@@ -52,6 +52,7 @@ def test_law_rank_after_a_bottleneck():
         (lambda: magnitude_masks([torch.ones(4)], -0.1), "sparsity = -0.1"),
         (lambda: magnitude_masks([torch.ones(4)] * 2, 0.5, 3), "minimum = 3: must be at least 0 and leave at most 4"),
         (lambda: magnitude_masks([torch.ones(4)], 0.5, -1), "minimum = -1"),
+        (lambda: magnitude_masks([], 0.5), "must be at least one, none of them empty"),
     ],
 )
 def test_law_bad_input(call, message):

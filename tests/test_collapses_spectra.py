@@ -51,13 +51,17 @@ def test_value_outliers():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: spectra.cross_entropy_hessian(torch.ones(3, 2), torch.ones(2, 2)), "H, logits have 3, 2 rows"),
+        (
+            lambda: spectra.cross_entropy_hessian(torch.ones(3, 2), torch.ones(2, 2)),
+            r"H, logits have shapes \(3, 2\), \(2, 2\)",
+        ),
         (lambda: spectra.collapsed_groups(2), "num_classes = 2: must be at least 3"),
         (
             lambda: spectra.full_hessian(MLP(64, 80, 1, 10), None, None),
             "model has 6000 parameters: must be at most 5000",
         ),
         (lambda: spectra.outliers(torch.tensor([1.0, -1.0])), "eigenvalues has 1 positive entries"),
+        (lambda: spectra.outliers(torch.tensor([1.0, 2.0]), 0), "most = 0: must be at least 1"),
     ],
 )
 def test_law_bad_input(call, message):

@@ -24,13 +24,16 @@ def permuted(weights, biases, permutations):
     weights W_1, ..., W_L with W_l (d_l, d_{l-1}), biases b_1, ..., b_L, permutations p_1, ..., p_{L-1}: unit i of the
     new hidden layer l is unit p_l[i] of the old one. Raises ValueError where one is no permutation of its layer.
     """
+    if not weights or len(biases) != len(weights):
+        raise ValueError(f"weights, biases are {len(weights)}, {len(biases)}: must be as many, at least 1")
     if len(permutations) != len(weights) - 1:
         raise ValueError(f"permutations are {len(permutations)}: must be one a hidden layer, {len(weights) - 1}")
     new_weights, new_biases = list(weights), list(biases)
     for layer, p in enumerate(permutations):
         size = len(weights[layer])
         if len(p) != size or not torch.equal(torch.as_tensor(p).sort().values, torch.arange(size)):
-            raise ValueError(f"permutation of hidden layer {layer + 1} has length {len(p)}: must order {size} units")
+            found = f"has length {len(p)}, {len(set(map(int, p)))} units"
+            raise ValueError(f"permutation of hidden layer {layer + 1} {found}: must order {size} units")
         new_weights[layer], new_biases[layer] = new_weights[layer][p], new_biases[layer][p]
         new_weights[layer + 1] = new_weights[layer + 1][:, p]
     return new_weights, new_biases
@@ -42,8 +45,10 @@ def weight_matching(ours, theirs, sweeps=20):
 
     ours, theirs: (weights, biases) as `permuted` takes them. Each step maximizes the inner product of all weights and
     biases that lead to or leave the units of one layer, the other permutations held: the sum of squared distances falls
-    or stays. What is found is a local optimum. Ainsworth et al. 2023, Algorithm 1, their layers in order.
+    or stays. What is found is a local optimum. Ainsworth et al. 2023, Algorithm 1, their layers in order. Raises
+    ValueError for networks of other shapes.
     """
+    alike(ours, theirs)
     (A, a), (B, b) = ours, theirs
     p = [torch.arange(len(W)) for W in A[:-1]]
     for _ in range(sweeps):
@@ -60,10 +65,18 @@ def weight_matching(ours, theirs, sweeps=20):
 
 
 def interpolated(ours, theirs, share=0.5):
-    """(weights, biases) of (1 - share) ours + share theirs."""
+    """(weights, biases) of (1 - share) ours + share theirs. Raises ValueError for networks of other shapes."""
+    alike(ours, theirs)
     return tuple(
         [(1 - share) * x + share * y for x, y in zip(A, B, strict=True)] for A, B in zip(ours, theirs, strict=True)
     )
+
+
+def alike(ours, theirs):
+    """Refuse networks whose weights and biases are not of the same shapes."""
+    shapes = [[[tuple(part.shape) for part in parts] for parts in net] for net in (ours, theirs)]
+    if shapes[0] != shapes[1] or not shapes[0][0]:
+        raise ValueError(f"theirs has shapes {shapes[1]}: must have those of ours, {shapes[0]}")
 
 
 def variance_corrected(models):
@@ -90,7 +103,12 @@ def alignment(W, V, share=0.1):
     W = sum_i s_i u_i v_i^T, V = sum_j t_j x_j y_j^T; R = sum_ij s_i t_j (u_i . x_j)(v_i . y_j) / (|s| |t|) is the
     cosine of the two matrices. `top` sums over pairs of the largest ceil(share r) singular values of each, over the
     norms of these; `bottom` over the rest. Between -1 and 1. The measure of Ito et al. 2024 was not read: this is ours.
+    Raises ValueError for matrices of other shapes and a share outside (0, 1).
     """
+    if W.ndim != 2 or W.shape != V.shape:
+        raise ValueError(f"W, V have shapes {tuple(W.shape)}, {tuple(V.shape)}: must be matrices of one shape")
+    if not 0 < share < 1:
+        raise ValueError(f"share = {share}: must be above 0 and below 1")
     (U, s, Vh), (X, t, Yh) = (torch.linalg.svd(A, full_matrices=False) for A in (W, V))
     n = -int(-share * len(s) // 1)
     found = []

@@ -31,8 +31,8 @@ def magnitude_masks(weights, sparsity, minimum=0):
     minimum     weights that each tensor keeps whatever their size, the largest it has (all it has if fewer): the
                 minimum threshold of Gupta et al. 2022. They count among those that are kept.
 
-    Equal weights: the first ones are kept. Raises ValueError for a sparsity outside [0, 1), a minimum below 0, and
-    one that asks for more weights than are kept.
+    Equal weights: the first ones are kept. Raises ValueError for no weights, a sparsity outside [0, 1), a minimum
+    below 0, and one that asks for more weights than are kept.
 
     >>> [mask.tolist() for mask in magnitude_masks([torch.tensor([5.0, 4.0]), torch.tensor([1.0, -2.0])], 0.5)]
     [[True, True], [False, False]]
@@ -42,6 +42,8 @@ def magnitude_masks(weights, sparsity, minimum=0):
     if not 0 <= sparsity < 1:
         raise ValueError(f"sparsity = {sparsity}: must be at least 0 and below 1")
     sizes = [w.numel() for w in weights]
+    if not sizes or 0 in sizes:
+        raise ValueError(f"weights have sizes {sizes}: must be at least one, none of them empty")
     kept, least = round((1 - sparsity) * sum(sizes)), [min(minimum, size) for size in sizes]
     if minimum < 0 or sum(least) > kept:
         raise ValueError(f"minimum = {minimum}: must be at least 0 and leave at most {kept} weights in all")

@@ -14,8 +14,10 @@ def cross_entropy_hessian(H, logits):
     (1/N) sum_i (diag p_i - p_i p_i^T) (x) h_i h_i^T with p_i the softmax of the logits (N, K), H (N, d) the features.
     Exact for the last layer, whatever the labels are. Raises ValueError for lengths that differ.
     """
-    if len(H) != len(logits) or not len(H):
-        raise ValueError(f"H, logits have {len(H)}, {len(logits)} rows: must have the same number, at least 1")
+    if H.ndim != 2 or logits.ndim != 2 or len(H) != len(logits) or not len(H):
+        raise ValueError(
+            f"H, logits have shapes {tuple(H.shape)}, {tuple(logits.shape)}: must be (N, d), (N, K) with one N >= 1"
+        )
     H, p = H.double(), logits.double().softmax(1)
     S = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
     K, d = p.shape[1], H.shape[1]
@@ -71,5 +73,7 @@ def outliers(eigenvalues, most=None):
     values = eigenvalues[eigenvalues > 0].sort(descending=True).values
     if len(values) < 2:
         raise ValueError(f"eigenvalues has {len(values)} positive entries: must have at least 2")
+    if most is not None and most < 1:
+        raise ValueError(f"most = {most}: must be at least 1")
     values = values[: (most or len(values) // 2) + 1].log()
     return int((values[:-1] - values[1:]).argmax()) + 1

@@ -274,6 +274,29 @@ OF_FIGURE = {
         "loss": "mse or ce: the loss that is trained",
         "value": "NC2 over the baseline's",
     },
+    "fig-collapses-states-half-lives": {
+        "dim": "dimension of the keys",
+        "length": "tokens of a training context",
+        "load": "training length over the dimension",
+        "value": "half-life of the gate over the training length",
+    },
+    "fig-collapses-states-thresholds": {
+        "dim": "dimension of the keys",
+        "theory": "in proportion to the dimension",
+        "value": "training length from which on the half-life is shorter; empty where there is none",
+    },
+    "fig-collapses-states-tested": {
+        "dim": "dimension of the keys",
+        "line": "on which contexts the model was trained",
+        "load": "tokens over the dimension",
+    },
+    "fig-collapses-experts-collapse": {"arm": "how the router was trained"},
+    "fig-collapses-experts-merging": {
+        "arm": "how the router was trained",
+        "merged": "experts that are left",
+        "value": "accuracy on the test images",
+        "way": "how experts are merged",
+    },
 }
 PUBLISHED = {"split": "which models"}
 

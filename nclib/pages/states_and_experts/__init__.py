@@ -1,0 +1,1 @@
+"""Page 22: recurrent states that are overfull, and routed experts."""

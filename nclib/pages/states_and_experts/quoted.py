@@ -1,0 +1,45 @@
+"""What the prose of page 22 quotes of its runs, as text."""
+
+import numpy as np
+
+from nclib.glued import number, word
+from nclib.pages.states_and_experts import claims
+from nclib.pages.states_and_experts.views import OURS, PLAIN, tested, thresholds
+
+KEYS = {"balanced": "balanced", "slight": "slightly balanced", "free": "not balanced", "two": "two experts each"}
+
+
+def quoted(table):
+    """{key: text}: means over the seeds, and over the sizes of states."""
+    shortest, longest = claims.ends(table)
+    limits = thresholds(table)
+    found = {"shortest": mean(shortest.min(axis=1)), "longest": mean(longest.max(axis=1))}
+    found["factor"] = number((limits["value"] / limits["dim"]).mean(), ".1f")
+    rows = tested(table).query("metric == 'error'")
+    for key, line in {"short": claims.SHORT, "long": claims.LONG}.items():
+        part = rows[rows["line"] == line]
+        found |= {f"{key}-{load}": mean(part[part["load"] == load]["value"], ".0%") for load in (1, 2, 16, 32)}
+    found["ratio-missed"] = mean(claims.missed("trace_ratio", True)(table), ".1%")
+    found["error-missed"] = mean(claims.missed("error", False)(table), ".3f")
+    for key, arm in KEYS.items():
+        found[f"whole-{key}"] = mean(claims.whole(table, arm), ".1%")
+        found[f"use-{key}"] = mean(claims.end(arm, "in-use")(table), ".1f")
+    for key, arm in {"slight": claims.SLIGHT, "balanced": claims.BALANCED}.items():
+        wide = claims.accuracies(table, arm)[claims.CHOSEN]
+        found |= {f"ours-{key}": mean(wide[OURS], ".1%"), f"uniform-{key}": mean(wide[PLAIN], ".1%")}
+        found |= {
+            f"frequency-{key}": mean(wide["frequency"], ".1%"),
+            f"aligned-{key}": mean(wide["uniform, aligned"], ".1%"),
+        }
+        for metric in ("inputs", "outputs", "digits"):
+            found[f"{metric}-{key}"] = mean(claims.end(arm, f"nc1-{metric}")(table))
+    found["start"] = mean(claims.at_epoch(table, claims.BALANCED, "nc1-inputs", "min"))
+    found["aligned-word"] = word(np.mean(claims.alignment(table)), "lowers", "raises", "does not change")
+    found["aligned-gain"] = mean(np.abs(claims.alignment(table)), ".3f")
+    found["rank"] = mean(claims.accuracies(table, claims.SLIGHT, "stable-rank")[claims.CHOSEN, OURS])
+    return found
+
+
+def mean(values, spec=".2f"):
+    """A mean over seeds."""
+    return number(np.mean(np.asarray(values, float)), spec)
