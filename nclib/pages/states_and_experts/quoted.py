@@ -4,7 +4,7 @@ import numpy as np
 
 from nclib.glued import number, word
 from nclib.pages.states_and_experts import claims
-from nclib.pages.states_and_experts.views import OURS, PLAIN, tested, thresholds
+from nclib.pages.states_and_experts.views import OURS, PLAIN, collapse, tested, thresholds
 
 KEYS = {"balanced": "balanced", "slight": "slightly balanced", "free": "not balanced", "two": "two experts each"}
 
@@ -34,10 +34,20 @@ def quoted(table):
         for metric in ("inputs", "outputs", "digits"):
             found[f"{metric}-{key}"] = mean(claims.end(arm, f"nc1-{metric}")(table))
     found["start"] = mean(claims.at_epoch(table, claims.BALANCED, "nc1-inputs", "min"))
+    found["lowest-slight"] = mean(lowest(table, claims.SLIGHT))
+    gains = claims.gain(OURS, PLAIN)(table)
+    found |= {"gain-least": number(min(gains), ".3f"), "gain-most": number(max(gains), ".3f")}
     found["aligned-word"] = word(np.mean(claims.alignment(table)), "lowers", "raises", "does not change")
     found["aligned-gain"] = mean(np.abs(claims.alignment(table)), ".3f")
     found["rank"] = mean(claims.accuracies(table, claims.SLIGHT, "stable-rank")[claims.CHOSEN, OURS])
     return found
+
+
+def lowest(table, arm):
+    """The lowest mean over the seeds, of all epochs, of the inputs' NC1 by expert."""
+    rows = collapse(table)
+    rows = rows[(rows["metric"] == "nc1-inputs") & (rows["arm"] == arm)]
+    return rows.groupby("epoch")["value"].apply(lambda v: v.mean(skipna=False)).min()
 
 
 def mean(values, spec=".2f"):
