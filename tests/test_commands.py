@@ -30,7 +30,6 @@ RUN = {
     "make lint": [*MAKE, "lint"],
     "make clean": [*MAKE, "clean", "BUILD=BUILD"],
     "make distclean": [*MAKE, "distclean", "BUILD=BUILD", "VENV=BUILD/venv"],
-    "make runs": [*MAKE, "runs", "STUDY=depth", "PROFILE=smoke", "BUILD=BUILD"],
     "make test TESTS=tests/test_readme.py": [*MAKE, "test", "TESTS=tests/test_readme.py", "JOBS=0"],
     "nclib claims": [sys.executable, "-m", "nclib", "claims"],
     "nbstripout --keep-id": [
@@ -68,6 +67,7 @@ ELSEWHERE = {
     ),
     "nclib merge a.safetensors b.safetensors --output all.safetensors": "test_measure_cli.py",
     "nclib measure all.safetensors": "test_measure_cli.py",
+    "make runs": "test_commands.py",
     "nclib run": "test_cli.py",
     "nclib run <page> --profile smoke": "test_cli.py",
     "nclib run imbalanced_geometry --profile paper": "test_cli.py",
@@ -164,7 +164,7 @@ def test_law_runs_work_in_a_path_with_a_space_an_apostrophe_and_an_umlaut(tmp_pa
         checkout.mkdir(exist_ok=True)
         copy(ROOT / name, checkout / name)
     environment = clean_environment(PYTHONPATH=str(checkout), TQDM_DISABLE="1", OMP_NUM_THREADS="1")
-    command = [*MAKE, "runs", "STUDY=depth", "PROFILE=smoke", f"BUILD={checkout / 'build'}"]
+    command = [*MAKE, "runs", "STUDY=original", "PROFILE=smoke", f"BUILD={checkout / 'build'}"]
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert list((checkout / "build" / "cache").glob("*/*/manifest.json")), os.listdir(checkout)

@@ -3,8 +3,10 @@ line, and what was there before stays whole."""
 
 import ast
 import contextlib
+import errno
 import os
 import resource
+import shutil
 import stat
 import subprocess
 import sys
@@ -150,3 +152,48 @@ def test_law_a_small_file_of_many_labels_is_refused_by_its_header(tmp_path, caps
     np.savez(path, H=np.eye(3), y=[0, 1, 10**12])
     code, _, error = call(capsys, "measure", str(path), "--num-classes", str(10**12 + 1))
     assert code == 2 and "GiB of memory" in error and len(error.splitlines()) == 1
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 256 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = shutil.which("mount") or pytest.skip("no program to mount a small disk")
+    command = [mount, "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("a small disk needs the right to mount one")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(disk):
+    """Leave no byte; the file that takes them."""
+    with open(disk / "filler", "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return disk / "filler"
+
+
+def test_law_a_disk_without_a_byte_leaves_what_was_there(small_disk, tmp_path, monkeypatch, capsys):
+    """The disk itself says no (ENOSPC): a run, statistics, a file and a command; with room again all work."""
+    for kind in ("cache", "results", "build"):
+        monkeypatch.setenv(f"NCLIB_{kind.upper()}", str(small_disk / kind))
+    stats = ClassStatistics.from_features(torch.arange(4000.0).reshape(40, 100), torch.arange(40) % 4, 4)
+    path, features_file = small_disk / "stats.safetensors", tmp_path / "f.npz"
+    np.savez(features_file, H=np.arange(4000.0).reshape(40, 100), y=np.arange(40) % 4)
+    stats.save(path)
+    stored = work.get(toy.Toy())
+    before = {item: item.read_bytes() for item in small_disk.rglob("*") if item.is_file()}
+    filler = fill(small_disk)
+    other = toy.Toy(seed=5)
+    writes = (lambda: (stats + stats).save(path), lambda: work.get(other), lambda: seal.write_atomic(path, b"x" * 9))
+    for write in writes:
+        with pytest.raises(OSError) as refused:
+            write()
+        assert refused.value.errno == errno.ENOSPC
+    code, _, error = call(capsys, "measure", str(features_file), "--save", str(path))
+    assert code == 2 and error.startswith("nclib: ") and len(error.splitlines()) == 1 and "No space left" in error
+    filler.unlink()
+    assert {item: item.read_bytes() for item in small_disk.rglob("*") if item.is_file()} == before
+    assert work.get(toy.Toy()).equals(stored) and len(work.get(other)) == len(stored)

@@ -134,7 +134,10 @@ def drawn(draw, rows, options, identity):
     from nclib.plotting import narrow
 
     figure = draw(rows, **options)
-    images = {".png": png(figure, identity), ".svg": svg(figure, identity)}
+    images, layout = {".png": png(figure, identity)}, figure.get_layout_engine()
+    figure.set_layout_engine("none")  # the SVG has the places of the PNG: they are a third of the time
+    images[".svg"] = svg(figure, identity)
+    figure.set_layout_engine(layout)
     if len(images[".svg"]) > HEAVY:
         del images[".svg"]
     narrow(figure)
