@@ -129,12 +129,17 @@ class _Scores:
         self.slack = (single + double) * a + tiny, single * most + double * (far * a + b.abs().max()) + tiny * (1 + a)
         self.usable = (a < _LARGE) & (most < _LARGE**2)
 
+    def _scores(self, x, k):
+        if len(self.A) > _RUN:
+            return torch.addmm(self.c[k], x, self.A[k].mT)
+        return torch.addmm(self.c[:, None], self.A, x.mT).mT.contiguous()  # few columns are multiplied slowly
+
     def winner(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(arg max_k, whether no rounding could have changed it) of each x (n, d)."""
         best = second = x.new_full((len(x),), -math.inf)
         arg = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         for k in range(0, len(self.A), size := block_size(x.device)):
-            scores = torch.addmm(self.c[k : k + size], x, self.A[k : k + size].mT)
+            scores = self._scores(x, slice(k, k + size))
             place = _argmax(scores)[:, None]
             value = scores.gather(1, place)[:, 0]
             rival = scores.scatter_(1, place, -math.inf).amax(1)

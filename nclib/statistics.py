@@ -225,7 +225,7 @@ class StatisticsAccumulator:
         self._scatter = torch.zeros(dim, dim, **double) if scatter else None
         self._slot = torch.zeros(rows, dtype=torch.int64, device=self.device)
         self._scratch = torch.empty(3, 0, dim, **double)
-        self._partial, self._pending = None, 0
+        self._partial, self._halves, self._pending = None, None, 0
         self._invalid = torch.zeros((), dtype=torch.bool, device=self.device)
 
     @torch.inference_mode(False)
@@ -328,13 +328,12 @@ class StatisticsAccumulator:
 
     def _multiply(self, x, z, single):
         """The upper triangle of the scatter gains x^T z."""
-        pair = _in_float32(x, z) if single else None
-        if pair is None:
+        if single and self._partial is None:
+            self._partial, self._halves = self._scatter.float().zero_(), x.new_empty(2, _CPU_BLOCK, self.dim).float()
+        if not (single and _fill_float32(self._halves[:, : len(x)], x, z)):
             _add_upper_product(self._scatter, x, z)
             return
-        if self._partial is None:
-            self._partial = torch.zeros_like(self._scatter, dtype=torch.float32)
-        _add_upper_product(self._partial, *pair)
+        _add_upper_product(self._partial, *self._halves[:, : len(x)])
         self._pending += len(x)
         if self._pending >= _FLUSH:
             self._flush()
@@ -362,12 +361,12 @@ def _symmetric(A):
     return A.triu() + A.triu(1).mT
 
 
-def _in_float32(x, z):
-    """x and z in float32, or None where a column of x has squares that float32 may not hold."""
-    x, z = x.float(), z.float()
+def _fill_float32(halves, x, z):
+    """Copy x and z to `halves`; False where a column of x has squares that float32 may not hold."""
+    x, _ = halves[0].copy_(x), halves[1].copy_(z)
     largest = torch.maximum(x.amax(0), -x.amin(0))
     low, high = _RANGE
-    return (x, z) if ((largest == 0) | (largest > low) & (largest < high)).all() else None
+    return bool(((largest == 0) | (largest > low) & (largest < high)).all())
 
 
 def _add_upper_product(total, x, z):
