@@ -34,6 +34,18 @@ class PairSummary(NamedTuple):
     log_mean: float
 
 
+class PairSample(NamedTuple):
+    """PairSummary of a sample of pairs, with the standard error of its mean and how many pairs were drawn."""
+
+    mean: float
+    std: float
+    min: float
+    max: float
+    log_mean: float
+    error: float
+    pairs: int
+
+
 def block_size(device: torch.device) -> int:
     return BLOCK if device.type == "cpu" else _DEVICE_BLOCK
 

@@ -28,6 +28,7 @@ Bootstrap = Annotated[
     int, typer.Option(metavar="N", help="Draws of classes for 95 % intervals (100 or more; 0: none).")
 ]
 Null = Annotated[bool, typer.Option("--null", help="Measure once more with shuffled labels, to compare with.")]
+Pairs = Annotated[str, typer.Option(help="auto (all pairs of classes up to 50,000 of them), exact or sample.")]
 Json = Annotated[str | None, typer.Option("--json", help="Write JSON here; - prints it in place of the table.")]
 Csv = Annotated[Path | None, typer.Option(help="Write the table here.")]
 Figure = Annotated[Path | None, typer.Option(help="Draw a figure here (.png, .svg, .pdf).")]
@@ -153,6 +154,7 @@ def measure(
     preset: Preset = "textbook",
     bootstrap: Bootstrap = 0,
     null: Null = False,
+    pairs: Pairs = "auto",
     json: Json = None,
     csv: Csv = None,
     figure: Figure = None,
@@ -170,7 +172,7 @@ def measure(
     from nclib.measuring import commands
 
     outputs = commands.Outputs(json, csv, figure, save, checkpoint, checkpoint_every)
-    options = commands.Options(preset, bootstrap, null)
+    options = commands.Options(preset, bootstrap, null, pairs)
     layout = commands.Layout(feature_axis, ignore_index)
     _print(commands.measure(features, labels, classifier, num_classes, options, outputs, device, layout))
 
@@ -197,6 +199,7 @@ def measure_lm(
     preset: Preset = "textbook",
     bootstrap: Bootstrap = 0,
     null: Null = False,
+    pairs: Pairs = "auto",
     json: Json = None,
     csv: Csv = None,
     figure: Figure = None,
@@ -212,7 +215,7 @@ def measure_lm(
     from nclib.measuring import commands
 
     outputs = commands.Outputs(json, csv, figure, save, checkpoint, checkpoint_every)
-    options = commands.Options(preset, bootstrap, null)
+    options = commands.Options(preset, bootstrap, null, pairs)
     source = commands.Language(model, text, validation, context, batch, dtype, tokenizer, bos)
     _print(commands.measure_lm(source, options, outputs, device))
 

@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 
 from nclib import metrics, rosetta
-from nclib._inputs import present_classes
-from nclib._pairs import PairSummary, products, summarize, upper
+from nclib._inputs import present_classes, row_blocks, row_cosines
+from nclib._pairs import PairSample, PairSummary, products, summarize, upper
 from nclib.statistics import ClassStatistics
 
 
@@ -86,6 +86,13 @@ DESCRIPTIONS = {
 }
 
 
+EXACT = 50_000  # classes up to which all pairs are visited by default
+SAMPLED = {
+    "cdnv_mean_error": "standard error of cdnv_mean, which is of a sample of pairs",
+    "gnc2_mean_error": "standard error of gnc2_mean, which is of a sample of pairs",
+}
+
+
 def measure(
     stats: ClassStatistics,
     W: Tensor | None = None,
@@ -93,6 +100,8 @@ def measure(
     preset: str = "textbook",
     agreement: float | None = None,
     bias: Tensor | None = None,
+    pairs: str = "auto",
+    seed: int = 0,
 ) -> dict[str, float]:
     """Every number of `DESCRIPTIONS` that can be had, by name, in the order of that table.
 
@@ -102,57 +111,85 @@ def measure(
     (ncc_agreement) is left out where that is missing.
 
     Pairs are visited twice, for cdnv_* and gnc2_*, in blocks: O(K^2 d) time and O(K d) memory. The rest is closed form.
+    pairs="sample", and "auto" above 50,000 classes, takes a million of them, drawn with `seed` as `metrics.pair_sample`
+    does: then cdnv_mean_error and gnc2_mean_error are standard errors, and cdnv_max, which a sample does not know, is
+    left out. "exact" visits all.
     A class mean equal to the center has no direction and makes angles NaN; two equal ones give inf where they divide.
 
     A preset of `nclib.rosetta.CODES`, or "all", gives {formula: value} of that codebase instead: what its functions
     compute and no more; `bias` (K,) is used there alone.
 
-    Raises ValueError for an unknown preset, fewer than two present classes, W of another shape or not finite, and an
-    agreement outside 0..1.
+    Raises ValueError for an unknown preset, pairs other than these, fewer than two present classes, W of another shape
+    or not finite, and an agreement outside 0..1.
     """
     if preset == "all" or preset in rosetta.CODES:
         return rosetta.measure(stats, W, preset=preset, bias=bias, agreement=agreement)
     rule = find_preset(preset)
     if agreement is not None and not 0 <= agreement <= 1:
         raise ValueError(f"agreement={agreement}, must be a share in 0..1")
-    means, M = stats.means[present_classes(stats)], stats.centered_means
+    sample = sampled(stats, pairs)
+    present_classes(stats)
+    # One after another: for a million classes, each of these holds a copy of the means for itself.
+    found = {} if stats.scatter is None else {"nc1": metrics.nc1(stats)}
+    found["nc1_trace_ratio"] = metrics.nc1_trace_ratio(stats)
+    cdnv = (
+        metrics.pair_sample("cdnv", stats, seed=seed, power=rule.cdnv_power)
+        if sample
+        else metrics.cdnv_summary(stats, rule.cdnv_power)
+    )
+    means = stats.means if stats.present.all() else stats.means[stats.present]
+    M = stats.centered_means
     r = torch.linalg.vector_norm(M, dim=1)
     norm = r.square() if rule.squared_norms else r
-    cdnv = metrics.cdnv_summary(stats, rule.cdnv_power)
     interference = metrics.interference(M) if rule.cosines else _inner_products(M)
-    gnc2 = metrics.hyperspherical_uniformity(M if rule.gnc2_centered else means)
+    kernel = M if rule.gnc2_centered else means
+    gnc2 = (
+        metrics.pair_sample("log_distance", kernel, seed=seed) if sample else metrics.hyperspherical_uniformity(kernel)
+    )
     found = {
         "classes": float(len(M)),
         "samples": float(stats.counts.sum()),
-        **({} if stats.scatter is None else {"nc1": metrics.nc1(stats)}),
-        "nc1_trace_ratio": metrics.nc1_trace_ratio(stats),
-        "cdnv_mean": cdnv.mean,
-        "cdnv_std": cdnv.std,
-        "cdnv_log_mean": cdnv.log_mean,
-        "cdnv_max": cdnv.max,
+        **found,
+        **_pair_values("cdnv", cdnv),
         "norm_mean": float(norm.mean()),
         "norm_cv": _ratio(norm.std(correction=0), norm.mean()),
         "norm_log_cv": metrics.equinorm_cv(M, log=True),
         "interference_mean": interference.mean,
         "interference_std": interference.std,
         "interference_cv": _ratio(interference.std, interference.mean),
-        "gnc2_mean": gnc2.mean,
-        "gnc2_std": gnc2.std,
-        "gnc2_cv": _ratio(gnc2.std, gnc2.mean),
+        **_pair_values("gnc2", gnc2),
         "etf_error": metrics.nc2(M),
         "of_error": metrics.nc2(means, "of"),
     }
     if W is not None:
-        W = present_rows(W, stats)
-        c = (W * M).sum(1) / (torch.linalg.vector_norm(W, dim=1) * r)
+        W = present_rows(W, stats, double=False)
         found |= {
             "self_duality": metrics.self_duality(W, M),
             "uniform_duality": metrics.uniform_duality(W, M),
-            "duality_std": float(c.std(correction=0)),
+            "duality_std": float(row_cosines(W, M).std(correction=0)),
             "nc3": metrics.nc3(W, M),
             "dual_error": metrics.dual_error(W, M),
         }
     return found if agreement is None else found | {"ncc_agreement": float(agreement)}
+
+
+def sampled(stats: ClassStatistics, pairs: str) -> bool:
+    """Whether `measure` takes a sample of pairs. Raises ValueError for pairs other than "auto", "exact", "sample"."""
+    if pairs not in ("auto", "exact", "sample"):
+        raise ValueError(f"pairs={pairs!r}, must be auto, exact or sample")
+    return pairs == "sample" or (pairs == "auto" and int(stats.present.sum()) > EXACT)
+
+
+def _pair_values(name, found: PairSummary | PairSample):
+    """The entries of `measure` for values over pairs."""
+    values = {f"{name}_mean": found.mean}
+    if isinstance(found, PairSample):
+        values[f"{name}_mean_error"] = found.error
+    values[f"{name}_std"] = found.std
+    if name == "gnc2":
+        return values | {"gnc2_cv": _ratio(found.std, found.mean)}
+    values[f"{name}_log_mean"] = found.log_mean
+    return values if isinstance(found, PairSample) else values | {f"{name}_max": found.max}
 
 
 def find_preset(name: str) -> Preset:
@@ -162,17 +199,18 @@ def find_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def present_rows(W: Tensor, stats: ClassStatistics) -> Tensor:
-    """The rows of W (classes of stats, d) of present classes, float64 on the device of stats.
+def present_rows(W: Tensor, stats: ClassStatistics, double: bool = True) -> Tensor:
+    """The rows of W (classes of stats, d) of present classes, on the device of stats, float64 or as they are.
 
     Raises ValueError for another shape and for rows of present classes that are not finite.
     """
     W = torch.as_tensor(W).detach()
     if W.shape != stats.means.shape:
         raise ValueError(f"W has shape {tuple(W.shape)}, must be that of stats.means, {tuple(stats.means.shape)}")
-    W = W[stats.present.to(W.device)]
-    W = (W.cpu() if W.device.type == "mps" else W).double().to(stats.means.device)
-    if not W.isfinite().all():
+    W = W if stats.present.all() else W[stats.present.to(W.device)]
+    W = (W.cpu() if W.device.type == "mps" else W).to(stats.means.device)
+    W = W.double() if double else W
+    if not all(w.isfinite().all() for (w,) in row_blocks(W)):
         raise ValueError("W holds NaN or inf in the row of a present class, must be finite")
     return W
 
@@ -182,7 +220,7 @@ def _inner_products(M: Tensor) -> PairSummary:
     K, d = M.shape
     if K <= 2 * d:
         return summarize((upper(values, j, k) for j, k, values in products(M)), logs=False)
-    squares = M.square().sum(1)
+    squares = torch.cat([m.square().sum(1) for (m,) in row_blocks(M)])
     mean = (M.sum(0).square().sum() - squares.sum()) / (K * (K - 1))
     square = ((M.mT @ M).square().sum() - squares.square().sum()) / (K * (K - 1))
     return PairSummary(float(mean), float((square - mean**2).clamp(min=0).sqrt()), math.nan, math.nan, math.nan)

@@ -15,8 +15,8 @@ import math
 import torch
 from torch import Tensor
 
-from nclib._inputs import matching, matrix, present_classes, rows, unit_rows
-from nclib._pairs import PairSummary
+from nclib._inputs import matching, matrix, present_classes, row_blocks, row_cosines, rows, unit_rows
+from nclib._pairs import PairSample, PairSummary
 from nclib.nearest import agreeing
 from nclib.pairs import (
     cdnv,
@@ -28,10 +28,12 @@ from nclib.pairs import (
     interference_rows,
     log_distance_rows,
     pair_quantiles,
+    pair_sample,
 )
 from nclib.statistics import ClassStatistics
 
 __all__ = [
+    "PairSample",
     "PairSummary",
     "calibration_error",
     "cdnv",
@@ -58,6 +60,7 @@ __all__ = [
     "odds_slope",
     "overconfidence",
     "pair_quantiles",
+    "pair_sample",
     "segment_distance",
     "self_duality",
     "uniform_duality",
@@ -116,7 +119,7 @@ def nc1_trace_ratio(stats: ClassStatistics) -> float:
     the ratio, so one well separated direction hides the others. inf if all means are equal.
     """
     D = _centered(stats)
-    within, between = stats.spread.sum() / stats.counts.sum(), D.square().sum() / len(D)
+    within, between = stats.spread.sum() / stats.counts.sum(), sum(m.square().sum() for (m,) in row_blocks(D)) / len(D)
     return float(within / between) if between > 0 else math.inf
 
 
@@ -139,7 +142,7 @@ def nc2(M: Tensor, target: str | Tensor = "etf") -> float:
         if T.shape != (K, K):
             raise ValueError(f"target has shape {tuple(T.shape)}, must be {(K, K)} for M of {tuple(M.shape)}")
     elif K > 2 * d:
-        trace, ones = M.square().sum(), M.sum(0).square().sum()
+        trace, ones = sum(m.square().sum() for (m,) in row_blocks(M)), M.sum(0).square().sum()
         inner = trace / K**0.5 if target == "of" else (trace - ones / K) / (K - 1) ** 0.5
         return float((2 - 2 * inner / torch.linalg.norm(M.mT @ M)).sqrt())
     else:
@@ -154,8 +157,9 @@ def nc3(W: Tensor, M: Tensor) -> float:
     Pair W with `means` for OF and GOF and with `centered_means` for the ETF. Elsewhere: Papyan, Han, Donoho (2020) plot
     its square; Zhou et al. (2022) and Dang et al. (2023) compare the product W Hbar with the frame's Gram matrix.
     """
-    W, M = matching(W, M)
-    return float(torch.linalg.norm(_normalized(W) - _normalized(M)))
+    W, M = matching(W, M, double=False)
+    a, b = _norm(w for (w,) in row_blocks(W)), _norm(m for (m,) in row_blocks(M))
+    return float(_norm(w / a - m / b for w, m in row_blocks(W, M)))
 
 
 def dual_error(W: Tensor, M: Tensor) -> float:
@@ -165,11 +169,14 @@ def dual_error(W: Tensor, M: Tensor) -> float:
     tr S = <W, M>, 1^T S 1 = <sum_k w_k, sum_k m_k> and |S|_F^2 = <W^T W, M^T M>, in O(K d^2). As in Zhou et al. (2022),
     who take centered means. NaN if S = 0.
     """
-    W, M = matching(W, M)
+    W, M = matching(W, M, double=False)
     K, d = M.shape
     if K > 2 * d:
-        inner = ((W * M).sum() - W.sum(0) @ M.sum(0) / K) / (K - 1) ** 0.5
-        return float((2 - 2 * inner / ((W.mT @ W) * (M.mT @ M)).sum().sqrt()).sqrt())
+        sums = [((w * m).sum(), w.sum(0), m.sum(0), w.mT @ w, m.mT @ m) for w, m in row_blocks(W, M)]
+        trace, one, other, WW, MM = (sum(terms) for terms in zip(*sums, strict=True))
+        inner = (trace - one @ other / K) / (K - 1) ** 0.5
+        return float((2 - 2 * inner / (WW * MM).sum().sqrt()).sqrt())
+    W, M = W.double(), M.double()
     T = (torch.eye(K, dtype=M.dtype, device=M.device) - 1 / K) / (K - 1) ** 0.5
     return float(torch.linalg.norm(_normalized(W @ M.mT) - T))
 
@@ -361,9 +368,13 @@ def _normalized(A: Tensor) -> Tensor:
     return A / torch.linalg.norm(A)
 
 
+def _norm(blocks) -> Tensor:
+    """Frobenius norm of a matrix from blocks of its rows."""
+    return torch.linalg.norm(torch.stack([torch.linalg.norm(block) for block in blocks]))
+
+
 def _duality(W: Tensor, M: Tensor) -> Tensor:
-    W, M = matching(W, M)
-    return (unit_rows(W) * unit_rows(M)).sum(1)
+    return row_cosines(*matching(W, M, double=False))
 
 
 def _cv(x: Tensor) -> float:

@@ -16,9 +16,20 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from nclib._inputs import present_classes, rows, unit_rows
-from nclib._pairs import PairSummary, blocks, order_statistics, products, row_means, squared_distances, summarize, upper
-from nclib.statistics import ClassStatistics
+from nclib._inputs import present_classes, row_blocks, rows, unit_rows
+from nclib._pairs import (
+    PairSample,
+    PairSummary,
+    order_statistics,
+    products,
+    row_means,
+    squared_distances,
+    summarize,
+    upper,
+)
+from nclib.statistics import ClassStatistics, add_upper_product
+
+_ENTRIES = 2**18  # of the rows of pairs that are subtracted at a time
 
 
 def cdnv(stats: ClassStatistics, power: float = 1) -> Tensor:
@@ -92,14 +103,20 @@ def interference(M: Tensor, extremes: bool = False) -> PairSummary:
     in O(K d^2). For K <= 2 d, where the cosines may all be equal and their variance would cancel, pairs are visited.
     Elsewhere `interference` is also used for the inner products before normalization.
     """
-    U = unit_rows(rows("M", M))
-    K, d = U.shape
+    M = rows("M", M, double=False)
+    K, d = M.shape
     if extremes or K <= 2 * d:
+        U = unit_rows(M.double())
         summary = summarize((upper(cos, j, k) for j, k, cos in products(U)), logs=extremes)
         return summary if extremes else summary._replace(min=math.nan, max=math.nan, log_mean=math.nan)
-    mean = (U.sum(0).square().sum() - K) / (K * (K - 1))
-    columns = ((1 + (j != k)) * (U[:, j].mT @ U[:, k]).square().sum() for j, k in blocks(d, 256))
-    square = (sum(columns) - K) / (K * (K - 1))
+    total, gram = torch.zeros(d, dtype=torch.float64, device=M.device), M.new_zeros(d, d, dtype=torch.float64)
+    for (m,) in row_blocks(M):
+        U = unit_rows(m)
+        total += U.sum(0)
+        add_upper_product(gram, U, U)
+    mean = (total.square().sum() - K) / (K * (K - 1))
+    squares = gram.triu(1).square().sum() * 2 + gram.diagonal().square().sum()
+    square = (squares - K) / (K * (K - 1))
     return PairSummary(float(mean), float((square - mean**2).clamp(min=0).sqrt()), math.nan, math.nan, math.nan)
 
 
@@ -120,10 +137,7 @@ def pair_quantiles(kind: str, x: ClassStatistics | Tensor, q: list[float], *, po
 
     Raises ValueError for another kind, an x that does not fit it, and q outside [0, 1] or empty.
     """
-    if kind not in ("cdnv", "log_distance", "cosine"):
-        raise ValueError(f"kind={kind!r}, must be 'cdnv', 'log_distance' or 'cosine'")
-    if isinstance(x, ClassStatistics) != (kind == "cdnv"):
-        raise ValueError(f"x is a {type(x).__name__}, must be statistics for 'cdnv' and a matrix for the other kinds")
+    _check_kind(kind, x)
     if len(q) == 0 or not all(0 <= share <= 1 for share in q):
         raise ValueError(f"q={list(q)}, must be one or more numbers in [0, 1]")
     if kind == "cdnv":
@@ -135,6 +149,66 @@ def pair_quantiles(kind: str, x: ClassStatistics | Tensor, q: list[float], *, po
         K, triples = len(U), lambda: _log_distance_blocks(U) if kind == "log_distance" else products(U)
     ranks = [max(math.ceil(share * (K * (K - 1) // 2)), 1) for share in q]
     return order_statistics(lambda: (upper(values, j, k) for j, k, values in triples()), K, ranks)
+
+
+def pair_sample(
+    kind: str, x: ClassStatistics | Tensor, *, pairs: int = 2**20, seed: int = 0, power: float = 1
+) -> PairSample:
+    """PairSample of values of `pairs` pairs j != k drawn uniformly, with replacement, in O(pairs d) time.
+
+    kind, x, power  as in `pair_quantiles`. Each value is exact: its two rows are subtracted. The mean of the sample is
+    an unbiased estimate of that over all pairs, and `error` = std / sqrt(pairs - 1) its standard error; a million pairs
+    tell a mean to a thousandth of the spread. Where few pairs make the mean, as two nearly equal classes make that of
+    CDNV, a sample that misses them is too low and so is its error: min and max are of the sample, no bounds.
+
+    seed: of torch's CPU generator, the same pairs on every device. Raises ValueError as `pair_quantiles` does, and for
+    pairs below 2.
+    """
+    _check_kind(kind, x)
+    if isinstance(pairs, bool) or not isinstance(pairs, int) or pairs < 2:
+        raise ValueError(f"pairs={pairs!r}, must be an integer of at least 2")
+    if kind == "cdnv":
+        label, M = present_classes(x), x.means
+        value, K = _cdnv_of_pairs(x, label, power), len(label)
+    else:
+        M = rows("x", x, double=False)
+        value, K = _of_directions(M, kind), len(M)
+    generator, step = torch.Generator().manual_seed(seed), max(1, _ENTRIES // M.shape[1])
+    values = torch.empty(pairs, dtype=torch.float64, device=M.device)  # in one piece: parts would scatter over memory
+    for start in range(0, pairs, step):
+        n = min(step, pairs - start)
+        j, k = torch.randint(K, (n,), generator=generator), torch.randint(K - 1, (n,), generator=generator)
+        values[start : start + n] = value(j.to(M.device), (k + (k >= j)).to(M.device))
+    summary = summarize([values])
+    return PairSample(*summary, summary.std / math.sqrt(pairs - 1), pairs)
+
+
+def _check_kind(kind, x):
+    if kind not in ("cdnv", "log_distance", "cosine"):
+        raise ValueError(f"kind={kind!r}, must be 'cdnv', 'log_distance' or 'cosine'")
+    if isinstance(x, ClassStatistics) != (kind == "cdnv"):
+        raise ValueError(f"x is a {type(x).__name__}, must be statistics for 'cdnv' and a matrix for the other kinds")
+
+
+def _cdnv_of_pairs(stats, label, power):
+    if not power > 0:
+        raise ValueError(f"power={power}, must be positive")
+
+    def value(j, k):
+        j, k = label[j], label[k]
+        half = (stats.spread[j] / stats.counts[j] + stats.spread[k] / stats.counts[k]) / 2
+        D2 = (stats.means[j] - stats.means[k]).square().sum(1)
+        return (half / D2.pow(power)).masked_fill(D2 == 0, math.inf)
+
+    return value
+
+
+def _of_directions(M, kind):
+    def value(j, k):
+        a, b = unit_rows(M[j].double()), unit_rows(M[k].double())
+        return (a * b).sum(1) if kind == "cosine" else -(a - b).square().sum(1).log() / 2
+
+    return value
 
 
 def _cdnv_blocks(stats: ClassStatistics, power: float) -> Iterator[tuple[slice, slice, Tensor]]:

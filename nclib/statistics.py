@@ -331,9 +331,9 @@ class StatisticsAccumulator:
         if single and self._partial is None:
             self._partial, self._halves = self._scatter.float().zero_(), x.new_empty(2, _CPU_BLOCK, self.dim).float()
         if not (single and _fill_float32(self._halves[:, : len(x)], x, z)):
-            _add_upper_product(self._scatter, x, z)
+            add_upper_product(self._scatter, x, z)
             return
-        _add_upper_product(self._partial, *self._halves[:, : len(x)])
+        add_upper_product(self._partial, *self._halves[:, : len(x)])
         self._pending += len(x)
         if self._pending >= _FLUSH:
             self._flush()
@@ -369,7 +369,7 @@ def _fill_float32(halves, x, z):
     return bool(((largest == 0) | (largest > low) & (largest < high)).all())
 
 
-def _add_upper_product(total, x, z):
+def add_upper_product(total, x, z):
     """total += x^T z, in its upper triangle at least."""
     step = _COLUMNS if total.device.type == "cpu" else len(total)
     for i in range(0, len(total), step):

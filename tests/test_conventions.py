@@ -1,5 +1,7 @@
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import naive
@@ -7,7 +9,7 @@ import pytest
 import torch
 
 from nclib import frames
-from nclib.conventions import DESCRIPTIONS, PRESETS, measure
+from nclib.conventions import DESCRIPTIONS, PRESETS, SAMPLED, measure
 from nclib.statistics import ClassStatistics
 
 CONFORMANCE = json.loads(Path(__file__).with_name("conformance.json").read_text())
@@ -162,3 +164,66 @@ def test_value_bad_input(change, message):
     stats, W, *_ = problem()
     with pytest.raises(ValueError, match=message):
         measure(**{"stats": stats, "W": W} | change)
+
+
+def test_law_a_sample_of_pairs_has_standard_errors_and_no_maximum():
+    """All but the numbers over pairs are those of the exact measurement; a sample is taken where it is asked for."""
+    H, W = torch.randn(500, 6, generator=torch.Generator().manual_seed(0)), torch.eye(9, 6) + 1
+    stats = ClassStatistics.from_features(H, torch.arange(500) % 9, 9)
+    exact, found = measure(stats, W), measure(stats, W, pairs="sample")
+    assert measure(stats, W, pairs="exact") == exact
+    changed = {"cdnv_mean", "cdnv_std", "cdnv_log_mean", "gnc2_mean", "gnc2_std", "gnc2_cv"}
+    assert set(found) == set(exact) - {"cdnv_max"} | set(SAMPLED)
+    for key, value in found.items():
+        if key not in changed | set(SAMPLED):
+            assert value == exact[key]
+    for key in ("cdnv_mean", "gnc2_mean"):
+        assert 0 < found[f"{key}_error"] < 0.01 * abs(exact[key])
+        assert abs(found[key] - exact[key]) < 4 * found[f"{key}_error"]
+    assert measure(stats, W, pairs="sample", seed=1) != found == measure(stats, W, pairs="sample")
+
+
+def test_law_pairs_are_sampled_above_the_limit(monkeypatch):
+    monkeypatch.setattr("nclib.conventions.EXACT", 8)
+    stats = ClassStatistics.from_features(torch.eye(9) + torch.eye(9).roll(1), torch.arange(9), 9)
+    assert "gnc2_mean_error" in measure(stats) and "gnc2_mean_error" not in measure(stats, pairs="exact")
+    part = ClassStatistics.from_features(torch.eye(9)[:8], torch.arange(8), 9)
+    assert "gnc2_mean_error" not in measure(part)
+    with pytest.raises(ValueError, match="pairs='some', must be auto, exact or sample"):
+        measure(stats, pairs="some")
+
+
+@pytest.mark.parametrize("K", [9, 40], ids=["few", "more than 2 d"])
+def test_law_blocks_of_rows_change_nothing(monkeypatch, K):
+    """A million classes go block by block: the same numbers to rounding, also of a float32 classifier."""
+    H, W = torch.randn(400, 6, generator=torch.Generator().manual_seed(0)), torch.randn(K, 6).float()
+    stats = ClassStatistics.from_features(H, torch.arange(400) % K, K)
+    whole = measure(stats, W.double())
+    monkeypatch.setattr("nclib._inputs._ENTRIES", 42)
+    for key, value in measure(stats, W).items():
+        assert value == pytest.approx(whole[key], rel=1e-12, abs=1e-14), key
+
+
+MEMORY = """
+import torch
+from nclib.conventions import measure
+from nclib.statistics import ClassStatistics
+def resident(name):
+    line = next(line for line in open("/proc/self/status") if line.startswith(name))
+    return 1024 * int(line.split()[1])
+def problem(K):
+    stats = ClassStatistics(torch.full((K,), 2), torch.randn(K, 64).double(), torch.rand(K).double())
+    return stats, torch.randn(K, 64)
+torch.set_num_threads(1)
+measure(*problem(1000), pairs="sample")
+before = resident("VmRSS")
+measure(*problem(300_000))
+print((resident("VmHWM") - before) / (8 * 64 * 300_000))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads peak memory from /proc")
+def test_law_memory_of_many_classes_is_below_three_copies_of_the_means():
+    """Statistics, a float32 classifier, the centered means and blocks: 2.5 copies and what blocks take."""
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    assert 2.4 < float(done.stdout) < 3

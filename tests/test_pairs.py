@@ -212,3 +212,68 @@ def test_value_bad_input_is_refused(name):
     call, message = BAD[name]
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def sample_problem(K=60, d=5):
+    """Statistics of K classes of which each 7th is absent."""
+    y = torch.randint(K, (12 * K,), generator=torch.Generator().manual_seed(0))
+    y = y[y % 7 > 0]
+    H = randn(K, d, seed=1)[y] + 0.3 * randn(len(y), d, seed=2)
+    return ClassStatistics.from_features(H, y, K)
+
+
+@pytest.mark.parametrize("kind", ["cdnv", "cdnv of power 2", "log_distance", "cosine"])
+def test_oracle_sampled_pairs_estimate_all_pairs(kind):
+    """The standard error is that of the estimates of 300 seeds, which scatter around the value of all pairs."""
+    stats = sample_problem()
+    power, M = 2 if kind.endswith("2") else 1, stats.centered_means
+    exact = {
+        "cdnv": lambda: metrics.cdnv_summary(stats, power),
+        "log_distance": lambda: metrics.hyperspherical_uniformity(M),
+        "cosine": lambda: metrics.interference(M, extremes=True),
+    }[kind.split()[0]]()
+    x = stats if kind.startswith("cdnv") else M
+    found = [metrics.pair_sample(kind.split()[0], x, pairs=500, seed=seed, power=power) for seed in range(300)]
+    means = torch.tensor([one.mean for one in found], dtype=torch.float64)
+    error = exact.std / 500**0.5
+    assert abs(means.mean() - exact.mean) < 4 * error / 300**0.5
+    assert 0.85 < means.std() / error < 1.15
+    assert torch.tensor([one.error for one in found]).mean() == pytest.approx(error, rel=0.1)
+    assert all(exact.min * (1 - 1e-9) <= one.min or one.min < 0 for one in found)
+    assert all(one.max <= exact.max + 1e-9 for one in found)
+
+
+def test_value_sampled_pairs_by_hand():
+    """Three classes in a line, 0, 1 and 3, with variances 2, 0, 4: CDNV of pairs 1, 1/3 and 1/2, each for itself."""
+    stats = ClassStatistics(
+        torch.tensor([1, 2, 0, 4]),
+        torch.tensor([[0.0], [1.0], [9.0], [3.0]]).double(),
+        torch.tensor([2.0, 0.0, 5.0, 16.0]).double(),
+    )
+    found = metrics.pair_sample("cdnv", stats, pairs=3000)
+    assert found.pairs == 3000 and found.max == 1 and found.min == pytest.approx(1 / 3)
+    assert found.mean == pytest.approx((1 + 1 / 3 + 1 / 2) / 3, abs=5 * found.error)
+    assert found.error == pytest.approx(found.std / 2999**0.5)
+    again, other = (
+        metrics.pair_sample("cdnv", stats, pairs=3000),
+        metrics.pair_sample("cdnv", stats, pairs=3000, seed=1),
+    )
+    assert again == found != other
+
+
+def test_law_sampled_pairs_keep_close_means_and_find_equal_ones():
+    """Values are of differences: an offset of 1e6 costs six of sixteen digits, and equal means are infinite."""
+    M = torch.tensor([[0.0, 0.0], [1e-6, 0.0]]).double() + 1e6
+    stats = ClassStatistics(torch.tensor([1, 1]), M, torch.tensor([1.0, 1.0]).double())
+    assert metrics.pair_sample("cdnv", stats, pairs=2).mean == pytest.approx(1e12, rel=1e-3)
+    same = ClassStatistics(stats.counts, M[[0, 0]], stats.spread)
+    assert metrics.pair_sample("cdnv", same, pairs=2).mean == math.inf
+    assert metrics.pair_sample("log_distance", M[[0, 0]], pairs=2).max == math.inf
+
+
+@pytest.mark.parametrize("pairs", [1, 2.5, True])
+def test_value_bad_samples_are_refused(pairs):
+    with pytest.raises(ValueError, match=f"pairs={pairs}, must be an integer of at least 2"):
+        metrics.pair_sample("cosine", torch.eye(3), pairs=pairs)
+    with pytest.raises(ValueError, match="kind='angle'"):
+        metrics.pair_sample("angle", torch.eye(3))

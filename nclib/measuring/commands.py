@@ -24,11 +24,13 @@ from nclib.statistics import ClassStatistics
 
 @dataclass(frozen=True)
 class Options:
-    """preset: see `conventions.PRESETS`; bootstrap: draws, 0 for none; shuffled: whether to measure shuffled labels."""
+    """preset: see `conventions.PRESETS`; bootstrap: draws, 0 for none; shuffled: whether to measure shuffled labels;
+    pairs: auto, exact or sample, as in `conventions.measure`."""
 
     preset: str = "textbook"
     bootstrap: int = 0
     shuffled: bool = False
+    pairs: str = "auto"
 
     @property
     def published(self) -> bool:
@@ -42,6 +44,10 @@ class Options:
             )
         if not self.published:
             find_preset(self.preset)
+        if self.pairs not in ("auto", "exact", "sample"):
+            raise ValueError(f"--pairs {self.pairs}: must be auto, exact or sample")
+        if self.published and self.pairs == "sample":
+            raise ValueError(f"--preset {self.preset}: visits all pairs, --pairs sample is of {', '.join(PRESETS)}")
         if self.bootstrap and self.bootstrap < 100:
             raise ValueError(f"--bootstrap {self.bootstrap}: must be 0 or at least 100 draws")
 
@@ -276,6 +282,7 @@ def _finish(stats, W, agreement, other, options, outputs, settings, checkpoint, 
             agreement=agreement,
             shuffled=other,
             draws=options.bootstrap,
+            pairs=options.pairs,
             settings=settings,
         )
         text = outputs.write(found, stats)

@@ -42,19 +42,26 @@ def report(
     shuffled: ClassStatistics | None = None,
     draws=0,
     settings=None,
+    pairs="auto",
 ) -> Report:
-    """Values in a convention of `conventions.PRESETS`, beside their nulls; draws > 0: 95 % intervals over classes."""
-    values = conventions.measure(stats, W, preset=preset, agreement=agreement)
+    """Values in a convention of `conventions.PRESETS`, beside their nulls; draws > 0: 95 % intervals over classes.
+
+    pairs as in `conventions.measure`; numbers of a sample of pairs have a standard error and no interval.
+    """
+    values = conventions.measure(stats, W, preset=preset, agreement=agreement, pairs=pairs)
+    sample = conventions.sampled(stats, pairs)
+    settings = {"preset": preset, **(settings or {}), **({"pairs": "a sample of 1,048,576"} if sample else {})}
     null = directions(stats, preset)
-    intervals = bootstrap.intervals(stats, W, preset=preset, draws=draws) if draws else {}
-    other = {} if shuffled is None else conventions.measure(shuffled, W, preset=preset)
+    keys = [key for key in values if key in bootstrap.KEYS and f"{key}_error" not in values] if sample else None
+    intervals = bootstrap.intervals(stats, W, preset=preset, draws=draws, keys=keys) if draws else {}
+    other = {} if shuffled is None else conventions.measure(shuffled, W, preset=preset, pairs=pairs)
     words = reading(values, null, preset=preset) if null else "One dimension has no directions to speak of."
     if stats.scatter is not None and (rank := metrics.mean_rank(stats)) and rank[0] < rank[1]:
         words += (
             f" The class means span {rank[0]} of the {rank[1]} dimensions that they could: NC1 with directions "
             "(nc1) is inf or made of rounding, read nc1_trace_ratio."
         )
-    return Report(values, intervals, null, other, words, {"preset": preset, **(settings or {})})
+    return Report(values, intervals, null, other, words, settings)
 
 
 def directions(stats: ClassStatistics, preset: str) -> dict[str, float]:
@@ -92,13 +99,17 @@ def table(found: Report) -> str:
         row.append(number(found.null[key]) if key in found.null and key != "classes" else "")
         if found.shuffled:
             row.append(number(found.shuffled[key]) if key in found.shuffled else "")
-        rows.append([*row, conventions.DESCRIPTIONS[key]])
+        rows.append([*row, _meaning(key)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     settings = ", ".join(f"{key} {value}" for key, value in found.settings.items() if value is not None)
     rule, seen = "-" * min(max(map(len, lines)), 120), len(top) + 1
     lines = [*lines[:seen], "", how_collapsed(found.values, found.null), rule, *lines[seen:]]
     return "\n".join([settings, "", *lines, "", textwrap.fill(found.reading, 120)])
+
+
+def _meaning(key):
+    return conventions.DESCRIPTIONS.get(key) or conventions.SAMPLED[key]
 
 
 def number(value: float) -> str:
@@ -138,7 +149,7 @@ def as_csv(found: Report) -> bytes:
             "null": found.null.get(key, math.nan),
             "null_sd": found.null.get(f"{key}_sd", math.nan),
             "shuffled": found.shuffled.get(key, math.nan),
-            "meaning": conventions.DESCRIPTIONS[key],
+            "meaning": _meaning(key),
         }
         for key, value in found.values.items()
     ]
