@@ -101,7 +101,9 @@ def _variability(measured, rule):
     degree = "is not small" if ratio > 0.1 else degree
     degree = "is no smaller than that between them, there is no collapse" if ratio >= 1 else degree
     text = f"Variance within classes {degree} (NC1: {ratio:.2g} of the variance between class means)."
-    worst = measured["cdnv_max"]
+    worst = measured.get("cdnv_max")
+    if worst is None:
+        return f"{text} Pairs of classes are a sample: how near the closest two come is not known."
     if math.isinf(worst):
         return f"{text} At least two classes have the same mean."
     if rule.cdnv_power == 1 and worst > 1:

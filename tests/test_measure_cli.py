@@ -361,11 +361,12 @@ def test_value_bad_input_is_one_line_and_nothing_written(files, bad_cases, tmp_p
 def test_oracle_a_sample_of_pairs(files, tmp_path, capsys):
     """--pairs sample: standard errors beside the numbers of a sample, no interval for them, said in the settings."""
     csv = tmp_path / "t.csv"
-    options = ["--pairs", "sample", "--bootstrap", "100", "--csv", csv]
+    options = ["--pairs", "sample", "--bootstrap", "100", "--csv", csv, "--figure", tmp_path / "f.png"]
     found, exact = as_json(capsys, files / "f.npz", *options), as_json(capsys, files / "f.npz", "--pairs", "exact")
     assert_close(found["values"], measure(expected(stats=True), pairs="sample"))
     assert_close(exact["values"], expected(classifier=False))
     assert found["settings"]["pairs"] == "a sample of 1,048,576" and "pairs" not in exact["settings"]
+    assert "Pairs of classes are a sample" in found["reading"] and "a sample" not in exact["reading"]
     assert "norm_mean" in found["intervals"] and not {"cdnv_mean", "gnc2_mean"} & set(found["intervals"])
     table = pd.read_csv(csv).set_index("metric")
     assert "standard error of cdnv_mean" in table.loc["cdnv_mean_error", "meaning"]
