@@ -68,6 +68,8 @@ ELSEWHERE = {
     "nclib merge a.safetensors b.safetensors --output all.safetensors": "test_measure_cli.py",
     "nclib measure all.safetensors": "test_measure_cli.py",
     "make runs": "test_commands.py",
+    "nclib campaign": "test_campaign.py",
+    "nclib campaign --list": "test_campaign.py",
     "nclib run": "test_cli.py",
     "nclib run <page> --profile smoke": "test_cli.py",
     "nclib run imbalanced_geometry --profile paper": "test_cli.py",
