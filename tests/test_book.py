@@ -262,12 +262,14 @@ FACTS = """() => ({
   unset: [...document.querySelectorAll(".math")].filter(m => !m.querySelector("mjx-container")).length,
   merror: document.querySelectorAll("mjx-merror").length,
   narrow: window.innerWidth >= 1280 && document.querySelector("article.bd-article").clientWidth < 820,
+  captions: [...document.querySelectorAll("figcaption p")].filter(p => p.offsetParent
+    && p.getBoundingClientRect().right > p.closest("figcaption").getBoundingClientRect().right + 1).length,
   cut: [...document.querySelectorAll(window.innerWidth < 1280 ? "article pre:not(.cell_output *)" : "article :is(pre, "
     + "div.math, .cell_output .output, .nc-scroll, .pst-scrollable-table-container, mjx-container[display])")]
     .filter(box => box.offsetParent && box.scrollWidth > box.clientWidth + 1)
     .map(box => `${box.className || box.tagName}: ${box.scrollWidth} > ${box.clientWidth}`),
 })"""
-FINE = {"overflow": 0, "images": [], "empty": 0, "unset": 0, "merror": 0, "narrow": False, "cut": []}
+FINE = {"overflow": 0, "images": [], "empty": 0, "unset": 0, "merror": 0, "narrow": False, "captions": 0, "cut": []}
 CONTRAST = """() => {
   const light = text => { const c = text.match(/[0-9.]+/g).slice(0, 3).map(v => v / 255)
     .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);

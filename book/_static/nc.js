@@ -46,8 +46,13 @@
     document.querySelectorAll("article mjx-container[display='true']").forEach(watch);
     document.querySelectorAll("article mjx-container:not([display])").forEach(formula => {
       const block = formula.parentElement.closest("p, li, td, th, dd, figcaption");
-      const long = () => formula.classList.toggle("nc-long",
-        formula.firstElementChild.getBoundingClientRect().width > block.clientWidth + 1);
+      let watched = false;
+      const long = () => {
+        const wide = formula.firstElementChild.getBoundingClientRect().width > block.clientWidth + 1;
+        formula.classList.toggle("nc-long", wide);
+        if (wide && !watched) watch(formula);
+        watched ||= wide;
+      };
       if (block) new ResizeObserver(long).observe(block);
     });
   }
