@@ -54,9 +54,11 @@ def test_oracle_errors_of_normal_noise():
 
 
 def test_value_an_unforgotten_state_is_as_overfull_as_its_load():
-    """64 other tokens in 16 dimensions are a load of 4; with a gate of 1/2 and one lag, (1/4 + 1/16 + ...) / 16."""
+    """64 other tokens in 16 dimensions are a load of 4; with a gate of 1/2 and one lag, (1/4 + 1/16 + ...) / 16; with
+    two tokens and lags in one dimension, a mean of 3/4 with variance 1/16 and noise of 1/2 + 1/8."""
     assert recurrence.readout_ratio(1.0, 16, 2, 65, 8) == pytest.approx(2 * 4)
     assert recurrence.readout_ratio(0.5, 16, 2, 60, 1) == pytest.approx(2 / 3 / 16)
+    assert recurrence.readout_ratio(0.5, 1, 2, 2, 2) == pytest.approx(2 * (5 / 8 + 1 / 16) / (9 / 16))
 
 
 def test_value_balance_groups_and_stable_rank():

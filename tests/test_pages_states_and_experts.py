@@ -61,6 +61,8 @@ def test_law_groups_of_one_stay_and_twins_merge_without_loss_only_if_aligned():
     (net.U[1], net.V[1]), (net.u[1], _) = twin
     aligned, plain = (routing.merged(net, [[0, 1], [2]], torch.ones(3), way) for way in (True, False))
     assert torch.allclose(aligned(x), net(x), atol=1e-5) and not torch.allclose(plain(x), net(x), atol=1e-2)
+    used = routing.merged(net, [[0, 1], [2]], torch.tensor([3.0, 0.0, 1.0]), False)
+    assert torch.equal(used.U[1], net.U[0]) and torch.equal(used.V[1], net.V[0])
     assert routing.ranks(aligned, [0]) == pytest.approx(routing.ranks(net, [0]))
 
 
