@@ -170,6 +170,7 @@ def test_value_paper_scale_starts_with_what_needs_a_gpu_and_leaves_nothing_out()
     assert tasks[0].study == "regularization" and runs[0].loss == "mse" and runs[0].seed == 0
     others = {run for page in pages.studies().values() for run in page.runs("paper") if run.needs_gpu()} - {*runs}
     assert all(kept.find(run, archived_only=True) for run in others)
+    assert {run.data for run in runs if hasattr(run, "data")} == set(campaign.IMAGES)
     small = [task for task in tasks if len(task.runs) > 1]
     assert small and all(len({run.together() for run in task.runs}) == 1 for task in small)
     assert all(len(task.runs) == 1 for task in campaign.pending(together=False))

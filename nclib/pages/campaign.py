@@ -55,7 +55,11 @@ GUESSED = {
     ("xiao2024.image_loop", ""): 12.0,
 }
 GRACE = 20.0  # seconds that runs have to keep their state
-IMAGES = {"cifar10": ("cifar-10-batches-bin", files.CIFAR10), "fashion-mnist": ("fashion-mnist", files.FASHION_MNIST)}
+IMAGES = {
+    "cifar10": ("cifar-10-batches-bin", files.CIFAR10),
+    "cifar100": ("cifar-100-binary", files.CIFAR100),
+    "fashion-mnist": ("fashion-mnist", files.FASHION_MNIST),
+}
 
 
 class Task(NamedTuple):
