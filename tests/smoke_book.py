@@ -45,6 +45,7 @@ def build_after_kill(build):
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()
     before = stored_runs(build)
+    (build / "killed").touch()  # from here on other tests use its runs, and it theirs: see `stored_runs` of conftest.py
     second = subprocess.run(command(build), env=clean_environment(), capture_output=True, text=True)
     after = stored_runs(build)
     return {"killed": early is None, "before": before, "after": after, "code": second.returncode} | {
