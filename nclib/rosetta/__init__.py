@@ -37,7 +37,7 @@ CODES = {
     "papyan-2020-code": Code(
         "neuralcollapse/neuralcollapse",
         "7f12011",
-        "the notebook",
+        "neuralcollapse.ipynb",
         _of("nc1.colab norm.cv_ddof1 norm.W_cv_ddof1 angle.abs_dev angle.abs_dev_W nc3.squared nc4.mismatch"),
         "the figure of the paper divides NC1 by K",
     ),
@@ -71,7 +71,7 @@ CODES = {
     "yaras-2022": Code(
         "cjyaras/normalized-neural-collapse",
         "286f669",
-        "",
+        "generalized_model.py",
         _of("nc1.absent_zero_sample etf.W nc3.product_uncentered"),
         "an absent class is a row of zeros",
     ),
@@ -84,7 +84,7 @@ CODES = {
     "hong-2023": Code(
         "WanliHongC/Neural-Collapse",
         "3f9c65b",
-        "",
+        "block_main.py",
         _of("nc1.weighted"),
         "divides by 10 for any number of classes: times K/10",
     ),
@@ -110,9 +110,9 @@ CODES = {
         "an absent class is a row of zeros",
     ),
     "galanti-2022": Code(
-        "TomerGalanti (GitHub)",
+        "TomerGalanti/NeuralCollapseDepth",
         "e015c2b",
-        "",
+        "analysis.py",
         _of("cdnv.mean"),
         "variances as E x^2 - (E x)^2 in single precision: 8 times too large near collapse, worse with an offset",
     ),
@@ -125,7 +125,11 @@ CODES = {
     ),
     "sakamoto-2025": Code("keitaroskmt/collapse-dynamics", "81f2c2d", "", _of("nc1t.weighted angle.condition")),
     "beaglehole-2024": Code(
-        "dmbeaglehole/neural_collapse_rfm", "eee0604", "", _of("nc1t.ratio angle.square_all"), "equal class sizes only"
+        "dmbeaglehole/neural_collapse_rfm",
+        "eee0604",
+        "deep_rfm.py",
+        _of("nc1t.ratio angle.square_all"),
+        "equal class sizes only",
     ),
     "rhubarbwu": Code(
         "rhubarbwu/neural-collapse",
