@@ -7,6 +7,7 @@ from nclib.pages.states_and_experts import claims
 from nclib.pages.states_and_experts.views import OURS, PLAIN, collapse, tested, thresholds
 
 KEYS = {"balanced": "balanced", "slight": "slightly balanced", "free": "not balanced", "two": "two experts each"}
+ALONE = {"frequency": "frequency", "aligned": "uniform, aligned"}
 
 
 def quoted(table):
@@ -16,23 +17,21 @@ def quoted(table):
     found = {"shortest": mean(shortest.min(axis=1)), "longest": mean(longest.max(axis=1))}
     found["factor"] = number((limits["value"] / limits["dim"]).mean(), ".1f")
     rows = tested(table).query("metric == 'error'")
-    for key, line in {"short": claims.SHORT, "long": claims.LONG}.items():
+    for key, line, loads in (("short", claims.SHORT, (1, 2, 32)), ("long", claims.LONG, (16, 32))):
         part = rows[rows["line"] == line]
-        found |= {f"{key}-{load}": mean(part[part["load"] == load]["value"], ".0%") for load in (1, 2, 16, 32)}
+        found |= {f"{key}-{load}": mean(part[part["load"] == load]["value"], ".0%") for load in loads}
     found["ratio-missed"] = mean(claims.missed("trace_ratio", True)(table), ".1%")
     found["error-missed"] = mean(claims.missed("error", False)(table), ".3f")
     for key, arm in KEYS.items():
-        found[f"whole-{key}"] = mean(claims.whole(table, arm), ".1%")
         found[f"use-{key}"] = mean(claims.end(arm, "in-use")(table), ".1f")
     for key, arm in {"slight": claims.SLIGHT, "balanced": claims.BALANCED}.items():
         wide = claims.accuracies(table, arm)[claims.CHOSEN]
+        found[f"whole-{key}"] = mean(claims.whole(table, arm), ".1%")
         found |= {f"ours-{key}": mean(wide[OURS], ".1%"), f"uniform-{key}": mean(wide[PLAIN], ".1%")}
-        found |= {
-            f"frequency-{key}": mean(wide["frequency"], ".1%"),
-            f"aligned-{key}": mean(wide["uniform, aligned"], ".1%"),
-        }
         for metric in ("inputs", "outputs", "digits"):
             found[f"{metric}-{key}"] = mean(claims.end(arm, f"nc1-{metric}")(table))
+    wide = claims.accuracies(table, claims.SLIGHT)[claims.CHOSEN]
+    found |= {f"{name}-slight": mean(wide[way], ".1%") for name, way in ALONE.items()}
     found["start"] = mean(claims.at_epoch(table, claims.BALANCED, "nc1-inputs", "min"))
     found["lowest-slight"] = mean(lowest(table, claims.SLIGHT))
     gains = claims.gain(OURS, PLAIN)(table)
