@@ -155,8 +155,8 @@ def picture(features, labels, W):
         yield rows({"x": place[0], "y": place[1]}, kind="classifier", point=k)
     for kind, by in places.items():
         for mix, place in by.items():
-            for point, (x, y) in enumerate((place / unit)[: DRAWN // len(MIXES)].tolist()):
-                yield rows({"x": x, "y": y}, kind=kind, mix=mix, point=point)
+            x, y = (place / unit)[: DRAWN // len(MIXES)].T
+            yield rows({"x": x, "y": y}, "point", kind=kind, mix=mix).sort_values("point", kind="stable")
 
 
 def layers(model, x, pair):
