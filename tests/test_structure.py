@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nclib import pages
+from nclib import data, pages
+from nclib.data import files
 from nclib.runs import source, store
 
 PACKAGE = Path(__file__).parents[1] / "nclib"
@@ -110,6 +111,17 @@ def test_law_an_archived_run_is_found_by_the_key_of_its_manifest(name):
         parameters = json.loads((folder / "manifest.json").read_text())["parameters"]
         store.read(folder)
         assert pages.experiments()[name].again(parameters).key() == folder.name
+
+
+def test_law_archived_runs_on_images_read_those_that_are_pinned():
+    """Their files are held to these sums at each load, and a sum is code: with another one cached runs are done again.
+    The digits are those of the installed scikit-learn."""
+    pinned = files.FASHION_MNIST | files.CIFAR10 | files.CIFAR100 | data.load("digits").sha256
+    read = [json.loads((folder / "manifest.json").read_text())["data"] for folder in ARCHIVED]
+    found = {pair for one in read for pair in one.items() if pair[0] in pinned}
+    assert found and found <= pinned.items()
+    experiment = pages.experiments()["papyan2020.network"]
+    assert Path(files.__file__) in source.closure(Path(sys.modules[experiment.__module__].__file__))
 
 
 def test_law_what_reads_tables_and_claims_does_not_wait_for_torch():
