@@ -57,6 +57,8 @@ def collect(
     that the pass does not call or whose output is no tensor, a loader that is empty or does not yield pairs, and as
     ClassStatistics.from_features does.
     """
+    if not hasattr(num_classes, "__index__"):
+        raise ValueError(f"num_classes={num_classes!r}, must be a whole number")
     if num_classes < 1:
         raise ValueError(f"num_classes={num_classes}, must be at least 1")
     if layers is not None and layer is not None:
@@ -72,6 +74,8 @@ def collect(
         features = None if layer is None and head is None else stack.enter_context(_hooked(model, names, head))
         for batch in loader:
             x, y = _batch(batch, model, home)
+            if y.ndim and not y.numel():
+                continue
             if features is None:
                 head, H = find_head(model, lambda x=x: _call(model, _copied(x)), num_classes)
                 features = stack.enter_context(_hooked(model, names, head))
@@ -185,7 +189,22 @@ def _copied(x):
 
 
 def _call(model, x):
-    return model(**x) if isinstance(x, Mapping) else model(x)
+    try:
+        return model(**x) if isinstance(x, Mapping) else model(x)
+    except (TypeError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError) or not _foreign(x, model, error):
+            raise
+        raise ValueError(f"{type(model).__name__} does not take {_foreign(x, model, error)}: {error}") from error
+
+
+def _foreign(x, model, error) -> str:
+    """What a batch holds that the model does not take by name or in its dtype, in words; "" for another error."""
+    if isinstance(error, TypeError) and isinstance(x, Mapping) and "unexpected keyword argument" in str(error):
+        return f"the entries {', '.join(map(str, x))} of a batch by name"
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
+    if isinstance(x, Tensor) and x.is_floating_point() and dtype not in (None, x.dtype):
+        return f"batches of {x.dtype} with weights of {dtype}"
+    return ""
 
 
 def _with_axis(H, y, name, axis):

@@ -204,6 +204,8 @@ class StatisticsAccumulator:
 
     def __init__(self, num_classes: int, dim: int, *, device=None, scatter: bool | None = None):
         for name, value in {"num_classes": num_classes, "dim": dim}.items():
+            if not hasattr(value, "__index__"):
+                raise ValueError(f"{name}={value!r}, must be a whole number")
             if value < 1:
                 raise ValueError(f"{name}={value}, must be at least 1")
         self.num_classes, self.dim = num_classes, dim
@@ -387,6 +389,8 @@ def _tensors(H, y, mask):
 def _check_pair(H, y, mask):
     if H.ndim < 1 or not H.is_floating_point():
         raise ValueError(f"H is {H.dtype} {tuple(H.shape)}, must be a floating tensor (..., d)")
+    if H.layout != torch.strided:
+        raise ValueError(f"H is {H.layout}, must be dense: H.to_dense()")
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise ValueError(f"y is {y.dtype}, labels must have an integer dtype")
     if H.shape[:-1] != y.shape:

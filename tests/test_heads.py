@@ -304,3 +304,23 @@ def test_value_features_whose_squares_overflow_are_refused():
         measure(ClassStatistics.from_features(H * 1e300, y, 3))
     with pytest.raises(ValueError, match="so large that squares overflow float64"):
         ClassStatistics.from_features(H * 1e300 * torch.arange(12)[:, None], y, 3)
+
+
+def test_value_what_a_model_does_not_take_is_one_line():
+    """Found by trying: batches of another dtype, entries under other names, empty batches, K as a float, sparse H."""
+    torch.manual_seed(0)
+    model, x, y = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 3)), torch.randn(12, 5), torch.arange(12) % 3
+    with pytest.raises(ValueError, match=r"Sequential does not take batches of torch\.float64 with"):
+        collect(model, [(x.double(), y)], num_classes=3)
+    with pytest.raises(ValueError, match=r"Sequential does not take the entries pixels of a batch by name"):
+        collect(model, [{"pixels": x, "labels": y}], num_classes=3)
+    with pytest.raises(ValueError, match=r"num_classes=3\.0, must be a whole number"):
+        collect(model, [(x, y)], num_classes=3.0)
+    with pytest.raises(ValueError, match=r"num_classes=3\.0, must be a whole number"):
+        ClassStatistics.from_features(x, y, 3.0)
+    with pytest.raises(ValueError, match=r"H is torch\.sparse_coo, must be dense"):
+        ClassStatistics.from_features(x.to_sparse(), y, 3)
+    found = collect(model, [(x[:0], y[:0]), (x, y), (x[:0], y[:0])], num_classes=3)
+    torch.testing.assert_close(found.means, collect(model, [(x, y)], num_classes=3).means, rtol=0, atol=0)
+    with pytest.raises(ValueError, match=r"loader yielded no batches"):
+        collect(model, [(x[:0], y[:0])], num_classes=3)
