@@ -41,6 +41,10 @@ def orthogonal_frame(K: int, d: int) -> Tensor:
     """Orthogonal frame (OF), (K, d): orthonormal rows, Gram matrix I. The target of a balanced bias-free MSE problem.
 
     Raises ValueError unless K >= 1 and d >= K.
+
+    >>> M = orthogonal_frame(2, 3)
+    >>> (M @ M.T).round(decimals=9).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
     """
     if K < 1:
         raise ValueError(f"K={K}, must be at least 1")
@@ -56,6 +60,10 @@ def general_orthogonal_frame(lengths, d: int) -> Tensor:
     class that has collapsed to the origin.
 
     Raises ValueError unless d >= K and the lengths are finite, not negative and not all zero.
+
+    >>> M = general_orthogonal_frame([3.0, 4.0], 4)
+    >>> (M @ M.T).round(decimals=9).tolist()
+    [[0.36, 0.0], [0.0, 0.64]]
     """
     a = torch.as_tensor(lengths, dtype=torch.float64)
     if a.ndim != 1 or len(a) < 1:

@@ -84,6 +84,11 @@ def nc1(stats: ClassStatistics, *, center: str = "class") -> float:
     classes by n_k / N in Sigma_B, or cut the pseudo-inverse by a tolerance, which *lowers* the value at a merger.
 
     Raises ValueError if scatter is None, for fewer than two present classes, or another `center`.
+
+    >>> H, y = torch.tensor([[3.0, 0.0], [1.0, 0.0], [-3.0, 0.0], [-1.0, 0.0]]), torch.tensor([0, 0, 1, 1])
+    >>> stats = ClassStatistics.from_features(H, y, 2, scatter=True)
+    >>> round(nc1(stats), 9)  # variance 1, means 4 apart: (1 / 4) / 2
+    0.125
     """
     if center not in ("class", "sample"):
         raise ValueError(f"center={center!r}, must be 'class' or 'sample'")
@@ -106,6 +111,11 @@ def mean_rank(stats: ClassStatistics) -> tuple[int, int]:
     truth is inf or unknown.
 
     Raises ValueError for fewer than two present classes.
+
+    >>> H, y = torch.tensor([[3.0, 0.0], [1.0, 0.0], [-3.0, 0.0], [-1.0, 0.0]]), torch.tensor([0, 0, 1, 1])
+    >>> stats = ClassStatistics.from_features(H, y, 2, scatter=True)
+    >>> mean_rank(stats)
+    (1, 1)
     """
     D = _centered(stats)
     s = torch.linalg.svdvals(D)
@@ -117,6 +127,11 @@ def nc1_trace_ratio(stats: ClassStatistics) -> float:
 
     The quantity of Tirer, Huang, Niles-Weed (2023), Eq. 3. No factor 1/K' and no inverse: directions are pooled before
     the ratio, so one well separated direction hides the others. inf if all means are equal.
+
+    >>> H, y = torch.tensor([[3.0, 0.0], [1.0, 0.0], [-3.0, 0.0], [-1.0, 0.0]]), torch.tensor([0, 0, 1, 1])
+    >>> stats = ClassStatistics.from_features(H, y, 2, scatter=True)
+    >>> round(nc1_trace_ratio(stats), 9)
+    0.25
     """
     D = _centered(stats)
     within, between = stats.spread.sum() / stats.counts.sum(), sum(m.square().sum() for (m,) in row_blocks(D)) / len(D)
@@ -132,6 +147,9 @@ def nc2(M: Tensor, target: str | Tensor = "etf") -> float:
     For "etf" and "of" with K > 2 d the distance is taken as sqrt(2 - 2 <G, T>/|G|) from (d, d) products alone; G has
     rank d, T about K, so the distance is above 0.7 and nothing cancels. Elsewhere: Zhou et al. (2022) apply it to
     W W^T; Dang et al. (2023) to W W^T and to Hbar^T Hbar; others report `equinorm_cv` and `equiangularity` instead.
+
+    >>> round(nc2(torch.eye(3), "of"), 9), round(nc2(torch.eye(3)), 4)  # to the ETF sqrt(2 - 2 sqrt(2/3))
+    (0.0, 0.6058)
     """
     M = rows("M", M)
     K, d = M.shape
@@ -156,6 +174,10 @@ def nc3(W: Tensor, M: Tensor) -> float:
 
     Pair W with `means` for OF and GOF and with `centered_means` for the ETF. Elsewhere: Papyan, Han, Donoho (2020) plot
     its square; Zhou et al. (2022) and Dang et al. (2023) compare the product W Hbar with the frame's Gram matrix.
+
+    >>> W = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    >>> round(nc3(W, 3 * W), 9), round(nc3(W, -W), 9)
+    (0.0, 2.0)
     """
     W, M = matching(W, M, double=False)
     a, b = _norm(w for (w,) in row_blocks(W)), _norm(m for (m,) in row_blocks(M))
@@ -168,6 +190,9 @@ def dual_error(W: Tensor, M: Tensor) -> float:
     0 when W and M are the same centered ETF up to scale, at most 2. For K > 2 d it is sqrt(2 - 2 <S, T>/|S|) with
     tr S = <W, M>, 1^T S 1 = <sum_k w_k, sum_k m_k> and |S|_F^2 = <W^T W, M^T M>, in O(K d^2). As in Zhou et al. (2022),
     who take centered means. NaN if S = 0.
+
+    >>> round(dual_error(torch.eye(2), torch.eye(2)), 4)  # sqrt(2 - sqrt 2)
+    0.7654
     """
     W, M = matching(W, M, double=False)
     K, d = M.shape
@@ -186,18 +211,29 @@ def equinorm_cv(M: Tensor, log: bool = False) -> float:
 
     log=True takes log |m_k| for |m_k|, as Wu & Papyan (2024) do; that has the sign of the mean log and depends on the
     scale of M. Elsewhere the sample deviation (ddof 1) and squared norms are also met.
+
+    >>> round(equinorm_cv(torch.tensor([[1.0, 0.0], [0.0, 3.0]])), 9)  # lengths 2 -+ 1
+    0.5
     """
     norms = torch.linalg.vector_norm(rows("M", M), dim=1)
     return _cv(norms.log() if log else norms)
 
 
 def self_duality(W: Tensor, M: Tensor) -> float:
-    """Mean over classes of cos(w_k, m_k), 1 when classifier and class vectors are parallel (Wu & Papyan 2024, NC3)."""
+    """Mean over classes of cos(w_k, m_k), 1 when classifier and class vectors are parallel (Wu & Papyan 2024, NC3).
+
+    >>> round(self_duality(torch.eye(2), torch.tensor([[1.0, 0.0], [1.0, 0.0]])), 9)  # cosines 1 and 0
+    0.5
+    """
     return float(_duality(W, M).mean())
 
 
 def uniform_duality(W: Tensor, M: Tensor) -> float:
-    """Coefficient of variation over classes of cos(w_k, m_k): std (ddof 0) / mean (Wu & Papyan 2024, UNC3)."""
+    """Coefficient of variation over classes of cos(w_k, m_k): std (ddof 0) / mean (Wu & Papyan 2024, UNC3).
+
+    >>> round(uniform_duality(torch.eye(2), torch.tensor([[1.0, 0.0], [1.0, 0.0]])), 9)  # cosines 1 and 0
+    1.0
+    """
     return _cv(_duality(W, M))
 
 
@@ -208,6 +244,10 @@ def ncc_agreement(H: Tensor, W: Tensor, b: Tensor | None, means: Tensor, present
     still choose them. The first class wins a tie. Elsewhere: Papyan, Han, Donoho (2020) plot one minus this.
 
     Raises ValueError for no rows, no present class, and shapes that do not match.
+
+    >>> H, means = torch.tensor([[2.0, 1.0], [1.0, 2.0]]), torch.eye(2)
+    >>> ncc_agreement(H, torch.tensor([[1.0, 0.0], [0.9, 0.0]]), None, means)  # the second is nearer to mean 1
+    0.5
     """
     W, means = matching(W, means, "means")
     K, d = W.shape
@@ -230,6 +270,9 @@ def effective_rank(A: Tensor) -> float:
     """exp of the entropy (in nats) of p = s / sum s, s the singular values of A (Roy & Vetterli 2007).
 
     Between 1 and the rank; NaN for A = 0. Elsewhere p is also made of squared singular values.
+
+    >>> round(effective_rank(torch.diag(torch.tensor([3.0, 3.0, 0.0]))), 9)
+    2.0
     """
     s = torch.linalg.svdvals(matrix("A", A))
     return float(torch.special.entr(s / s.sum()).sum().exp())

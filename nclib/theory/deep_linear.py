@@ -51,6 +51,9 @@ def collapse_threshold(depth) -> float:
 
     At M = 1, q falls to 0 continuously; at M >= 2 it jumps there from (M-1)/M (derived from Dang et al. 2023,
     Theorem 4.4).
+
+    >>> collapse_threshold(1), collapse_threshold(2)
+    (1.0, 0.5)
     """
     M = integer("depth", depth)
     return (M - 1) ** ((M - 1) / M) / M
@@ -60,6 +63,9 @@ def spinodal(depth) -> float:
     """((M-1)/(M+1))^((M-1)/M) (M+1)^2 / (4M): the largest beta with a positive stationary point (derived).
 
     Between collapse_threshold(M) and this value that point is a local minimum, but 0 is the global one.
+
+    >>> round(spinodal(2), 9) == round(3**1.5 / 8, 9)
+    True
     """
     M = integer("depth", depth)
     return ((M - 1) / (M + 1)) ** ((M - 1) / M) * (M + 1) ** 2 / (4 * M)
@@ -69,6 +75,9 @@ def scalar_loss(q, beta, depth) -> torch.Tensor:
     """Loss of class k over n_k/N at q = sigma_k/sqrt(n_k) >= 0 (derived, from the reduction in the module's docstring).
 
     (1-q)^2/2 + (M+1)/2 (beta/M)^(M/(M+1)) q^(2/(M+1)).
+
+    >>> float(scalar_loss(0.0, 0.3, 2)), round(float(scalar_loss(0.5, 0.25, 1)), 9)
+    (0.5, 0.375)
     """
     M, beta = integer("depth", depth), positive("beta", beta)
     q = torch.as_tensor(q, dtype=torch.float64)
@@ -76,7 +85,11 @@ def scalar_loss(q, beta, depth) -> torch.Tensor:
 
 
 def stationary_points(beta, depth) -> tuple[float, ...]:
-    """Positive stationary q of scalar_loss: (barrier, minimum) below the spinodal, () above; (minimum,) at M = 1."""
+    """Positive stationary q of scalar_loss: (barrier, minimum) below the spinodal, () above; (minimum,) at M = 1.
+
+    >>> stationary_points(0.25, 1), stationary_points(2.0, 2)
+    ((0.5,), ())
+    """
     M, log_beta = integer("depth", depth), math.log(positive("beta", beta))
     if log_beta >= math.log(spinodal(M)):
         return ()
@@ -87,7 +100,11 @@ def stationary_points(beta, depth) -> tuple[float, ...]:
 
 
 def overlap(beta, depth) -> torch.Tensor:
-    """q = diag(P Hbar) at the global minimum for each beta (any shape): 0 at and above collapse_threshold(depth)."""
+    """q = diag(P Hbar) at the global minimum for each beta (any shape): 0 at and above collapse_threshold(depth).
+
+    >>> overlap([0.25, 4.0], 1).tolist()
+    [0.5, 0.0]
+    """
     M, beta = integer("depth", depth), torch.as_tensor(beta, dtype=torch.float64)
     y = [_global_root(math.log(positive("beta", b)), M)[0] for b in beta.reshape(-1).tolist()]
     return torch.tensor([float(expit(v)) for v in y], dtype=torch.float64).reshape(beta.shape)
@@ -155,6 +172,10 @@ def mse_minimizer(counts, weight_decays, lam_H, *, bias=False, width=None) -> Mi
     in the singular bases of (I - n 1^T/N) D, so a simplex ETF when balanced and in general not diagonal. Loss:
     sum_i s_i^2/(2N) [1/(1+x_i^M) + beta_i x_i]. Source: the module's docstring. Raises ValueError for bad
     arguments.
+
+    >>> found = mse_minimizer([1, 1], (0.25,), 0.25)  # beta = 1/4, so q = 1/2 and |w|^2 = N lam_H = 1/2
+    >>> [one.diagonal().round(decimals=9).tolist() for one in (found.logits, found.gram_W)]
+    [[0.5, 0.5], [0.5, 0.5]]
     """
     t = _modes(counts, weight_decays, lam_H, bias, width)
     M, N, s = len(t.lam), t.n.sum(), t.s2.sqrt()
@@ -169,6 +190,9 @@ def layer_singular_values(counts, weight_decays, lam_H, *, bias=False, width=Non
     """(M, R): row m holds the singular values sqrt(rho_i/lam_Wm) of W_m there, descending, R = min(K, width).
 
     With a bias one direction is always 0. Arguments as in mse_minimizer (derived from balancedness).
+
+    >>> (layer_singular_values([1, 1], (0.25,), 0.25) ** 2).round(decimals=9).tolist()
+    [[0.5, 0.5]]
     """
     t = _modes(counts, weight_decays, lam_H, bias, width)
     R = len(t.n) if width is None else min(len(t.n), width)
@@ -180,6 +204,9 @@ def partial_grams(counts, weight_decays, lam_H, layer, *, bias=False, width=None
     """(P_j P_j^T, Hbar_j^T Hbar_j), both (K, K), j = layer in 1..M, P_j = W_M ... W_j, Hbar_j = W_(j-1) ... W_1 Hbar.
 
     Every inner layer collapses to the same frame (Dang et al. 2023, Theorems 3.1 and 4.4; lengths derived).
+
+    >>> [gram.diagonal().round(decimals=9).tolist() for gram in partial_grams([1, 1], (0.25,), 0.25, 1)]
+    [[0.5, 0.5], [0.5, 0.5]]
     """
     t = _modes(counts, weight_decays, lam_H, bias, width)
     if integer("layer", layer) > len(t.lam):
@@ -194,6 +221,9 @@ def decay_rates(lam) -> dict[str, float]:
     loss gap. The product P Hbar feels it to second order (nc3_product, 4 lam). Within-class noise outside the row
     space of P decays as e^(-lam t) and leaks into the span of the means through a tilt e^(-2 lam t); squared, nc1
     has 6 lam (derived, measured).
+
+    >>> decay_rates(0.5)["nc1"], decay_rates(0.5)["nc2"]
+    (3.0, 1.0)
     """
     lam = positive("lam", lam)
     return {"nc1": 6 * lam, "nc2": 2 * lam, "nc3": 2 * lam, "nc3_product": 4 * lam, "loss": 2 * lam}
@@ -212,6 +242,9 @@ def ce_etf_candidate(num_classes, samples_per_class, weight_decays, lam_H) -> Ca
     Objective 1/N sum CE + sum_m lam_Wm/2 |W_m|^2 + lam_H/2 |H|^2, here log(1 + (K-1) e^(-alpha)) + (M+1)/2
     Lam^(1/(M+1)) (K-1) (alpha sqrt n)^(2/(M+1)). Global minimizer at M = 1; at M >= 2 in general only a local one
     (derived; compare ce_cross_polytope_candidate, and Garrod & Keating 2024). alpha is the best of all alpha >= 0.
+
+    >>> math.isclose(ce_etf_candidate(2, 1, (0.25,), 0.25).alpha, math.log(3))
+    True
     """
     K, root_n, p, c = _schatten(num_classes, samples_per_class, weight_decays, lam_H)
     return best_scale([1], [K - 1], c * (K - 1) * root_n**p, p)
@@ -222,6 +255,10 @@ def ce_cross_polytope_candidate(num_classes, samples_per_class, weight_decays, l
 
     Logits alpha I_(K/2) (x) [[1, -1], [-1, 1]]: loss log(1 + e^(-2 alpha) + (K-2) e^(-alpha))
     + (M+1)/2 Lam^(1/(M+1)) (K/2) (2 alpha sqrt n)^(2/(M+1)) (derived).
+
+    >>> problem = 6, 1, (1e-3, 1e-3), 1e-3
+    >>> ce_cross_polytope_candidate(*problem).loss < ce_etf_candidate(*problem).loss
+    True
     """
     K, root_n, p, c = _schatten(num_classes, samples_per_class, weight_decays, lam_H)
     if K % 2:
@@ -235,6 +272,9 @@ def cross_polytope_wins(num_classes, depth) -> bool:
 
     Where it does it beats it at every decay at which the best ETF is not 0: at the same alpha both its fit and its
     penalty are lower. Where it does not it may still do so at larger decays, as for K = 4, M = 2 from 0.0118 on.
+
+    >>> cross_polytope_wins(6, 1), cross_polytope_wins(4, 2), cross_polytope_wins(6, 2)
+    (False, False, True)
     """
     K, M = integer("num_classes", num_classes, 2), integer("depth", depth)
     if K % 2:
@@ -247,6 +287,9 @@ def ce_minimizer(num_classes, samples_per_class, lam_W, lam_H) -> Minimizer:
 
     logits = alpha (I - 11^T/K), alpha = max(0, log(1/sqrt(n lam_W lam_H) - K + 1)), b = 0 for any lam_b > 0; gram_W
     and gram_H are alpha (I - 11^T/K) times sqrt(n lam_H/lam_W) and its inverse (derived).
+
+    >>> math.isclose(ce_minimizer(2, 1, 0.25, 0.25).logits[0, 0], math.log(3) / 2)
+    True
     """
     K, n = integer("num_classes", num_classes, 2), integer("samples_per_class", samples_per_class)
     lam_W, lam_H = positive("lam_W", lam_W), positive("lam_H", lam_H)
