@@ -33,6 +33,11 @@ class ClassStatistics:
     scatter  (d, d) float64, sum_k sum_i (h_ki - mean_k)(h_ki - mean_k)^T: a sum pooled over classes; or None.
 
     Raises ValueError if shapes or dtypes differ from these.
+
+    >>> one = torch.ones(1, dtype=torch.float64)
+    >>> stats = ClassStatistics(torch.tensor([2]), 3 * one[None], 8 * one, 8 * one[None])  # of 1 and 5
+    >>> float(stats.global_mean), float(stats.within)
+    (3.0, 4.0)
     """
 
     counts: Tensor
@@ -70,6 +75,10 @@ class ClassStatistics:
 
         Raises ValueError for num_classes < 1, labels outside 0..num_classes-1, features that are NaN or infinite,
         and shapes of H, y and mask that do not match.
+
+        >>> stats = ClassStatistics.from_features([[0.0, 1.0], [2.0, 3.0], [5.0, 2.0]], [0, 0, 1], 2)
+        >>> stats.counts.tolist(), stats.means.tolist(), stats.spread.tolist(), stats.scatter.tolist()
+        ([2, 1], [[1.0, 2.0], [5.0, 2.0]], [4.0, 0.0], [[2.0, 2.0], [2.0, 2.0]])
         """
         H, y, mask = _tensors(H, y, mask)
         _check_pair(H, y, mask)
@@ -84,6 +93,10 @@ class ClassStatistics:
         (n_a n_b / n) |delta|^2 and the same times delta delta^T / |delta|^2.
 
         Raises ValueError if K, d or the device differ, or if only one side has a scatter.
+
+        >>> a, b = (ClassStatistics.from_features([[h], [h + 2]], [0, 0], 1) for h in (0.0, 4.0))
+        >>> float((a + b).means), float((a + b).spread)
+        (3.0, 20.0)
         """
         if not isinstance(other, ClassStatistics):
             return NotImplemented
@@ -102,52 +115,99 @@ class ClassStatistics:
         )
 
     def to(self, device) -> ClassStatistics:
-        """The same statistics on another device; MPS has no float64, so asking for it keeps them on the CPU."""
+        """The same statistics on another device; MPS has no float64, so asking for it keeps them on the CPU.
+
+        >>> ClassStatistics.from_features([[2.0], [4.0]], [0, 0], 1).to("cpu").means.tolist()
+        [[3.0]]
+        """
         device = torch_device(device, float64=True)
         scatter = None if self.scatter is None else self.scatter.to(device)
         return ClassStatistics(self.counts.to(device), self.means.to(device), self.spread.to(device), scatter)
 
     def save(self, path) -> None:
-        """Write a safetensors file: under a temporary name beside it, fsync, then rename over `path`."""
+        """Write a safetensors file: under a temporary name beside it, fsync, then rename over `path`.
+
+        >>> import safetensors.torch, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     ClassStatistics.from_features([[2.0], [4.0]], [0, 0], 1).save(f"{folder}/a")
+        ...     safetensors.torch.load_file(f"{folder}/a")["spread"].tolist()
+        [2.0]
+        """
         fields = {"counts": self.counts, "means": self.means, "spread": self.spread, "scatter": self.scatter}
         write({name: field for name, field in fields.items() if field is not None}, path)
 
     @staticmethod
     def load(path) -> ClassStatistics:
-        """Read what `save` wrote, on the CPU. Raises ValueError if the file is damaged or holds something else."""
+        """Read what `save` wrote, on the CPU. Raises ValueError if the file is damaged or holds something else.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     ClassStatistics.from_features([[2.0], [4.0]], [0, 0], 1).save(f"{folder}/a")
+        ...     ClassStatistics.load(f"{folder}/a").means.tolist()
+        [[3.0]]
+        """
         return read(path, ClassStatistics)
 
     @property
     def present(self) -> Tensor:
-        """(K,) bool, count > 0."""
+        """(K,) bool, count > 0.
+
+        >>> ClassStatistics.from_features([[2.0], [4.0]], [0, 2], 3).present.tolist()
+        [True, False, True]
+        """
         return self.counts > 0
 
     @property
     def global_mean(self) -> Tensor:
-        """(d,) mean of the present class means, each with weight 1/K'."""
+        """(d,) mean of the present class means, each with weight 1/K'.
+
+        >>> stats = ClassStatistics.from_features([[0.0, 1.0], [2.0, 3.0], [5.0, 2.0]], [0, 0, 1], 2)
+        >>> stats.global_mean.tolist()  # of (1, 2) and (5, 2)
+        [3.0, 2.0]
+        """
         origin, offsets, _ = self._offsets()
         return origin + offsets.mean(0)
 
     @property
     def sample_mean(self) -> Tensor:
-        """(d,) mean of all samples, sum_k n_k mean_k / N. Differs from `global_mean` unless classes are balanced."""
+        """(d,) mean of all samples, sum_k n_k mean_k / N. Differs from `global_mean` unless classes are balanced.
+
+        >>> stats = ClassStatistics.from_features([[0.0, 1.0], [2.0, 3.0], [5.0, 2.0]], [0, 0, 1], 2)
+        >>> stats.sample_mean.mul(3).round(decimals=9).tolist()
+        [7.0, 6.0]
+        """
         origin, offsets, weights = self._offsets()
         return origin + weights @ offsets
 
     @property
     def centered_means(self) -> Tensor:
-        """(K', d) means of the present classes in label order, minus `global_mean`. Pair it with W[stats.present]."""
+        """(K', d) means of the present classes in label order, minus `global_mean`. Pair it with W[stats.present].
+
+        >>> stats = ClassStatistics.from_features([[0.0, 1.0], [2.0, 3.0], [5.0, 2.0]], [0, 0, 1], 2)
+        >>> stats.centered_means.tolist()
+        [[-2.0, 0.0], [2.0, 0.0]]
+        """
         _, offsets, _ = self._offsets()
         return offsets.sub_(offsets.mean(0))
 
     @property
     def within(self) -> Tensor:
-        """(d, d) Sigma_W = scatter / N: every sample has the same weight."""
+        """(d, d) Sigma_W = scatter / N: every sample has the same weight.
+
+        >>> stats = ClassStatistics.from_features([[0.0, 1.0], [2.0, 3.0], [5.0, 2.0]], [0, 0, 1], 2)
+        >>> stats.within.mul(3).round(decimals=9).tolist()
+        [[2.0, 2.0], [2.0, 2.0]]
+        """
         return self._scatter() / self._samples()
 
     @property
     def between(self) -> Tensor:
-        """(d, d) Sigma_B = centered_means^T centered_means / K': every present class has the same weight."""
+        """(d, d) Sigma_B = centered_means^T centered_means / K': every present class has the same weight.
+
+        >>> stats = ClassStatistics.from_features([[0.0, 1.0], [2.0, 3.0], [5.0, 2.0]], [0, 0, 1], 2)
+        >>> stats.between.tolist()
+        [[4.0, 0.0], [0.0, 0.0]]
+        """
         M = self.centered_means
         return M.mT @ M / len(M)
 
@@ -156,6 +216,10 @@ class ClassStatistics:
         """(d, d) covariance of all samples about `sample_mean`, divided by N.
 
         Equal to within + between only for balanced classes: here class k weighs n_k / N, in `between` 1/K'.
+
+        >>> stats = ClassStatistics.from_features([[0.0, 1.0], [2.0, 3.0], [5.0, 2.0]], [0, 0, 1], 2)
+        >>> stats.total.mul(9).round(decimals=9).tolist()  # 0, 2, 5 have the variance 38/9
+        [[38.0, 6.0], [6.0, 6.0]]
         """
         _, offsets, weights = self._offsets()
         M = offsets - weights @ offsets
@@ -200,6 +264,12 @@ class StatisticsAccumulator:
 
     Raises ValueError for num_classes < 1 or dim < 1, for more of them than fit in memory, and for a device that is not
     there.
+
+    >>> accumulator = StatisticsAccumulator(num_classes=1, dim=1)
+    >>> accumulator.update([[0.0], [2.0]], [0, 0])
+    >>> accumulator.update([[4.0], [6.0]], [0, 0])
+    >>> accumulator.compute().means.tolist(), accumulator.compute().spread.tolist()
+    ([[3.0]], [20.0])
     """
 
     def __init__(self, num_classes: int, dim: int, *, device=None, scatter: bool | None = None):
@@ -233,7 +303,13 @@ class StatisticsAccumulator:
     @torch.inference_mode(False)
     @torch.no_grad()
     def update(self, H: Tensor, y: Tensor, *, ignore_index: int = -100, mask: Tensor | None = None) -> None:
-        """Add samples H (..., dim) with labels y (...); without those of `ignore_index` or mask False."""
+        """Add samples H (..., dim) with labels y (...); without those of `ignore_index` or mask False.
+
+        >>> accumulator = StatisticsAccumulator(2, 1)
+        >>> accumulator.update([[1.0], [9.0], [3.0]], [1, -100, 1])
+        >>> accumulator.compute().counts.tolist(), accumulator.compute().means.tolist()
+        ([0, 2], [[0.0], [2.0]])
+        """
         H, y, mask = _tensors(H, y, mask)
         _check_pair(H, y, mask)
         if H.shape[-1] != self.dim:
@@ -257,6 +333,12 @@ class StatisticsAccumulator:
         """Add statistics, as of a saved shard or another rank, exactly as + does.
 
         Raises ValueError if K or dim differ, or if only one side has a scatter.
+
+        >>> accumulator = StatisticsAccumulator(1, 1)
+        >>> accumulator.update([[0.0], [2.0]], [0, 0])
+        >>> accumulator.merge(ClassStatistics.from_features([[4.0], [6.0]], [0, 0], 1))
+        >>> accumulator.compute().spread.tolist()
+        [20.0]
         """
         K = self.num_classes
         state = ClassStatistics(self._counts[:K], self._means[:K], self._spread[:K], self._scatter)
@@ -267,7 +349,13 @@ class StatisticsAccumulator:
     @torch.inference_mode(False)
     def compute(self) -> ClassStatistics:
         """The statistics so far; later updates do not change them. Raises ValueError for what a GPU has flagged, and
-        for features so large that their squares overflow."""
+        for features so large that their squares overflow.
+
+        >>> accumulator = StatisticsAccumulator(1, 2)
+        >>> accumulator.update([[1.0, 0.0], [3.0, 4.0]], [0, 0])
+        >>> accumulator.compute().scatter.tolist()  # 2 (1, 2)^T (1, 2)
+        [[2.0, 4.0], [4.0, 8.0]]
+        """
         K = self.num_classes
         if self._invalid:
             raise ValueError(f"y outside 0..{K - 1}, or H with NaN or inf, was given to update (flagged on the device)")
@@ -372,7 +460,13 @@ def _fill_float32(halves, x, z):
 
 
 def add_upper_product(total, x, z):
-    """total += x^T z, in its upper triangle at least."""
+    """total += x^T z, in its upper triangle at least.
+
+    >>> total = torch.ones(2, 2)
+    >>> add_upper_product(total, torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]]))
+    >>> total.triu().tolist()
+    [[4.0, 5.0], [0.0, 9.0]]
+    """
     step = _COLUMNS if total.device.type == "cpu" else len(total)
     for i in range(0, len(total), step):
         total[i : i + step, i:].addmm_(x[:, i : i + step].mT, z[:, i:])

@@ -1,6 +1,5 @@
 """Metrics of mixed features and of calibration: by hand, by loops, on the closed form of mixup."""
 
-import doctest
 import math
 
 import pytest
@@ -16,10 +15,6 @@ I, J = torch.tensor([0, 1, 2, 3]), torch.tensor([3, 0, 4, 1])
 
 def random(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def test_doctests():
-    assert doctest.testmod(metrics).failed == 0
 
 
 def test_law_the_closed_form_scores_as_derived():

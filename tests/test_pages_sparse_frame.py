@@ -1,7 +1,5 @@
 """Page 16: ways to a sparse frame, the norm law, what is read of a log, claims and figures."""
 
-import doctest
-
 import matplotlib
 import numpy as np
 import pytest
@@ -26,10 +24,6 @@ f64 = {"dtype": torch.float64}
 @pytest.fixture(scope="module")
 def table(smoke_table):
     return smoke_table(STUDY)
-
-
-def test_value_doctests():
-    assert doctest.testmod(norm_law).failed == 0
 
 
 def test_oracle_the_flow_law_against_an_integrator():

@@ -1,13 +1,11 @@
 """nclib.theory.deep_linear, balanced cross-entropy: one layer, and the two candidates at depth."""
 
-import doctest
 import math
 
 import pytest
 import torch
 from problems import cross_entropy, objective, optimize
 
-from nclib.theory import deep_linear
 from nclib.theory.deep_linear import ce_cross_polytope_candidate, ce_etf_candidate, ce_minimizer, cross_polytope_wins
 
 
@@ -20,10 +18,6 @@ def cross_polytope(K):
 
 
 CANDIDATES = [(ce_etf_candidate, etf), (ce_cross_polytope_candidate, cross_polytope)]
-
-
-def test_value_doctests():
-    assert doctest.testmod(deep_linear).failed == 0
 
 
 def test_value_one_layer():

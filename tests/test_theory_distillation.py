@@ -1,6 +1,5 @@
 """nclib.theory.distillation: losses, residuals, the sign of a conflict, alignment of gradients."""
 
-import doctest
 import math
 
 import pytest
@@ -21,10 +20,6 @@ def logits(rows=5, K=4, scale=3.0):
 
 def assert_close(a, b, tolerance=1e-12):
     torch.testing.assert_close(*(torch.as_tensor(v, dtype=torch.float64) for v in (a, b)), rtol=0, atol=tolerance)
-
-
-def test_value_doctests():
-    assert doctest.testmod(d).failed == 0
 
 
 def test_value_one_row_by_hand():

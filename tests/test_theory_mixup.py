@@ -1,6 +1,5 @@
 """The closed form of mixup with a simplex ETF: by hand, by Lambert's W of SciPy, and by minimizers without it."""
 
-import doctest
 import math
 
 import pytest
@@ -166,7 +165,3 @@ def test_bad_input():
     }.items():
         with pytest.raises(ValueError, match=bad):
             call()
-
-
-def test_doctests():
-    assert doctest.testmod(mixup).failed == 0

@@ -1,6 +1,5 @@
 """Sparse simplex frames: hand-made masks, what is necessary, the solver against Levenberg and Marquardt of SciPy."""
 
-import doctest
 import math
 
 import numpy as np
@@ -16,10 +15,6 @@ f64 = {"dtype": torch.float64}
 
 def gram(K):
     return (K * torch.eye(K, **f64) - 1) / (K - 1)
-
-
-def test_value_doctests():
-    assert [doctest.testmod(module).failed for module in (sf, frames)] == [0, 0]
 
 
 @pytest.mark.parametrize(("K", "d", "beta"), [(2, 4, 0.5), (3, 3, 0.3), (10, 64, 0.6), (10, 9, 0.0), (30, 128, 0.6)])

@@ -25,7 +25,12 @@ I.prec = BITS
 
 @dataclass(frozen=True)
 class Certificate:
-    """lower <= the number that the statement is about <= upper, rounded outward; proved: whether the statement is."""
+    """lower <= the number that the statement is about <= upper, rounded outward; proved: whether the statement is.
+
+    >>> found = threshold(2)
+    >>> found.proved, found.lower <= 0.5 <= found.upper, found.bits
+    (True, True, 128)
+    """
 
     statement: str
     lower: float
@@ -37,31 +42,57 @@ class Certificate:
 
 class Family(NamedTuple):
     """Losses log(1 + sum_i m_i e^(-a_i alpha)) + cost alpha^p over alpha >= 0: terms ((a_i, m_i), ...), cost and p
-    intervals. The first part falls, the second rises."""
+    intervals. The first part falls, the second rises.
+
+    >>> family = Family(((1, 3),), cost=I.mpf(1.5), p=I.mpf(1))
+    >>> float(family.price(I.mpf(2)).mid), round(float(family.loss(0).mid), 6)  # log 4
+    (3.0, 1.386294)
+    """
 
     terms: tuple
     cost: object
     p: object
 
     def fit(self, alpha):
-        """Its enclosure; 0 at infinity."""
+        """Its enclosure, an interval of mpmath; 0 at infinity. alpha is an interval.
+
+        >>> round(float(simplex(4, 1, 0.5).fit(I.mpf(0)).mid), 6)  # log 4
+        1.386294
+        """
         return I.log(1 + sum(m * I.exp(-a * alpha) for a, m in self.terms))
 
     def price(self, alpha):
-        """Its enclosure."""
+        """Its enclosure, an interval of mpmath; alpha is one.
+
+        >>> float(simplex(4, 1, 0.5).price(I.mpf(2)).mid)
+        3.0
+        """
         return self.cost * power(alpha, self.p)
 
     def loss(self, alpha):
-        """An enclosure of the losses of all alpha in a box."""
+        """An enclosure, an interval of mpmath, of the losses of all alpha in a box: a number or an interval.
+
+        >>> round(float(simplex(4, 1, 0.5).loss(math.log(3)).mid), 6)  # log 2 + 1.5 log 3
+        2.341066
+        """
         alpha = I.mpf(alpha)
         return self.fit(alpha) + self.price(alpha)
 
     def least(self, left, right):
-        """A lower bound of the losses on [left, right]: fit at the right end, price at the left one."""
+        """A lower bound of the losses on [left, right]: fit at the right end, price at the left one, both numbers.
+
+        >>> round(float(simplex(4, 1, 0.5).least(1, math.log(3))), 6)  # log 2 + 1.5
+        2.193147
+        """
         return (self.fit(I.mpf(right)) + self.price(I.mpf(left))).a
 
     def slopes(self, alpha):
-        """(first, second derivative) in a box of alpha > 0."""
+        """(first, second derivative), intervals, in a box of alpha > 0, an interval.
+
+        >>> slopes = simplex(4, 1, 0.5).slopes(I.log(I.mpf(3)))  # 1.5 - 1/2, 1/2 - 1/4
+        >>> [round(float(slope.mid), 9) for slope in slopes]
+        [1.0, 0.25]
+        """
         w = [m * I.exp(-a * alpha) for a, m in self.terms]
         total = 1 + sum(w)
         first = sum(a * v for (a, _), v in zip(self.terms, w, strict=True)) / total
@@ -71,18 +102,33 @@ class Family(NamedTuple):
 
 
 def power(x, p):
-    """x^p of an interval x >= 0 and p > 0, or x > 0."""
+    """x^p, an interval, of an interval x >= 0 and p > 0, or x > 0.
+
+    >>> root = power(I.mpf([1, 4]), I.mpf(1) / 2)
+    >>> round(float(root.a), 9), round(float(root.b), 9)
+    (1.0, 2.0)
+    """
     return I.mpf(0) if x.b == 0 else I.mpf([0, I.exp(p * I.log(x.b)).b]) if x.a == 0 else I.exp(p * I.log(x))
 
 
 def simplex(num_classes, depth, lam) -> Family:
-    """The aligned simplex ETF, lam an interval or a number: no ETF, in any rotation and with any bias, costs less."""
+    """The aligned simplex ETF, lam an interval or a number: no ETF, in any rotation and with any bias, costs less.
+
+    >>> family = simplex(4, 3, 0.25)
+    >>> family.terms, float(family.cost.mid), float(family.p.mid)
+    (((1, 3),), 1.5, 0.5)
+    """
     K, M = integer("num_classes", num_classes, 2), integer("depth", depth)
     return Family(((1, K - 1),), I.mpf(M + 1) / 2 * lam * (K - 1), I.mpf(2) / (M + 1))
 
 
 def cross_polytope(num_classes, depth, lam) -> Family:
-    """Opposite pairs on K/2 axes, K even, at the margin alpha."""
+    """Opposite pairs on K/2 axes, K even, at the margin alpha.
+
+    >>> family = cross_polytope(6, 3, 0.25)
+    >>> family.terms, round(float(family.cost.mid), 6), float(family.p.mid)  # 1.5 sqrt 2
+    (((1, 4), (2, 1)), 2.12132, 0.5)
+    """
     K, M = integer("num_classes", num_classes, 2), integer("depth", depth)
     if K % 2:
         raise ValueError(f"num_classes must be even for a cross-polytope, got {num_classes}")
@@ -91,7 +137,11 @@ def cross_polytope(num_classes, depth, lam) -> Family:
 
 
 def decay(lam):
-    """An interval that holds the double lam and the decimal number of which it is the nearest one."""
+    """An interval that holds the double lam and the decimal number of which it is the nearest one.
+
+    >>> I.mpf("0.1") in decay(0.1), float(decay(0.5).delta) == 2.0**-53
+    (True, True)
+    """
     return I.mpf(positive("lam", lam)) * (1 + I.mpf([-1, 1]) * 2.0**-53)
 
 
@@ -99,6 +149,10 @@ def above(family, value, left=0.0, right=None):
     """How many cells show that every loss of the family on [left, right] is more than value; None if they do not.
 
     right None: to infinity. Cells are halved until fit(right end) + price(left end) > value.
+
+    >>> family = simplex(4, 1, 0.5)
+    >>> above(family, 5.0, left=4.0), above(family, 1.4)  # 1.5 * 4 > 5, log 4 < 1.4
+    (1, None)
     """
     if right is None:
         right = max(1.0, 2 * left)
@@ -122,6 +176,10 @@ def minimum(family, near, half=0.5):
 
     In the box near +- half the second derivative is positive and Newton's interval step contracts; outside of it no
     loss is as low.
+
+    >>> alpha, loss, _ = minimum(simplex(4, 1, I.mpf(1) / 6), near=1.1)  # log 3, log 2 + (log 3)/2
+    >>> round(float(alpha.mid), 6), round(float(loss.mid), 6)
+    (1.098612, 1.242453)
     """
     left, right = near - half, near + half
     if left <= 0:
@@ -317,7 +375,12 @@ def _class(beta, limit, M, near, words):
 
 def pocket(num_classes, depth, lam, edges, value) -> list[Certificate]:
     """A proof by hand-sized rows: on each cell between two edges (the last to infinity) a lower bound of every ETF's
-    loss, log(1 + (K-1) e^(-right)) + c (K-1) left^p, to be more than `value`."""
+    loss, log(1 + (K-1) e^(-right)) + c (K-1) left^p, to be more than `value`.
+
+    >>> rows = pocket(4, 1, 0.5, [0.0, math.log(3)], value=1.0)  # log 2, 1.5 log 3
+    >>> [(round(row.lower, 6), row.proved) for row in rows]
+    [(0.693147, False), (1.647918, True)]
+    """
     family, found = simplex(num_classes, depth, decay(lam)), []
     for left, right in zip(edges, [*edges[1:], None], strict=True):
         price = family.price(I.mpf(left))

@@ -56,6 +56,8 @@ def kd(student, teacher, tau) -> Tensor:
 
     >>> float(kd([[2.0, 3.0, 4.0]], [[-2.0, -1.0, 0.0]], tau=2))
     0.0
+    >>> round(float(kd([[0.0, 0.0]], [[0.0, math.log(3)]], tau=1)), 6)  # log 2 - H(1/4, 3/4)
+    0.130812
     """
     z_S, z_T, tau = _logits(student, teacher, tau)
     s, t = (z_S / tau).log_softmax(1), (z_T / tau).log_softmax(1)
@@ -84,7 +86,11 @@ def dual_head(logits, auxiliary, teacher, labels, *, alpha, tau=2.0, norm=True) 
 
 
 def weight(alpha) -> float:
-    """alpha as a float; ValueError unless it is a finite number >= 0."""
+    """alpha as a float; ValueError unless it is a finite number >= 0.
+
+    >>> weight("0.5")
+    0.5
+    """
     try:
         value = float(alpha)
     except (TypeError, ValueError):
@@ -95,26 +101,42 @@ def weight(alpha) -> float:
 
 
 def cross_entropy_residual(student, labels) -> Tensor:
-    """e_y - softmax(z), (..., B, K), in the type of the logits; its entries sum to 0."""
+    """e_y - softmax(z), (..., B, K), in the type of the logits; its entries sum to 0.
+
+    >>> z = torch.tensor([0.0, math.log(3)])  # softmax (1/4, 3/4)
+    >>> [round(r, 6) for r in cross_entropy_residual(z, torch.tensor(0)).tolist()]
+    [0.75, -0.75]
+    """
     return F.one_hot(labels, student.shape[-1]).to(student) - student.softmax(-1)
 
 
 def kd_residual(student, teacher, tau) -> Tensor:
-    """tau (softmax(z^T/tau) - softmax(z^S/tau)) of `kd`, in the type of the logits; its entries sum to 0."""
+    """tau (softmax(z^T/tau) - softmax(z^S/tau)) of `kd`, in the type of the logits; its entries sum to 0.
+
+    >>> z = torch.tensor([0.0, 2 * math.log(3)])  # 2 ((1/4, 3/4) - (1/2, 1/2))
+    >>> [round(r, 6) for r in kd_residual(torch.zeros(2), z, 2.0).tolist()]
+    [-0.5, 0.5]
+    """
     return tau * ((teacher / tau).softmax(-1) - (student / tau).softmax(-1))
 
 
 def binary_kl_residual(student, teacher, tau) -> Tensor:
     """tau (sigma(z^T/tau) - sigma(z^S/tau)) of `binary_kl`, in the type of the logits; the sum of its entries is free.
 
-    >>> binary_kl_residual(torch.tensor([0.0]), torch.tensor([0.0]), 2.0)
-    tensor([0.])
+    >>> z = torch.tensor(2 * math.log(3))  # 2 (3/4 - 1/2)
+    >>> round(float(binary_kl_residual(torch.tensor(0.0), z, 2.0)), 6)
+    0.5
     """
     return tau * (torch.sigmoid(teacher / tau) - torch.sigmoid(student / tau))
 
 
 def binary_kl_norm_residual(student, teacher, tau) -> Tensor:
-    """(tau/2) tanh((z^T - z^S)/(2 tau)) of `binary_kl_norm`, in the type of the logits: at most tau/2 an entry."""
+    """(tau/2) tanh((z^T - z^S)/(2 tau)) of `binary_kl_norm`, in the type of the logits: at most tau/2 an entry.
+
+    >>> z = torch.tensor(4 * math.log(2))  # tanh(log 2)
+    >>> round(float(binary_kl_norm_residual(torch.tensor(0.0), z, 2.0)), 6)
+    0.6
+    """
     return tau / 2 * torch.tanh((teacher - student) / (2 * tau))
 
 

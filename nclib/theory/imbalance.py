@@ -24,6 +24,10 @@ def seli(counts) -> tuple[torch.Tensor, torch.Tensor]:
     W W^T is proportional to the first, and the Gram matrix of sqrt(n_k) hbar_k (not of hbar_k) to the second; the
     logits are proportional to I - 11^T/K whatever the counts. Source: Thrampoulidis et al. 2022,
     simplex-encoded-labels interpolation.
+
+    >>> V, U = seli([1, 7])  # 2 v v^T and 2 u u^T of v = (1, -1)/sqrt 2, u = (1, -sqrt 7)/sqrt 8
+    >>> V.round(decimals=6).tolist(), U.round(decimals=6).tolist()
+    ([[1.0, -1.0], [-1.0, 1.0]], [[0.25, -0.661438], [-0.661438, 1.75]])
     """
     n = class_counts(counts, 2)
     D = n.sqrt().diag()
@@ -33,12 +37,20 @@ def seli(counts) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def ce_collapse_size(num_samples, lam_W, lam_H) -> float:
-    """N^2 lam_W lam_H: classes of at most this size share one feature (Hong & Ling 2023; derived)."""
+    """N^2 lam_W lam_H: classes of at most this size share one feature (Hong & Ling 2023; derived).
+
+    >>> ce_collapse_size(4, 0.25, 0.5)
+    2.0
+    """
     return integer("num_samples", num_samples) ** 2 * positive("lam_W", lam_W) * positive("lam_H", lam_H)
 
 
 def relu_ce_collapse_size(num_samples, num_classes, lam_W, lam_H) -> float:
-    """N^2 lam_W lam_H K/(K-1): with features >= 0, classes of at most this size are at 0 (Dang et al. 2024)."""
+    """N^2 lam_W lam_H K/(K-1): with features >= 0, classes of at most this size are at 0 (Dang et al. 2024).
+
+    >>> relu_ce_collapse_size(4, 3, 0.25, 0.5)
+    3.0
+    """
     K = integer("num_classes", num_classes, 2)
     return ce_collapse_size(num_samples, lam_W, lam_H) * K / (K - 1)
 
@@ -49,6 +61,10 @@ def relu_ce_minimizer(counts, lam_W, lam_H) -> Minimizer:
     With q_k = N sqrt(lam_W lam_H (K-1)/(K n_k)): alpha_k = max(0, log((K-1)(1/q_k - 1))), logits alpha_k (e_k - 1/K),
     orthogonal features |hbar_k|^2 = alpha_k sqrt((K-1)/K) sqrt(lam_W/(lam_H n_k)), and
     W = (I - 11^T/K) diag(sqrt(n_k lam_H/lam_W) sqrt(K/(K-1))) Hbar^T. Source: Dang, Tran, Nguyen & Ho 2024.
+
+    >>> m = relu_ce_minimizer([4, 4], 1 / 8, 1 / 16)  # q = 1/4, alpha = log 3, |hbar|^2 = (log 3)/2
+    >>> m.logits[0].round(decimals=6).tolist(), round(float(m.gram_H[0, 0]), 6)
+    ([0.549306, -0.549306], 0.549306)
     """
     n, lam_W, lam_H = class_counts(counts, 2), positive("lam_W", lam_W), positive("lam_H", lam_H)
     K, N = len(n), n.sum()
@@ -137,6 +153,10 @@ def two_group_ce_minimizer(k_A, n_A, k_B, n_B, lam_W, lam_H) -> Minimizer:
     The convex problem of the module's docstring in four scalars (Hong & Ling 2023; derived). The contrast inside
     group B is logits[-1, -1] - logits[-2, -1]: 0 iff n_B <= ce_collapse_size(N, lam_W, lam_H), when all of B shares
     one feature; that feature is in general not 0, so survives can be True there.
+
+    >>> z = two_group_ce_minimizer(2, 4, 2, 4, 1 / 36, 1 / 16).logits  # e^margin + K - 1 = 12
+    >>> round(float((z[0, 0] - z[3, 0]).exp()), 9), round(float((z[3, 3] - z[2, 3]).exp()), 9)
+    (9.0, 9.0)
     """
     names = ("k_A", "n_A", "k_B", "n_B")
     k_A, n_A, k_B, n_B = (integer(name, v) for name, v in zip(names, (k_A, n_A, k_B, n_B), strict=True))
@@ -166,6 +186,10 @@ def layer_peeled_ratio(K_major, K_minor, E_W, E_H) -> float:
     equality R0 = 1/(1 - p_own + p_other), p the softmax of a majority sample, own class and another majority class
     (derived). So R0 is where the solution with mu = n_B/N uses up the budget: it uses 0 at ratio 1 and ever more as
     the ratio grows. R0 beyond e^512 is given as inf. Raises ValueError for K_major < 1, K_minor < 2, a budget <= 0.
+
+    >>> r, E = math.sqrt(44 / 3), 10 / 9 * math.log(2)  # minority samples: softmax (2, 2, 1)/5
+    >>> round(layer_peeled_ratio(1, 2, E, E) / (r * (2**r + 2) / 10), 9)
+    1.0
     """
     k = np.array([integer("K_major", K_major), integer("K_minor", K_minor, 2)])
     budget = k.sum() * math.sqrt(positive("E_W", E_W) * positive("E_H", E_H))

@@ -45,6 +45,9 @@ def row_norms(margins, a=1.0):
     """|w_k| of W with W h_j = m_j (e_j - 1/K) for orthogonal features of length a: (K,) of (K,), float64.
 
     |w_k|^2 = (m_k^2 (1 - 2/K) + sum_j m_j^2 / K^2) / a^2.
+
+    >>> row_norms([2.0, 0.0, 0.0, 0.0], a=0.5).tolist()  # sqrt(2 + 1/4) and sqrt(1/4), over 1/2
+    [3.0, 1.0, 1.0, 1.0]
     """
     m = torch.as_tensor(np.asarray(margins), dtype=torch.float64)
     K = len(m)
@@ -52,23 +55,37 @@ def row_norms(margins, a=1.0):
 
 
 def scaled_time(counts, t, a=1.0):
-    """tau_k = a^2 (n_k/N) K/(K-1) t, numpy (K,)."""
+    """tau_k = a^2 (n_k/N) K/(K-1) t, numpy float64 (K,).
+
+    >>> scaled_time([1, 3], t=2, a=3).tolist()
+    [9.0, 27.0]
+    """
     n = class_counts(counts, 2).numpy()
     return positive("a", a) ** 2 * n / n.sum() * len(n) / (len(n) - 1) * positive("t", t)
 
 
 def flow_norms(counts, t, a=1.0):
-    """|w_k| (K,) after gradient flow from 0 for a time t."""
+    """|w_k| (K,), a float64 tensor, after gradient flow from 0 for a time t: counts (K,).
+
+    >>> flow_norms([1, 1], math.e).numpy().round(6).tolist()  # m = 1, so 1/sqrt 2
+    [0.707107, 0.707107]
+    """
     return row_norms(flow_margin(scaled_time(counts, t, a), len(counts)), a)
 
 
 def decay_norms(counts, lam, a=1.0):
-    """|w_k| (K,) at the minimum with lam/2 |W|^2 added."""
+    """|w_k| (K,), a float64 tensor, at the minimum with lam/2 |W|^2 added: counts (K,).
+
+    >>> decay_norms([1, 1], 1 / (1 + math.e), a=1.0).numpy().round(6).tolist()  # m = 1, so 1/sqrt 2
+    [0.707107, 0.707107]
+    """
     return row_norms(decay_margin(scaled_time(counts, 1 / positive("lam", lam), a), len(counts)), a)
 
 
 def exponent(counts, norms):
     """Slope of log |w_k| on log n_k, least squares over classes: the exponent of the profile as a whole.
+
+    counts, norms (K,) -> float.
 
     >>> round(exponent([1, 4, 16], [1.0, 2.0, 4.0]), 12)
     0.5
@@ -82,6 +99,12 @@ def exponent(counts, norms):
 
 
 def local_exponent(tau, K):
-    """d ln m / d ln n of the flow at scaled time tau: tau / (m (1 + e^m/(K-1))), 1 early and about 1/m late."""
+    """d ln m / d ln n of the flow at scaled time tau: tau / (m (1 + e^m/(K-1))), 1 early and about 1/m late.
+
+    Broadcasts over tau > 0; numpy float64.
+
+    >>> round(float(local_exponent(math.e, 2)), 6)  # m = 1: e/(1 + e)
+    0.731059
+    """
     m = flow_margin(tau, K)
     return np.asarray(tau) / (m * (1 + np.exp(m) / (K - 1)))

@@ -32,6 +32,10 @@ class Problem:
 
     lam_W, lam_H > 0, beta >= 0; beta = 0 stands for the limit beta -> 0. c < 1: the minimizer is collapsed, with
     orthogonal means of square norm rho (Theorem 2.1). c >= 1: it is 0. Raises ValueError for anything else.
+
+    >>> problem = Problem(2, 2, 3, 1 / 16, 1.0, 1.0)
+    >>> problem.c, problem.s, problem.rho
+    (0.25, 4.0, 0.1875)
     """
 
     num_classes: int
@@ -51,28 +55,48 @@ class Problem:
 
     @property
     def c(self) -> float:
-        """sqrt(lam_W lam_H): collapse iff c < 1."""
+        """sqrt(lam_W lam_H): collapse iff c < 1.
+
+        >>> Problem(2, 2, 3, 1 / 16, 1.0, 1.0).c
+        0.25
+        """
         return math.sqrt(self.lam_W * self.lam_H)
 
     @property
     def s(self) -> float:
-        """sqrt(lam_H/lam_W) = |w_k|/|hbar_k|."""
+        """sqrt(lam_H/lam_W) = |w_k|/|hbar_k|.
+
+        >>> Problem(2, 2, 3, 1 / 16, 1.0, 1.0).s
+        4.0
+        """
         return math.sqrt(self.lam_H / self.lam_W)
 
     @property
     def rho(self) -> float:
-        """|hbar_k|^2 at the minimizer, (1 - c)/s, or 0."""
+        """|hbar_k|^2 at the minimizer, (1 - c)/s, or 0.
+
+        >>> Problem(2, 2, 3, 1 / 16, 1.0, 1.0).rho
+        0.1875
+        """
         return max(0.0, 1 - self.c) / self.s
 
     @property
     def mu(self) -> float:
-        """2 lam_H (1 - c): largest at lam_H = 4/(9 lam_W), and 0 again at c = 1."""
+        """2 lam_H (1 - c): largest at lam_H = 4/(9 lam_W), and 0 again at c = 1.
+
+        >>> Problem(2, 2, 3, 1 / 16, 1.0, 1.0).mu
+        1.5
+        """
         return 2 * self.lam_H * max(0.0, 1 - self.c)
 
     def collapsed(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(W (K, d), H (K n, d)), W = s Hbar, Hbar = sqrt(rho) times the first K rows of I_d (Theorem 2.1).
 
         The global minimizer of Eq. 1 up to rotation, and the unique one of f for H0 = H, c < 1 (Corollary 2.2).
+
+        >>> W, H = Problem(2, 2, 3, 1 / 16, 1.0, 1.0).collapsed()
+        >>> (W @ H.mT).round(decimals=9).tolist()  # (1 - c) Y^T
+        [[0.75, 0.75, 0.0, 0.0], [0.0, 0.0, 0.75, 0.75]]
         """
         means = math.sqrt(self.rho) * torch.eye(self.num_classes, self.dim, dtype=torch.float64)
         return self.s * means, means.repeat_interleave(self.samples_per_class, 0)
@@ -100,6 +124,10 @@ class Problem:
         a motion along the minimizers of Eq. 1. order=1: each 1 - rate/beta, the paper's Eq. 5, meaningful for beta > s
         only. At c >= 1: means by beta/(beta + lam_H - 1/lam_W), the within-class part by beta/(beta+lam_H).
         Raises ValueError unless dH0 is (K n, d) and finite.
+
+        >>> dH0 = [[1.0, 0.0, 2.0], [-1.0, 0.0, -2.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+        >>> Problem(2, 2, 3, 1 / 16, 1.0, 1.0).response(dH0)[0].tolist()  # 1/(1 + s), 1/(1 + lam_H)
+        [0.2, 0.0, 1.0]
         """
         K, n, d = self.num_classes, self.samples_per_class, self.dim
         dH0 = matrix("dH0", dH0)
@@ -120,6 +148,10 @@ class Problem:
         F is `response` as a matrix, in K x K blocks of size d n. Of F_kk: 1 (d-K times), beta/(beta+lam_H)
         ((d-K)(n-1)), 1 - sigma (K-1), 1 - 2 sigma (once), beta/(beta+s) (K(n-1)), with sigma = mu/(beta+2 mu) that of
         F_kk'. order=1 is Theorem 4.2: 1 - lam_H/beta, sigma = mu/beta, 1 - s/beta, in modulus.
+
+        >>> values, sigma = Problem(2, 2, 3, 1 / 16, 1.0, 1.0).block_spectrum()
+        >>> values.tolist(), sigma
+        ([1.0, 0.625, 0.5, 0.25, 0.2, 0.2], 0.375)
         """
         K, n, d = self.num_classes, self.samples_per_class, self.dim
         inside, outside, fixed, symmetric = self._factors(order)
@@ -140,6 +172,9 @@ class Problem:
         "nc1": (beta/(beta+s))^2 whatever the noise; "nc1_trace_ratio": the same and (beta/(beta+lam_H))^2 in the
         proportions a and 1-a, a the share of tr Sigma_W(H0) in the span of the means, K/d for isotropic noise (None);
         "nc2": beta/(beta+2 mu). Raises ValueError at c >= 1.
+
+        >>> [round(left, 9) for left in Problem(2, 2, 3, 1 / 16, 1.0, 1.0).attenuation(share=0.5).values()]
+        [0.04, 0.145, 0.25]
         """
         inside, outside, _, symmetric = self._collapse()._factors(None)
         a = self.num_classes / self.dim if share is None else share
@@ -155,6 +190,9 @@ class Problem:
         So lam_H matters more, |E_H| > |E_W|: for nc1 never, for nc1_trace_ratio iff a < 1, for nc2 iff c < 1/2.
         H0 is near the collapsed point of the decays and moves with it; with H0 held fixed E_H is of order beta^-2,
         since lam_H then only turns (beta, H0) into (beta + lam_H, beta/(beta + lam_H) H0). Raises ValueError at c >= 1.
+
+        >>> Problem(2, 2, 3, 1 / 16, 1.0, 1.0).elasticities()["nc2"]
+        {'lam_W': 0.125, 'lam_H': -0.625}
         """
         left, (inside, outside, _, _) = self.attenuation(share), self._factors(None)
         a = self.num_classes / self.dim if share is None else share
@@ -169,11 +207,19 @@ class Problem:
         }
 
     def depth_law(self, layers) -> float:
-        """(1 + s/beta)^(-2 layers): NC1 at the end of `layerwise` over NC1 of H0, near collapse."""
+        """(1 + s/beta)^(-2 layers): NC1 at the end of `layerwise` over NC1 of H0, near collapse.
+
+        >>> round(Problem(2, 2, 3, 1 / 16, 1.0, 1.0).depth_law(2), 9)  # 5^-4
+        0.0016
+        """
         return self._collapse().attenuation()["nc1"] ** integer("layers", layers, 0)
 
     def chain_law(self, layers) -> float:
-        """(1 + layers s/beta)^-2: NC1 at the end of `proximal_chain` over NC1 of H0, near collapse."""
+        """(1 + layers s/beta)^-2: NC1 at the end of `proximal_chain` over NC1 of H0, near collapse.
+
+        >>> round(Problem(2, 2, 3, 1 / 16, 1.0, 1.0).chain_law(2), 9)  # 9^-2
+        0.012345679
+        """
         L = integer("layers", layers, 0)
         return (self.beta / (self.beta + L * self._collapse().s)) ** 2 if L else 1.0
 
@@ -181,6 +227,9 @@ class Problem:
         """Rates r of the late decays e^(-r t) along the central path at c < 1: of nc1, nc1_trace_ratio and nc2.
 
         The linearized flow has the rates s, lam_H (if d > K), 2 mu and 0.
+
+        >>> Problem(2, 2, 3, 1 / 16, 1.0, 1.0).flow_rates()
+        {'nc1': 8.0, 'nc1_trace_ratio': 2.0, 'nc2': 3.0}
         """
         tail = self.lam_H if self.dim > self.num_classes else self._collapse().s
         return {"nc1": 2 * self._collapse().s, "nc1_trace_ratio": 2 * tail, "nc2": 2 * self.mu}
@@ -190,6 +239,10 @@ class Problem:
 
         The minimizer's means have length x, (lam_H + beta) x = lam_W x/(x^2 + lam_W)^2 + beta x0, and in-span noise
         shrinks by beta/(beta + lam_H + x^2/(x^2 + lam_W)^2). x is the solution of least f.
+
+        >>> x, factor = Problem(2, 2, 3, 0.25, 2.0, 1.0).radius(1.0)  # 3/2 = 1/2 + 1, 1/(3 + 1)
+        >>> round(x, 9), round(factor, 9)
+        (0.5, 0.25)
         """
         x0 = torch.tensor([[positive("x0", x0)]], dtype=torch.float64)
         w = solve(x0, torch.zeros(1, dtype=torch.int64), self.lam_W, self.lam_H, positive("beta", self.beta)).abs()
@@ -201,6 +254,9 @@ def monotone_beta(lam_W, lam_H) -> float:
     """max(0, 1/(2 lam_W) - lam_H): beyond it NC1~ = tr Sigma_W/tr Sigma_B falls from H0 to every stationary point of f.
 
     Corollary 3.2 with its constant made explicit, for any H0 with Sigma_W, Sigma_B != 0; equal class sizes.
+
+    >>> monotone_beta(0.25, 0.5)
+    1.5
     """
     return max(0.0, 1 / (2 * positive("lam_W", lam_W)) - nonnegative("lam_H", lam_H))
 
@@ -216,6 +272,9 @@ def solve(H0, y, lam_W, lam_H, beta) -> torch.Tensor:
     from, and where `global_margin` does not certify the result the others are compared too, and directions that H0
     leaves free are tried: W is the global minimizer where the margin is >= 0, else the lowest point found.
     Deterministic. Raises ValueError for bad arguments.
+
+    >>> round(float(solve([[1.0]], [0], 0.25, 2.0, 1.0)), 9)  # w = h/(h^2 + lam_W) at h = 1/2
+    1.0
     """
     moments, V, bare = problems(H0, y, lam_W, lam_H, beta)
     W, norm = _proximal.best(moments)
@@ -227,7 +286,11 @@ def solve(H0, y, lam_W, lam_H, beta) -> torch.Tensor:
 
 
 def features(W, H0, y, lam_H, beta) -> torch.Tensor:
-    """H (N, d), argmin over H of f(W, H; H0): a H0 + (Y - a H0 W^T)(W W^T + b)^-1 W, b = lam_H + beta, a = beta/b."""
+    """H (N, d), argmin over H of f(W, H; H0): a H0 + (Y - a H0 W^T)(W W^T + b)^-1 W, b = lam_H + beta, a = beta/b.
+
+    >>> features([[1.0]], [[2.0]], [0], 1.0, 2.0).tolist()  # (h - 1) + h + 2 (h - 2) = 0
+    [[1.25]]
+    """
     H0, y, counts = data(H0, y)
     W, beta = matrix("W", W).to(H0.device), nonnegative("beta", beta)
     b = nonnegative("lam_H", lam_H) + beta
@@ -248,6 +311,9 @@ def global_margin(W, H0, y, lam_W, lam_H, beta) -> torch.Tensor:
     + (lam_H + beta)/2 tr X - beta F(X, H0 H0^T), convex in X, and the margin is the sign of its dual variable.
     Conversely a local minimizer has margin >= 0 if a direction is left that neither H0 nor W uses. And with equal class
     sizes margin >= 0 gives tr Sigma_W/tr Sigma_B of H < that of H0 at every beta > 0: Corollary 3.2 with no constant.
+
+    >>> round(float(global_margin([[1.0]], [[2.0]], [0], 0.25, 1.0, 2.0)), 6)  # 1/4 - (1/4)^2/3
+    0.229167
     """
     moments, V, bare = problems(H0, y, lam_W, lam_H, beta)
     W = torch.as_tensor(W, dtype=torch.float64, device=V.device)
@@ -262,6 +328,9 @@ def proximal_chain(H0, y, lam_W, lam_H, beta, layers) -> torch.Tensor:
     """(layers + 1, N, d): H_0..H_L of min f's first three terms at (W, H_L) + beta/(2Kn) sum_l |H_l - H_(l-1)|^2.
 
     Layers trained together: H_L minimizes f with beta/L, and H_l = H_0 + (l/L)(H_L - H_0), exactly.
+
+    >>> proximal_chain([[1.0]], [0], 0.25, 2.0, 2.0, 2).round(decimals=9).flatten().tolist()
+    [1.0, 0.75, 0.5]
     """
     L, beta = integer("layers", layers), positive("beta", beta)
     H0 = matrix("H0", H0)
@@ -270,7 +339,11 @@ def proximal_chain(H0, y, lam_W, lam_H, beta, layers) -> torch.Tensor:
 
 
 def layerwise(H0, y, lam_W, lam_H, beta, layers) -> torch.Tensor:
-    """(layers + 1, N, d): H_l is the minimizer of f tied to H_(l-1). Layers trained one after the other (Section 3)."""
+    """(layers + 1, N, d): H_l is the minimizer of f tied to H_(l-1). Layers trained one after the other (Section 3).
+
+    >>> layerwise([[1.0]], [0], 0.25, 2.0, 1.0, 1).round(decimals=9).flatten().tolist()
+    [1.0, 0.5]
+    """
     H = [matrix("H0", H0)]
     for _ in range(integer("layers", layers)):
         H.append(features(solve(H[-1], y, lam_W, lam_H, beta), H[-1], y, lam_H, beta))
@@ -288,6 +361,12 @@ def central_path(H0, y, lam_W, lam_H, times, *, rtol=1e-11) -> pd.DataFrame:
     It integrates the class means and a factor of Sigma_W, which follow an ODE of their own: the cost does not depend on
     N. Explicit (DOP853): steps are about 1/max(1/lam_W, lam_H). lam_W > 0, lam_H >= 0; times finite, ascending, >= 0.
     Raises ValueError for bad arguments.
+
+    >>> _, H = Problem(2, 2, 2, 1 / 16, 1.0, 0.0).collapsed()
+    >>> H += 1e-6 * torch.tensor([[1], [-1], [1], [-1]])  # nearly collapsed: the rate is 2 s = 8
+    >>> path = central_path(H, [0, 0, 1, 1], 1 / 16, 1.0, [0.0, 1.0])
+    >>> round(float(path.log_slope[0]), 4), round(math.log(path.within[1] / path.within[0]), 4)
+    (-8.0, -8.0)
     """
     H0, y, counts = data(H0, y)
     lam_W, lam_H, rtol = positive("lam_W", lam_W), nonnegative("lam_H", lam_H), positive("rtol", rtol)

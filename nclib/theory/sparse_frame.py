@@ -25,7 +25,11 @@ EXACT = 1e-12  # residual max |V V^T - c C| that counts as solved, about 1e4 rou
 
 
 def share(beta) -> float:
-    """beta as a float in [0, 1): the share of entries that are 0. Raises ValueError else."""
+    """beta as a float in [0, 1): the share of entries that are 0. Raises ValueError else.
+
+    >>> share("0.25")
+    0.25
+    """
     try:
         value = float(beta)
     except (TypeError, ValueError):
@@ -51,18 +55,32 @@ def sparse_mask(K: int, d: int, beta: float, *, seed: int = 0) -> Tensor:
 
 
 def unknowns(mask: Tensor) -> int:
-    """F = sum_j max(m_j - 1, 0): what the zero column sums leave free."""
+    """F = sum_j max(m_j - 1, 0): what the zero column sums leave free. mask (K, d) bool.
+
+    >>> unknowns(torch.tensor([[1, 1, 0], [1, 0, 0], [1, 1, 0]]).bool())
+    3
+    """
     _checked(mask[None])
     return int((mask.sum(0) - 1).clamp(min=0).sum())
 
 
 def equations(K: int) -> int:
-    """E = K(K-1)/2."""
+    """E = K(K-1)/2.
+
+    >>> equations(4)
+    6
+    """
     return K * (K - 1) // 2
 
 
 def disjoint_pairs(mask: Tensor) -> int:
-    """Pairs of rows that share no column: their inner product is 0, not -1/(K-1), so with one there is no frame."""
+    """Pairs of rows that share no column: their inner product is 0, not -1/(K-1), so with one there is no frame.
+
+    mask (K, d) bool.
+
+    >>> disjoint_pairs(torch.tensor([[1, 0], [0, 1], [1, 1]]).bool())
+    1
+    """
     _checked(mask[None])
     common = mask.double() @ mask.double().T
     return int((common.triu(1) + torch.ones_like(common).tril() == 0).sum())
@@ -82,13 +100,21 @@ def solvable_probability(K: int, d: int, beta: float) -> float:
     """1[E[F] >= E] exp(-E (1 - (1 - beta)^2)^d): the count, and pairs of disjoint rows as a Poisson number.
 
     Derived, an approximation: pairs are taken as independent, and other obstructions are left out.
+
+    >>> round(solvable_probability(2, 8, 0.5), 6)  # exp(-0.75^8)
+    0.904735
     """
     E = equations(K)
     return math.exp(-E * (1 - (1 - beta) ** 2) ** d) if expected_unknowns(K, d, beta) >= E else 0.0
 
 
 def centered(V: Tensor, mask: Tensor) -> Tensor:
-    """The nearest matrix on the mask whose columns sum to zero."""
+    """The nearest matrix (..., K, d) on the mask whose columns sum to zero; V and mask (..., K, d).
+
+    >>> mask = torch.tensor([[1, 0], [1, 1], [1, 1]]).bool()
+    >>> centered(torch.tensor([[1.0, 9.0], [3.0, -2.0], [5.0, -4.0]]), mask).tolist()
+    [[-2.0, 0.0], [0.0, 1.0], [2.0, -1.0]]
+    """
     V = V * mask
     return (V - V.sum(-2, keepdim=True) / mask.sum(-2, keepdim=True).clamp(min=1)) * mask
 
@@ -133,7 +159,11 @@ def simplex_on_mask(mask: Tensor, *, seed: int = 0, starts: int = 3, V: Tensor |
 
 def nearest_simplex(mask: Tensor, *, seed: int = 0, starts: int = 3, V: Tensor | None = None) -> tuple[Tensor, float]:
     """(V, max |V V^T - c C|): the end of `simplex_on_mask`'s first start that is exact, or else the best of them, for
-    any mask, so also where two rows are disjoint."""
+    any mask, so also where two rows are disjoint.
+
+    >>> nearest_simplex(torch.eye(2).bool())[1]  # zero column sums leave V = 0
+    1.0
+    """
     if V is None:
         found, error = nearest_simplexes(mask[None], seeds=[seed], starts=starts)
     else:
@@ -267,6 +297,9 @@ def without_singletons(mask: Tensor, *, seed: int = 0) -> Tensor | None:
 
     Such entries are moved: into one another's columns, the last of an odd number into another column. None where there
     is no place.
+
+    >>> without_singletons(torch.tensor([[1, 1, 0], [1, 0, 1], [1, 0, 0]]).bool()).sum(0).tolist()
+    [3, 2, 0]
     """
     mask, random = mask.clone(), np.random.default_rng(seed)
     single = (mask.sum(0) == 1).nonzero()[:, 0].tolist()
@@ -288,6 +321,10 @@ def first_simplex(K: int, d: int, beta: float, *, seed: int = 0) -> Tensor | Non
     """The simplex on the first of MASKS random masks, each without singletons, that allows one; None where none does.
 
     Masks with fewer unknowns than equations are passed over.
+
+    >>> V = first_simplex(3, 4, 0.25)
+    >>> int((V == 0).sum()), round(float(V.square().sum()), 9)  # of 12 entries; three unit rows
+    (3, 3.0)
     """
     for draw in range(MASKS):
         mask = without_singletons(sparse_mask(K, d, beta, seed=seed * MASKS + draw), seed=seed)
