@@ -12,7 +12,7 @@ from conftest import paired, seconds
 
 from nclib.models.gpt import GPT, to_transformers
 from nclib.models.gpt_stack import GPTStack
-from nclib.training.language import fit
+from nclib.training.language import Settings, fit
 from nclib.training.language_measures import agreement, cross_entropy, statistics
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -98,7 +98,7 @@ def measured(benchmark, what, rounds, goal, device="cpu"):
     sizes = {"vocab": 8192, "context": 256, "width": 128, "depth": 4, "heads": 4}
     model, law = GPT(**sizes).to(device), 1 / torch.arange(1.0, sizes["vocab"] + 1)
     text = torch.multinomial(law, 192 * (sizes["context"] + 1), replacement=True).view(192, -1).int().to(device)
-    fit(model, text[:160], epochs=1, batch_tokens=2048, lr=3e-3, weight_decay=0.1, seed=0)
+    fit(model, text[:160], Settings(epochs=1, batch_tokens=2048, lr=3e-3, weight_decay=0.1, seed=0))
     windows = text[160:]
     stats, _ = statistics(model, text, sizes["vocab"], 2048)
     passes = {

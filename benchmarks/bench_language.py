@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nclib.models.gpt import GPT
-from nclib.training.language import PRECISIONS, fit
+from nclib.training.language import PRECISIONS, Settings, fit
 
 # vocabulary, context, width, depth, tokens a batch
 CPU_SHAPES = [(2048, 128, 64, 2, 1024), (2048, 128, 128, 4, 1024), (8192, 256, 128, 4, 2048)]
@@ -44,18 +44,8 @@ def throughput(model, windows, batch_tokens, seconds, **settings):
 
     epochs = 10_000
     try:
-        fit(
-            model,
-            windows,
-            epochs=epochs,
-            batch_tokens=batch_tokens,
-            lr=1e-3,
-            weight_decay=0.1,
-            seed=0,
-            measure_at=range(1, epochs + 1),
-            evaluate=evaluate,
-            **settings,
-        )
+        settings = Settings(epochs, batch_tokens, lr=1e-3, weight_decay=0.1, seed=0, **settings)
+        fit(model, windows, settings, measure_at=range(1, epochs + 1), evaluate=evaluate)
     except Enough:
         pass
     return (len(times) - 1) * targets / (times[-1] - times[0])

@@ -22,7 +22,7 @@ from nclib.models.gpt_stack import GPTStack
 from nclib.statistics import ClassStatistics
 from nclib.training import checkpoint as training_checkpoint
 from nclib.training import language
-from nclib.training.language import CHECK, fit
+from nclib.training.language import CHECK, Keep, Settings
 from nclib.training.language_measures import agreement, cross_entropy, statistics
 
 V, T, d = 29, 8, 16
@@ -44,6 +44,14 @@ def text(n=200, seed=1):
     """Windows of a random walk through the vocabulary: something can be learned."""
     steps = torch.randint(1, 4, (n * T + 1,), generator=torch.Generator().manual_seed(seed))
     return (steps.cumsum(0) % V).int().unfold(0, T + 1, T)
+
+
+def fit(
+    model, windows, *, measure_at=(), evaluate=None, checkpoint=None, identity=None, checkpoint_seconds=60, **given
+):
+    """`language.fit` with its settings by name."""
+    keep = None if checkpoint is None else Keep(checkpoint, identity, checkpoint_seconds)
+    return language.fit(model, windows, Settings(**given), measure_at=measure_at, evaluate=evaluate, checkpoint=keep)
 
 
 def states_equal(a, b):
@@ -301,6 +309,14 @@ def test_law_without_a_checkpoint_a_nan_loss_says_so():
     model.at, model.event = 3, lambda value: value * math.inf
     with pytest.raises(FloatingPointError, match=r"the loss is inf at step 3, epoch 1; no step was saved"):
         fit(model, text(60), **SETTINGS)
+
+
+def test_law_a_stack_of_which_one_model_diverges_is_refused():
+    alone = [gpt(0), gpt(1)]
+    with torch.no_grad():
+        alone[1].wte.weight.fill_(math.nan)
+    with pytest.raises(FloatingPointError, match=r"the loss is nan at step 1, epoch 1; no step was saved"):
+        fit(GPTStack(alone), text(60), **SETTINGS | {"seed": [1, 2]})
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,10 @@ import time
 
 import pytest
 import torch
-from test_language import SETTINGS, Flaky, T, gpt, quiet, states_equal, text  # noqa: F401
+from test_language import SETTINGS, Flaky, T, fit, gpt, quiet, states_equal, text  # noqa: F401
 from torch import distributed, multiprocessing
 
 from nclib import _files
-from nclib.training.language import fit
 
 RANKS, STEPS = 2, 30
 RUN = SETTINGS | {"epochs": 3, "batch_tokens": 6 * T}

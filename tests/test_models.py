@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 from nclib.models import (
     MLP,
+    FreeFeatures,
+    HeavyBall,
     LinearHead,
     ResNet18,
     UnconstrainedFeatures,
@@ -201,7 +203,10 @@ def descend(counts, dim, depth, steps=1, **options):
     """{step: State} of `direct_descent`, at the start and the last step unless record_at says otherwise."""
     states = {}
     options = {"lam_W": 5e-3, "lam_H": 3e-3, "record_at": (0, steps), **options}
-    direct_descent(counts, dim, depth, steps=steps, callback=states.__setitem__, **options)
+    problem = {name: options.pop(name) for name in ("lam_W", "lam_H", "bias", "loss") if name in options}
+    where = {name: options.pop(name) for name in ("record_at", "device") if name in options}
+    descent = HeavyBall(steps, **options)
+    direct_descent(FreeFeatures(counts, dim, depth, **problem), descent, states.__setitem__, **where)
     return states
 
 

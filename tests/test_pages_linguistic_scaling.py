@@ -337,7 +337,7 @@ def test_law_a_batch_of_runs_goes_on_after_a_kill(words, monkeypatch):
     configs = [dataclasses.replace(first, seed=seed) for seed in (1, 2)]
     expected = LanguageModel.run_together(configs, "cpu")
     forget(configs)
-    measured, measure = [], language_model.measure
+    measured, measure = [], language_model.losses_and_collapse
 
     def killed(net, windows, config):
         measured.append(config)
@@ -345,7 +345,7 @@ def test_law_a_batch_of_runs_goes_on_after_a_kill(words, monkeypatch):
             raise KeyboardInterrupt
         return measure(net, windows, config)
 
-    monkeypatch.setattr(language_model, "measure", killed)
+    monkeypatch.setattr(language_model, "losses_and_collapse", killed)
     with pytest.raises(KeyboardInterrupt):
         LanguageModel.run_together(configs, "cpu")
     for found, table in zip(LanguageModel.run_together(configs, "cpu"), expected, strict=True):

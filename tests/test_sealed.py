@@ -101,7 +101,8 @@ class Fit(Kind):
     def fit(self, n, path):
         windows = (torch.arange(40) * 3 % 5).reshape(8, 5)
         settings = {"epochs": 1, "batch_tokens": 8, "lr": 0.1, "weight_decay": 0.0, "seed": n}
-        return language.fit(net := Net(n), windows, checkpoint=path, **settings), net
+        settings = language.Settings(**settings)
+        return language.fit(net := Net(n), windows, settings, checkpoint=language.Keep(path)), net
 
     def read(self, path):
         losses, net = self.fit(1, path)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nclib.models import MLP, LinearHead, ResNet18, UnconstrainedFeatures, direct_descent
+from nclib.models import MLP, FreeFeatures, HeavyBall, LinearHead, ResNet18, UnconstrainedFeatures, direct_descent
 from nclib.training import (
     SCALES,
     effective_lambda,
@@ -94,8 +94,8 @@ def test_law_batch_objective_is_unbiased(loss):
 
 def test_oracle_train_is_direct_descent():
     counts, terms = (6, 4, 2), {"lam_W": 4e-3, "lam_H": 3e-3}
-    states, start = {}, {"record_at": (0, 30), "seeds": (8,), "bias": True}
-    direct_descent(counts, 5, 3, steps=30, callback=states.__setitem__, **start, **terms)
+    states, problem = {}, FreeFeatures(counts, 5, 3, **terms, bias=True)
+    direct_descent(problem, HeavyBall(30, seeds=(8,)), states.__setitem__, record_at=(0, 30))
     model = UnconstrainedFeatures(12, 5, 3, 3, bias_last=True).double()
     with torch.no_grad():
         for p, q in zip([model.H, *model.head.weights], [states[0].H, *states[0].W], strict=True):

@@ -10,6 +10,7 @@ import json
 import math
 import time
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,45 +29,56 @@ CHECK = 50  # steps between looks at the loss, which wait for the GPU
 _FORMAT = "nclib.training.language/2"
 
 
-def fit(
-    model,
-    windows,
-    *,
-    epochs,
-    batch_tokens,
-    lr,
-    weight_decay,
-    seed,
-    measure_at=(),
-    evaluate=None,
-    checkpoint=None,
-    identity=None,
-    precision="float32",
-    compiled=False,
-    warmup=0,
-    checkpoint_seconds=SECONDS,
-):
+@dataclass(frozen=True)
+class Settings:
+    """What shapes a run of `fit`, and must be the same where it goes on from a checkpoint.
+
+    epochs: passes over the windows; batch_tokens: targets of an update; lr: the first rate; weight_decay: AdamW's;
+    seed: of the orders of the windows, a whole number. For a GPTStack of G models lr, weight_decay and seed may each be
+    a list of G. warmup: updates over which the rate rises. precision: "float32", or "bfloat16" for the loss under
+    autocast, parameters and update in float32. compiled: torch.compile of the loss, which a checkpoint does not hold.
+    """
+
+    epochs: int
+    batch_tokens: int
+    lr: float | list[float]
+    weight_decay: float | list[float]
+    seed: int | list[int]
+    warmup: int = 0
+    precision: str = "float32"
+    compiled: bool = False
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Where `fit` keeps its state, in the file `path`: at each epoch's end and every `seconds` (at multiples of CHECK
+    steps). `identity` is a JSON-able dict that must be that of the file."""
+
+    path: str | Path
+    identity: dict | None = None
+    seconds: float = SECONDS
+
+
+def fit(model, windows, settings, *, measure_at=(), evaluate=None, checkpoint=None) -> torch.Tensor:
     """Minimize model.loss over `windows` as Wu and Papyan 2024 do (section 3): AdamW, linear decay without warm-up.
 
     AdamW (0.9, 0.999, 1e-8) with weight decay on all but biases and LayerNorm (parameters named ...bias or ...ln_...);
     the rate of step t = 0, 1, ... of `total` is lr (1 - t/total), with `warmup` > 0 times min(1, (t + 1)/(warmup + 1));
-    the gradient norm is clipped at 1. An epoch visits
-    the windows in an order drawn from (seed, epoch) alone; the n mod B windows that do not fill a last batch of B are
-    left out of that epoch, so total = epochs (n // B). precision "bfloat16": the loss under autocast, parameters and
-    update in float32. compiled: torch.compile of the loss. On one GPU a step is captured as a CUDA graph. Returns the
-    loss of each batch before its update, (total,) float64 on the CPU.
+    the gradient norm is clipped at 1. An epoch visits the windows in an order drawn from (seed, epoch) alone; the
+    n mod B windows that do not fill a last batch of B are left out of that epoch, so total = epochs (n // B). On one
+    GPU a step is captured as a CUDA graph. Returns the loss of each batch before its update, (total,) float64 on the
+    CPU.
 
-    A nclib.models.gpt_stack.GPTStack of G models takes a list of G seeds, each model its own order, and of G decays and
-    G rates, or one for all; its losses are (total, G), each model is clipped by itself, and all train as each would
-    alone.
+    settings: `Settings`. A nclib.models.gpt_stack.GPTStack of G models takes a list of G seeds, each model its own
+    order, and of G decays and G rates, or one for all; its losses are (total, G), each model is clipped by itself, and
+    all train as each would alone.
 
     evaluate(epoch, model) is called after each epoch in `measure_at`, the model in eval mode and without gradients.
 
-    checkpoint: a path. The state is saved at each epoch's end and every `checkpoint_seconds` (at multiples of CHECK
-    steps), and where the file exists the run goes on from there, with the same result as one that was never stopped
-    (bit for bit on a CPU). `identity` is a JSON-able dict that must be that of the file, as must all settings that
-    shape the run, and the windows. A run that goes on from an epoch's end evaluates that epoch again: after a kill an
-    evaluation may come twice, but its result is lost only if `evaluate` does not keep it.
+    checkpoint: a `Keep`. Where its file exists the run goes on from there, with the same result as one that was never
+    stopped (bit for bit on a CPU); its identity, all settings that shape the run, and the windows must be those of the
+    file. A run that goes on from an epoch's end evaluates that epoch again: after a kill an evaluation may come twice,
+    but its result is lost only if `evaluate` does not keep it.
 
     With torch.distributed initialized, each rank takes its part of every batch (DistributedDataParallel), all call
     `evaluate`, rank 0 writes the checkpoint, which all ranks must be able to read, and the losses are the global means.
@@ -74,64 +86,107 @@ def fit(
     Raises ValueError for arguments out of range, ids outside the vocabulary, and a checkpoint that is damaged or of
     another run; FloatingPointError if a loss or a parameter is not finite: that is never saved.
     """
-    B, measure_at = batch_size(model, windows, batch_tokens), set(measure_at)
-    n, T = len(windows), windows.shape[1] - 1
-    _check_fit(model, n, B, epochs, lr, weight_decay, seed, measure_at, precision, warmup)
-    device = next(model.parameters()).device
-    windows, steps, share = windows.to(device), n // B, B // world_size()
-    total, optimizer = epochs * steps, _adamw(model, lr, weight_decay)
-    losses, run = torch.zeros(0, dtype=torch.float64), None
-    if checkpoint is not None:
-        run = {"epochs": epochs, "batch_tokens": B * T, "lr": lr, "weight_decay": weight_decay, "seed": seed}
-        run |= {
-            "precision": precision,
-            "warmup": warmup,
-            "identity": identity,
-            "windows": [n, T + 1, _crc32([windows.int()])],
-        }
-        run |= {"parameters": {name: list(p.shape) for name, p in model.named_parameters()}}
-        losses = _load(checkpoint, model, optimizer, json.loads(json.dumps(run)))
-    done = saved = len(losses)
-    fall = torch.zeros((), device=device)  # the share of its first rate that a step has
-    update, written, pending = (
-        _update(model, optimizer, compiled, precision, lr, weight_decay, fall),
-        time.monotonic(),
-        [],
-    )
-    progress = bar(hidden=rank() > 0, desc="training", initial=done, total=total, leave=False)
+    B, measure_at = batch_size(model, windows, settings.batch_tokens), set(measure_at)
+    _check_fit(model, len(windows), B, settings, measure_at)
+    windows, steps = windows.to(next(model.parameters()).device), len(windows) // B
+    run = _Run(model, windows, settings, steps, checkpoint)
 
     def visit(epoch):
         if evaluate is not None and epoch in measure_at:
-            model.eval()
-            with torch.no_grad():
-                evaluate(epoch, model)
-            model.train()
+            _evaluate(evaluate, epoch, model)
 
     model.train()
-    if done and done % steps == 0:
-        visit(done // steps)
-    for step in range(done, total):
+    if run.done and run.done % steps == 0:
+        visit(run.done // steps)
+    progress = bar(hidden=rank() > 0, desc="training", initial=run.done, total=run.total, leave=False)
+    for step, ids in _batches(windows, B, settings, run.done):
+        run.update(step, ids)
+        progress.update()
+        last = (step + 1) % steps == 0
+        if last or (step + 1) % CHECK == 0:
+            run.look()
+            run.keep(now=last)
+        if last:
+            visit((step + 1) // steps)
+    progress.close()
+    return run.losses
+
+
+class _Run:
+    """A run of `fit`: the model, its optimizer, and the `losses` of the steps that were looked at, the first of which a
+    checkpoint may hold."""
+
+    def __init__(self, model, windows, settings, steps, checkpoint):
+        self.model, self.settings, self.steps, self.checkpoint = model, settings, steps, checkpoint
+        self.total, self.optimizer = settings.epochs * steps, _adamw(model, settings.lr, settings.weight_decay)
+        self.losses, self.pending = torch.zeros(0, dtype=torch.float64), []
+        if checkpoint is not None:
+            self.shape = json.loads(json.dumps(_shape(model, windows, settings, checkpoint.identity)))
+            self.losses = _load(checkpoint.path, model, self.optimizer, self.shape)
+        self.done = self.saved = len(self.losses)
+        self.fall = torch.zeros((), device=windows.device)  # the share of its first rate that a step has
+        self.advance, self.written = _update(model, self.optimizer, settings, self.fall), time.monotonic()
+
+    def update(self, step, ids):
+        """Step number `step`, on a batch of ids."""
+        warmed = min(1.0, (step + 1) / (self.settings.warmup + 1))
+        _set_rate(self.optimizer, self.fall, max(_many(self.settings.lr)), (1 - step / self.total) * warmed)
+        self.pending.append(self.advance(ids))
+
+    def look(self):
+        """Take in the losses since the last look: FloatingPointError where they or the parameters are not finite."""
+        self.losses = torch.cat([self.losses, _global_means(self.pending)])
+        self.pending.clear()
+        if found := _not_finite(self.model, self.losses):
+            step, what = found
+            kept = f"{self.checkpoint.path} keeps step {self.saved}" if self.saved else "no step was saved"
+            epoch = (step - 1) // self.steps + 1
+            raise FloatingPointError(f"training diverged: {what} at step {step}, epoch {epoch}; {kept}")
+
+    def keep(self, now):
+        """Write the checkpoint: `now`, or where it is time or an end was asked for, which then comes."""
+        if self.checkpoint is None:
+            return
+        if now or asked() or time.monotonic() - self.written >= self.checkpoint.seconds:
+            if rank() == 0:
+                _save(self.checkpoint.path, self.model, self.optimizer, self.losses, self.shape)
+            self.saved, self.written = len(self.losses), time.monotonic()
+            end_if_asked()
+
+
+def _batches(windows, B, settings, done):
+    """(step, ids) of each step from number `done` on; of each batch of B windows the part of this rank."""
+    n, share = len(windows), B // world_size()
+    steps = n // B
+    for step in range(done, settings.epochs * steps):
         epoch, i = divmod(step, steps)
         if i == 0 or step == done:
-            order = _order(seed, epoch, n).to(device)
-        ids = windows[order[..., i * B + rank() * share :][..., :share]].long()
-        _set_rate(optimizer, fall, max(_many(lr)), (1 - step / total) * min(1.0, (step + 1) / (warmup + 1)))
-        pending.append(update(ids))
-        progress.update()
-        last = i + 1 == steps
-        if last or (step + 1) % CHECK == 0:
-            losses = torch.cat([losses, _global_means(pending)])
-            pending.clear()
-            _check_finite(model, losses, steps, checkpoint, saved)
-            if checkpoint is not None and (last or asked() or time.monotonic() - written >= checkpoint_seconds):
-                if rank() == 0:
-                    _save(checkpoint, model, optimizer, losses, run)
-                saved, written = len(losses), time.monotonic()
-                end_if_asked()
-        if last:
-            visit(epoch + 1)
-    progress.close()
-    return losses
+            order = _order(settings.seed, epoch, n).to(windows.device)
+        yield step, windows[order[..., i * B + rank() * share :][..., :share]].long()
+
+
+def _evaluate(evaluate, epoch, model):
+    model.eval()
+    with torch.no_grad():
+        evaluate(epoch, model)
+    model.train()
+
+
+def _shape(model, windows, settings, identity):
+    """All that a checkpoint must share with the run that goes on from it."""
+    (n, length), T = windows.shape, windows.shape[1] - 1
+    return {
+        "epochs": settings.epochs,
+        "batch_tokens": settings.batch_tokens // T * T,
+        "lr": settings.lr,
+        "weight_decay": settings.weight_decay,
+        "seed": settings.seed,
+        "precision": settings.precision,
+        "warmup": settings.warmup,
+        "identity": identity,
+        "windows": [n, length, _crc32([windows.int()])],
+        "parameters": {name: list(p.shape) for name, p in model.named_parameters()},
+    }
 
 
 def batch_size(model, windows, batch_tokens):
@@ -147,13 +202,25 @@ def batch_size(model, windows, batch_tokens):
     return batch_tokens // T
 
 
-def _check_fit(model, n, B, epochs, lr, weight_decay, seed, measure_at, precision, warmup):
+def _check_fit(model, n, B, settings, measure_at):
     if B % world_size():
         raise ValueError(f"batch_tokens gives {B} windows a batch: must be a multiple of the {world_size()} ranks")
     if n < B:
         raise ValueError(f"windows has {n} rows: must be at least one batch, {B} of them")
+    epochs, warmup, precision = settings.epochs, settings.warmup, settings.precision
     if epochs < 1:
         raise ValueError(f"epochs = {epochs}: must be a positive integer")
+    _check_of_each(model, settings.lr, settings.weight_decay, settings.seed)
+    if not 0 <= warmup < epochs * (n // B):
+        raise ValueError(f"warmup = {warmup}: must be from 0 to less than the {epochs * (n // B)} updates")
+    if not all(1 <= epoch <= epochs for epoch in measure_at):
+        raise ValueError(f"measure_at = {sorted(measure_at)}: must be epochs from 1 to {epochs}")
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision = {precision!r}: must be one of {', '.join(PRECISIONS)}")
+
+
+def _check_of_each(model, lr, weight_decay, seed):
+    """What models of a stack may have of their own."""
     rates, decays = _many(lr), _many(weight_decay)
     if not (all(0 < rate < math.inf for rate in rates) and all(0 <= decay < math.inf for decay in decays)):
         raise ValueError(f"lr, weight_decay = {lr}, {weight_decay}: must be > 0 and >= 0")
@@ -165,12 +232,6 @@ def _check_fit(model, n, B, epochs, lr, weight_decay, seed, measure_at, precisio
             raise ValueError(
                 f"{name} = {value}: a list must have one entry for each model of a GPTStack, {G or 'none'}"
             )
-    if not 0 <= warmup < epochs * (n // B):
-        raise ValueError(f"warmup = {warmup}: must be from 0 to less than the {epochs * (n // B)} updates")
-    if not all(1 <= epoch <= epochs for epoch in measure_at):
-        raise ValueError(f"measure_at = {sorted(measure_at)}: must be epochs from 1 to {epochs}")
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision = {precision!r}: must be one of {', '.join(PRECISIONS)}")
 
 
 def _many(value):
@@ -212,13 +273,13 @@ def _set_rate(optimizer, fall, rate, share):
             group["lr"] = rate * share
 
 
-def _update(model, optimizer, compiled, precision, lr, weight_decay, fall):
+def _update(model, optimizer, settings, fall):
     """A step on a batch of ids: the loss before it. On one GPU it is captured."""
-    objective, device = _objective(model, compiled), fall.device
-    apart = _apart(model, lr, weight_decay, fall)
+    objective, device = _objective(model, settings.compiled), fall.device
+    apart = _apart(model, settings.lr, settings.weight_decay, fall)
 
     def update(ids):
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
             loss = objective(ids)
         optimizer.zero_grad(set_to_none=True)
         loss.sum().backward()
@@ -288,16 +349,15 @@ def _global_means(pending):
     return losses.cpu().double() / world_size()
 
 
-def _check_finite(model, losses, steps, checkpoint, saved):
+def _not_finite(model, losses):
+    """(step, what) of the first loss that is not finite, or of the parameters; None where all are."""
     bad = (~losses.isfinite()).nonzero()
     if len(bad):
-        step, what = int(bad[0]) + 1, f"the loss is {losses[bad[0]].item()}"
-    elif not nn.utils.get_total_norm([p.detach() for p in model.parameters()]).isfinite():
-        step, what = len(losses), "parameters are not finite"
-    else:
-        return
-    kept = f"{checkpoint} keeps step {saved}" if checkpoint is not None and saved else "no step was saved"
-    raise FloatingPointError(f"training diverged: {what} at step {step}, epoch {(step - 1) // steps + 1}; {kept}")
+        first = tuple(bad[0].tolist())
+        return first[0] + 1, f"the loss is {losses[first].item()}"
+    if not nn.utils.get_total_norm([p.detach() for p in model.parameters()]).isfinite():
+        return len(losses), "parameters are not finite"
+    return None
 
 
 def _crc32(tensors):

@@ -107,7 +107,7 @@ class LanguageModel(Experiment):
         def evaluate(epoch, trained):
             for net, done, run in zip(trained.models() if len(runs) > 1 else [trained], tables, runs, strict=True):
                 refuse_gaps(run, done, epoch)
-                found = measure(net, windows, first) if epoch in first.measured else validate(net, windows)
+                found = losses_and_collapse(net, windows, first) if epoch in first.measured else validate(net, windows)
                 done.append(found.assign(step=epoch).astype(AT))
                 if rank() == 0:
                     keep_rows(run, pd.concat(done)[list(KINDS)])
@@ -192,16 +192,17 @@ def train(runs, device, windows, evaluate=None, measured=()):
     losses = language.fit(
         net,
         windows,
-        epochs=first.epochs,
-        batch_tokens=first.batch,
-        **each,
-        warmup=first.warmup,
+        language.Settings(
+            first.epochs,
+            first.batch,
+            **each,
+            warmup=first.warmup,
+            precision="bfloat16" if gpu else "float32",
+            compiled=gpu,
+        ),
         measure_at=measured,
         evaluate=evaluate,
-        checkpoint=checkpoint(runs),
-        identity=asdict(first) | {"code": source.digest(first)},
-        precision="bfloat16" if gpu else "float32",
-        compiled=gpu,
+        checkpoint=language.Keep(checkpoint(runs), asdict(first) | {"code": source.digest(first)}),
     )
     return net, losses
 
@@ -224,7 +225,7 @@ def validate(net, windows):
     return at({"loss": language_measures.cross_entropy(net, windows["validation"], EVALUATED)}, split="validation")
 
 
-def measure(net, windows, run):
+def losses_and_collapse(net, windows, run):
     """Both losses, and the metrics of every convention with their null."""
     stats, loss = language_measures.statistics(net, windows["train"], run.vocab, EVALUATED)
     share, validation = language_measures.agreement(net, windows["validation"], stats, EVALUATED)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from nclib.models import direct_descent
+from nclib.models import FreeFeatures, HeavyBall, direct_descent
 from nclib.pages._linear_heads import prediction
 from nclib.runs.experiment import Experiment, rows
 from nclib.statistics import ClassStatistics
@@ -64,22 +64,9 @@ class Direct(Experiment):
                     found.append(head(prediction.measured_geometry(stats, P, target), theory=geometry, **at))
                     found.extend(self.by_layer(W, H, y, step, seed))
 
-        direct_descent(
-            self.counts,
-            self.width,
-            self.depth,
-            lam_W=self.lam,
-            lam_H=self.lam,
-            bias=self.bias,
-            steps=self.steps,
-            seeds=self.seeds,
-            lr=self.lr,
-            momentum=self.momentum,
-            std=self.std,
-            device=device,
-            callback=record,
-            record_at=recorded(self.steps),
-        )
+        problem = FreeFeatures(self.counts, self.width, self.depth, lam_W=self.lam, lam_H=self.lam, bias=self.bias)
+        descent = HeavyBall(self.steps, self.lr, self.momentum, self.std, self.seeds)
+        direct_descent(problem, descent, record, record_at=recorded(self.steps), device=device)
         measured = pd.concat(found, ignore_index=True)
         return pd.concat([measured, *self.rates(measured, target)], ignore_index=True)
 

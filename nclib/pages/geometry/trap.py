@@ -15,7 +15,7 @@ import torch
 
 from nclib import metrics
 from nclib.frames import orthogonal_frame, simplex_etf
-from nclib.models import direct_descent
+from nclib.models import FreeFeatures, HeavyBall, direct_descent
 from nclib.runs.experiment import Experiment, rows
 from nclib.statistics import ClassStatistics
 
@@ -120,16 +120,10 @@ def dead(points, seed):
 
     for fate, lam in {"alive": 0.02, "dead": 0.1}.items():
         direct_descent(
-            (10,) * 4,
-            8,
-            1,
-            lam_W=lam,
-            lam_H=lam,
-            steps=steps,
-            callback=partial(record, fate),
+            FreeFeatures((10,) * 4, 8, 1, lam_W=lam, lam_H=lam),
+            HeavyBall(steps, std=0.3, seeds=(seed,)),
+            partial(record, fate),
             record_at=torch.linspace(0, steps, points).round().int().tolist(),
-            seeds=(seed,),
-            std=0.3,
         )
     return found
 
