@@ -123,7 +123,7 @@ def measure(
     or not finite, and an agreement outside 0..1.
     """
     if preset == "all" or preset in rosetta.CODES:
-        return rosetta.measure(stats, W, preset=preset, bias=bias, agreement=agreement)
+        return rosetta.formula_values(stats, W, preset=preset, bias=bias, agreement=agreement)
     rule = find_preset(preset)
     if agreement is not None and not 0 <= agreement <= 1:
         raise ValueError(f"agreement={agreement}, must be a share in 0..1")

@@ -163,7 +163,7 @@ CODES = {
 }
 
 
-def measure(
+def formula_values(
     stats: ClassStatistics,
     W: Tensor | None = None,
     *,

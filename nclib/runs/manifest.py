@@ -71,7 +71,7 @@ def peak_memory(device):
 
 
 @contextlib.contextmanager
-def measure(run, device):
+def manifest_of(run, device):
     """The manifest of a run that is done in the body: complete when the body ends, which may add what it knows
     (`data`)."""
     head, dirty = commit()

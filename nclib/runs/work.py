@@ -4,7 +4,7 @@ import contextlib
 
 from nclib.runs import source, store
 from nclib.runs.experiment import MissingRun
-from nclib.runs.manifest import measure
+from nclib.runs.manifest import manifest_of
 
 
 def device_for(run, device="auto"):
@@ -52,7 +52,7 @@ def do(runs, device, root=None):
     for run in runs:
         store.try_place(store.place(run, root))
     with contextlib.ExitStack() as stack:
-        manifests = [stack.enter_context(measure(run, device)) for run in runs]
+        manifests = [stack.enter_context(manifest_of(run, device)) for run in runs]
         tables = type(runs[0]).run_together(runs, device) if len(runs) > 1 else [runs[0].run(device)]
     for run, manifest in zip(runs, manifests, strict=True):
         if run.key() != manifest["key"]:

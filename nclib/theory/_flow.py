@@ -42,7 +42,7 @@ def log_slope(means, F, W):
     return float(-2 * (F @ W.mT).square().sum() / within - 2 * (C * moved).sum() / between)
 
 
-def measure(time, means, F, counts, slope):
+def row(time, means, F, counts, slope):
     N = counts.sum()
     spread = counts * F.square().sum()  # only its sum is read: the flow pools the classes
     stats = ClassStatistics(counts, means, spread, N * F.mT @ F)
@@ -86,7 +86,7 @@ def path(means, F, counts, lam_W, lam_H, times, rtol) -> pd.DataFrame:
     rows = []
     for t, state in zip(times, states, strict=True):
         means, F = split(state.copy())
-        rows.append(measure(t, means, F, counts, log_slope(means, F, classifier(means, F, p, lam_W))))
+        rows.append(row(t, means, F, counts, log_slope(means, F, classifier(means, F, p, lam_W))))
     import pandas as pd  # here: whoever asks for a frame alone need not wait for it
 
     return pd.DataFrame(rows)

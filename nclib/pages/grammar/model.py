@@ -47,7 +47,7 @@ class GrammarModel(LanguageModel):
         return None
 
     def run(self, device="cpu"):
-        """`measure` after training, with updates and parameters, and the `exact` values, whose `source` is "theory".
+        """`numbers` after training, with updates and parameters, and the `exact` values, whose `source` is "theory".
 
         At step 0 there is `decompose` of the features of the untrained model.
         """
@@ -56,7 +56,7 @@ class GrammarModel(LanguageModel):
         found = [at(decompose(H, true), "fresh", "features").assign(step=0)]
         net, losses = language_model.train([self], device, language_model.texts(self)["train"].to(device))
         totals = at({"updates": len(losses), "parameters": language_model.parameters(self)})
-        found += [some.assign(step=self.epochs) for some in (measure(net.eval(), true, self), totals)]
+        found += [some.assign(step=self.epochs) for some in (numbers(net.eval(), true, self), totals)]
         found = pd.concat(found).assign(source="measured")
         return pd.concat([found, exact(self.fresh, self.context, self.floor, str(device))], ignore_index=True)
 
@@ -95,7 +95,7 @@ def at(values, split="", layer=""):
     return rows(values, "index", split=split, layer=layer)
 
 
-def measure(net, true, run):
+def numbers(net, true, run):
     """All numbers of a model. layer "features" or "predictions", the model's distributions p; "" for its losses.
 
     Splits "fresh" (all known positions), "determined", "ambiguous": `excess`, and "ncc_agreement", NC4 with the class
@@ -128,7 +128,7 @@ def exact(fresh, context, floor, device="cpu"):
     """What a perfect model would show, its predictions being P (source "theory", layer "predictions").
 
     bayes, its loss; the shares determined, of such contexts, and repeated, of contexts whose P comes again; words that
-    can come, pairs of interchangeable ones; modes of the resampling chain; and what `measure` and `growth` give for
+    can come, pairs of interchangeable ones; modes of the resampling chain; and what `numbers` and `growth` give for
     predictions.
     """
     true = truth(fresh, context, device)

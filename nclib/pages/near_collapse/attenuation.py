@@ -51,7 +51,7 @@ class Attenuation(Experiment):
             law = p.attenuation(share_inside(D, K))
             for size in self.sizes:
                 start = H + size * p.rho**0.5 * D
-                before, after = (measure(X, y, K) for X in (start, minimizer(p, start, y)))
+                before, after = (nc1_and_nc2(X, y, K) for X in (start, minimizer(p, start, y)))
                 left = {name: after[name] / before[name] for name in law}
                 found.append(rows(left, theory=law, size=size, seed=seed))
         return pd.concat(found, ignore_index=True)
@@ -63,7 +63,7 @@ def share_inside(D, K):
     return float(centered[:, :K].square().sum() / centered.square().sum())
 
 
-def measure(H, y, K):
+def nc1_and_nc2(H, y, K):
     """The three metrics; NC2 of the centered class means."""
     stats = ClassStatistics.from_features(H, y, K, scatter=True)
     found = {"nc1": metrics.nc1(stats), "nc1_trace_ratio": metrics.nc1_trace_ratio(stats)}

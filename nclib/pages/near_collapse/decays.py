@@ -12,7 +12,7 @@ from typing import ClassVar
 import pandas as pd
 import torch
 
-from nclib.pages.near_collapse.attenuation import measure, share_inside
+from nclib.pages.near_collapse.attenuation import nc1_and_nc2, share_inside
 from nclib.pages.near_collapse.response import minimizer
 from nclib.runs.experiment import Experiment, rows
 from nclib.theory import perturbation
@@ -62,5 +62,5 @@ class Decays(Experiment):
         p, y = self.problem(**decays), torch.arange(self.num_classes).repeat_interleave(self.samples)
         at = p if self.start == "follows" else self.problem()
         H0 = D if self.start == "random" else at.collapsed()[1] + self.size * at.rho**0.5 * D
-        before, after = measure(H0, y, self.num_classes), measure(minimizer(p, H0, y), y, self.num_classes)
+        before, after = (nc1_and_nc2(H, y, self.num_classes) for H in (H0, minimizer(p, H0, y)))
         return {metric: math.log(after[metric] / before[metric]) for metric in before}
