@@ -290,6 +290,17 @@ OF_FIGURE = {
         "line": "on which contexts the model was trained",
         "load": "tokens over the dimension",
     },
+    "fig-rosetta-values": {
+        "family": "the name that the number goes by",
+        "code": "who computes it, and the formula",
+        "kind": "how the formula differs from the definition",
+    },
+    "fig-rosetta-ratios": {
+        "family": "the name that the number goes by",
+        "kind": "how the formula differs from the definition",
+        "before": "value over nclib's number",
+        "after": "value over nclib's number converted; empty without a rule",
+    },
     "fig-collapses-experts-collapse": {"arm": "how the router was trained"},
     "fig-collapses-experts-merging": {
         "arm": "how the router was trained",
