@@ -41,6 +41,11 @@ def shift(m):
     return m.weights @ m.M
 
 
+def trace(m):
+    """tr Sb."""
+    return m.M.square().sum() / m.K
+
+
 def sample_center(v, m):
     """NC1 with center mu_S: Sb gains e e^T, a change of rank one within its span."""
     e = shift(m)
@@ -50,7 +55,7 @@ def sample_center(v, m):
 
 def sample_ratio(v, m):
     """The ratio of traces with center mu_S: tr Sb gains |e|^2."""
-    return v["nc1_trace_ratio"] / (1 + shift(m).square().sum() / (m.M.square().sum() / m.K))
+    return v["nc1_trace_ratio"] / (1 + shift(m).square().sum() / trace(m))
 
 
 def square_all(v, m):
@@ -60,6 +65,10 @@ def square_all(v, m):
 
 def same(name):
     return lambda v, m: v[name]
+
+
+def squared(name):
+    return lambda v, m: v[name] ** 2
 
 
 def ddof(name):
@@ -98,7 +107,7 @@ CONVERSIONS = {
         OTHER,
         "over 1 + 1e-8 / tr Sb",
         EQUAL,
-        lambda v, m: v["nc1_trace_ratio"] / (1 + 1e-8 / (m.M.square().sum() / m.K)),
+        lambda v, m: v["nc1_trace_ratio"] / (1 + 1e-8 / trace(m)),
     ),
     "nc1t.class_within": C("NC1", "nc1_trace_ratio", OTHER, ONE, EQUAL, same("nc1_trace_ratio")),
     "nc1t.share": C("NC1", "nc1_trace_ratio", OTHER, "t / (1 + t), t over 1 + |e|^2 / tr Sb", ALWAYS, _share),
@@ -163,7 +172,7 @@ CONVERSIONS = {
     "angle.centroid_similarity": C("NC2", "interference_mean", OTHER),
     "angle.condition": C("NC2", "etf_error", OTHER),
     "gnc2.log_mean": C("GNC2", "gnc2_mean", "as defined", ONE, ALWAYS, same("gnc2_mean")),
-    "gnc2.log_var": C("GNC2", "gnc2_std", "square", "square", ALWAYS, lambda v, m: v["gnc2_std"] ** 2),
+    "gnc2.log_var": C("GNC2", "gnc2_std", "square", "square", ALWAYS, squared("gnc2_std")),
     "gnc2.dist_var": C("GNC2", "gnc2_std", OTHER),
     "gnc2.uncentered_mean": C("GNC2", "gnc2_mean", "center"),
     "gnc2.uncentered_cv_ddof1": C("GNC2", "gnc2_cv", "center"),
@@ -176,9 +185,9 @@ CONVERSIONS = {
     "norm.squared_cv_ddof1": C("norms", "norm_cv", "square"),
     "norm.signed_log_diff": C("norms", "norm_cv", OTHER),
     "norm.W_cv_ddof1": C("norms", "norm_cv", OTHER),
-    "nc3.squared": C("NC3", "nc3", "square", "square", ALWAYS, lambda v, m: v["nc3"] ** 2),
-    "nc3.squared_sample": C("NC3", "nc3", "square", "square", EQUAL, lambda v, m: v["nc3"] ** 2),
-    "nc3.absent_minus_mean": C("NC3", "nc3", "weighting", "square", EQUAL, lambda v, m: v["nc3"] ** 2),
+    "nc3.squared": C("NC3", "nc3", "square", "square", ALWAYS, squared("nc3")),
+    "nc3.squared_sample": C("NC3", "nc3", "square", "square", EQUAL, squared("nc3")),
+    "nc3.absent_minus_mean": C("NC3", "nc3", "weighting", "square", EQUAL, squared("nc3")),
     "nc3.root_sample": C("NC3", "nc3", "center", ONE, EQUAL, same("nc3")),
     "nc3.root_uncentered": C("NC3", "nc3", "center"),
     "nc3.product_class": C("NC3", "dual_error", OTHER, ONE, ALWAYS, same("dual_error")),
