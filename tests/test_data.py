@@ -277,10 +277,11 @@ def test_oracle_downloaded_file_is_verified(folder, server, monkeypatch):
     assert files.state()["cifar10"].startswith("0 of 6 files in ")
 
 
-def test_value_a_member_that_is_no_plain_file_is_refused(tmp_path):
+@pytest.mark.parametrize("kind", ["SYMTYPE", "LNKTYPE", "DIRTYPE", "CHRTYPE", "BLKTYPE", "FIFOTYPE"])
+def test_value_a_member_that_is_no_plain_file_is_refused(tmp_path, kind):
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         info = tarfile.TarInfo("data_batch_1.bin")
-        info.type, info.linkname = tarfile.SYMTYPE, "/etc/hostname"
+        info.type, info.linkname = getattr(tarfile, kind), "/etc/hostname"
         tar.addfile(info)
     with pytest.raises(data.DataError, match=r"a.tar: data_batch_1.bin is a folder, link or device"):
         files.unpack(tmp_path / "a.tar", tmp_path / "out", files.CIFAR10)

@@ -333,6 +333,17 @@ def test_law_a_cached_run_of_another_text_is_done_again_an_archived_one_kept(sto
     assert len(toy.calls) == 4
 
 
+def test_law_a_cached_run_on_other_digits_is_done_again_an_archived_one_kept(store, monkeypatch):
+    """The images come with scikit-learn, of whichever version: what a run read of them stands in its manifest."""
+    read = data.load("digits").sha256
+    assert read == {name: files.installed(name) for name in files.INSTALLED}
+    monkeypatch.setattr(toy.Toy, "reads", lambda run: read)
+    work.get(toy.Toy()), work.get(toy.Toy(seed=1), root=store / "results")
+    assert files.find(toy.Toy()) is not None
+    monkeypatch.setattr(files, "installed", lambda name: "0" * 64)
+    assert files.find(toy.Toy()) is None and files.find(toy.Toy(seed=1)) is not None
+
+
 def test_value_the_code_behind_a_run_is_named():
     assert experiments()["wu2024.language_model"] is language_model.LanguageModel
     classes = {"toy": toy.Toy}

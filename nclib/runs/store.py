@@ -7,6 +7,7 @@ does not fit is damaged: removed from the cache with a warning and run again, an
 """
 
 import hashlib
+import importlib.util
 import io
 import os
 import shutil
@@ -23,6 +24,7 @@ from nclib.runs.seal import Damaged, contents, remove, sealed, sweep, unsealed, 
 
 FORMAT = 2
 PROFILES = ("smoke", "laptop", "paper")
+INSTALLED = {"digits.csv.gz": ("sklearn", "datasets/data")}  # data that come with a package: {file: (it, its folder)}
 
 
 def build_folder():
@@ -172,7 +174,16 @@ def find(run, *, archived_only=False):
 
 
 def _same_data(run, stored):
-    return all(name in stored and sha256 in (None, stored[name]) for name, sha256 in run.at_hand().items())
+    known = run.at_hand() | {name: installed(name) for name in INSTALLED if name in stored}
+    return all(name in stored and sha256 in (None, stored[name]) for name, sha256 in known.items())
+
+
+def installed(name):
+    """sha256 of a file of data as the installed package has it, which is not imported; None where there is no file."""
+    package, folder = INSTALLED[name]
+    spec = importlib.util.find_spec(package)
+    paths = [Path(place, folder, name) for place in (spec.submodule_search_locations if spec else [])]
+    return next((hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()), None)
 
 
 def folder_of(run):
