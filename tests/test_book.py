@@ -111,8 +111,9 @@ def published(book):  # noqa: F811
 
 
 def test_law_every_figure_is_what_its_csv_draws(book):  # noqa: F811
-    """From the CSV, the kinds of its columns, and the function and options that the manifest names: the same pixels.
-    The other two images are drawn from the same figure, and are held to it for the first of each page."""
+    """From the CSV, the kinds of its columns, and the function and options that the manifest names: the same SVG, in
+    which every mark and word stands, or the same pixels where that is heavy. The other images are drawn from the same
+    figure, and are held to it for the first of each page."""
     found = published(book)
     assert len(found) == sum(len(figure_cells(path)) for path in (ROOT / "notebooks").glob("*.ipynb"))
     first = {min(paths) for _, paths in itertools.groupby(sorted(found), key=lambda path: path.parent)}
@@ -120,15 +121,17 @@ def test_law_every_figure_is_what_its_csv_draws(book):  # noqa: F811
         module, _, name = manifest["draw"].rpartition(".")
         draw = getattr(importlib.import_module(module), name)
         rows = provenance.read(path.with_suffix(".csv").read_bytes(), manifest["columns"])
+        light = f"{path.stem}.svg" in manifest["outputs"]
         if path in first:
             images = provenance.drawn(draw, rows, manifest["options"], manifest["run"])
         else:
             figure = draw(rows, **manifest["options"])
-            images = {".png": provenance.png(figure, manifest["run"])}
+            end, save = (".svg", provenance.svg) if light else (".png", provenance.png)
+            images = {end: save(figure, manifest["run"], provenance.laid_out(figure))}
             plt.close(figure)
-        made = {file: sha for file, sha in manifest["outputs"].items() if not file.endswith(".csv")}
         sums = {f"{path.stem}{end}": hashlib.sha256(image).hexdigest() for end, image in images.items()}
-        assert sums == (made if path in first else {f"{path.stem}.png": made[f"{path.stem}.png"]}), path.stem
+        made = {file: sha for file, sha in manifest["outputs"].items() if file in sums or path in first}
+        assert sums == {file: sha for file, sha in made.items() if not file.endswith(".csv")}, path.stem
 
 
 def test_law_every_column_of_a_figures_rows_is_explained(book):  # noqa: F811
@@ -172,21 +175,28 @@ def test_law_no_repository_button_without_an_address(html):
     assert not re.search(r"btn-source|launch-buttons|source-buttons|colab\.research|mybinder\.org/v2", text)
 
 
-def test_law_every_repository_link_exists_in_the_tree(book, tmp_path):  # noqa: F811
+@pytest.fixture(scope="module")
+def plain(book, tmp_path_factory):  # noqa: F811
+    """The pages of a plain checkout, built with the command that users try and the settings of a book with an address:
+    those of `pages.stage`, which adds to _config.yml. What it is without one is tested below."""
+    checkout, staged = (tmp_path_factory.mktemp(name) for name in ("checkout", "staged"))
     for folder in ("site/notebooks", "site/figures", "claims"):
-        shutil.copytree(book / folder, tmp_path / folder)
-    command = [
-        sys.executable,
-        str(ROOT / "workflow" / "pages.py"),
-        "site",
-        "--build",
-        str(tmp_path),
-        "--profile",
-        "smoke",
-    ]
-    environment = clean_environment(NC_REPOSITORY_URL=ADDRESS, PYTHONPATH=str(ROOT))
-    subprocess.run(command, check=True, env=environment)
-    found = {link for page in PAGES for link in links(tmp_path / "site" / "_build" / "html" / f"{page}.html")}
+        shutil.copytree(book / folder, staged / folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NC_REPOSITORY_URL", ADDRESS)
+        pages.stage(staged, "smoke")
+    assert f"git clone {ADDRESS}" in (staged / "site" / "book" / "index.md").read_text()
+    for name in ("book", "notebooks"):
+        shutil.copytree(ROOT / name, checkout / name)
+    shutil.copy(ROOT / "_toc.yml", checkout)
+    shutil.copy(staged / "site" / "_config.yml", checkout)
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(checkout)]
+    subprocess.run(command, check=True, capture_output=True, env=clean_environment(PYTHONPATH=str(ROOT)))
+    return checkout / "_build" / "html"
+
+
+def test_law_every_repository_link_exists_in_the_tree(plain):
+    found = {link for page in PAGES for link in links(plain / f"{page}.html")}
     kinds = {
         "edit": rf"{ADDRESS}/edit/main/(.+)",
         "colab": r"https://colab\.research\.google\.com/github/example/neural-collapse/blob/main/(.+)",
@@ -199,14 +209,14 @@ def test_law_every_repository_link_exists_in_the_tree(book, tmp_path):  # noqa: 
     assert ADDRESS in found and any(link.startswith(f"{ADDRESS}/issues/new") for link in found)
 
 
-def test_law_plain_checkout_builds_with_the_command_that_users_try(tmp_path):
-    for name in ("book", "notebooks"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(ROOT / name, tmp_path)
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(tmp_path)]
-    subprocess.run(command, check=True, capture_output=True, env=clean_environment(PYTHONPATH=str(ROOT)))
-    assert [page for page in PAGES if not (tmp_path / "_build" / "html" / f"{page}.html").exists()] == []
+def test_law_plain_checkout_builds_with_the_command_that_users_try(plain):
+    assert [page for page in PAGES if not (plain / f"{page}.html").exists()] == []
+
+
+def test_law_without_an_address_the_settings_are_those_of_the_checkout(book):  # noqa: F811
+    """So the site that is built with warnings as errors is built with what a plain checkout is."""
+    kept = [yaml.safe_load((folder / "_config.yml").read_text()) for folder in (ROOT, book / "site")]
+    assert kept[0] == kept[1]
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

@@ -1,4 +1,5 @@
 import hashlib
+import io
 import itertools
 import json
 import math
@@ -88,11 +89,32 @@ def test_value_a_narrow_figure_has_its_panels_below_one_another():
         [axes[0, 0].plot([1, 2], label=word)[0] for word in "abcd"], "abcd", loc="outside lower center", ncols=4
     )
     plotting.narrow(made)
-    made.draw_without_rendering()
+    box = provenance.laid_out(made, provenance.NARROW_DPI)
     boxes = [axis.get_position() for axis in axes.flat]
     assert all(upper.y0 > lower.y1 and abs(upper.x0 - lower.x0) < 0.02 for upper, lower in itertools.pairwise(boxes))
     assert made.get_size_inches().tolist() == [4.6, 10.0] and axes[1, 1].get_ylabel() == "loss"
-    assert made.get_tightbbox().width <= provenance.NARROW and len(made.legends[0].get_texts()) == 4
+    assert box.width <= provenance.NARROW and len(made.legends[0].get_texts()) == 4
+
+
+def test_value_a_figure_that_is_laid_out_is_drawn_once_a_file(monkeypatch):
+    """Three files, three drawings, and nothing is cut: the box holds what `bbox_inches="tight"` keeps."""
+    drawn = []
+    draw = matplotlib.figure.Figure.draw
+    monkeypatch.setattr(matplotlib.figure.Figure, "draw", lambda self, how: (drawn.append(1), draw(self, how)))
+    rows = pd.DataFrame({"step": [1, 2], "value": [1.0, 2.0]})
+    assert len(provenance.drawn(band, rows, {"label": "x"}, "r")) == len(drawn) == 3
+
+
+def test_oracle_a_laid_out_image_has_the_pixels_of_a_tight_one():
+    from PIL import Image
+
+    def pixels(box):
+        made = band(pd.DataFrame({"step": [1, 2], "value": [1.0, 2.0]}), label="x")
+        buffer = io.BytesIO()
+        made.savefig(buffer, dpi=200, bbox_inches=provenance.laid_out(made) if box else "tight")
+        return np.asarray(Image.open(buffer))
+
+    assert np.array_equal(pixels(True), pixels(False))
 
 
 def test_value_a_heavy_svg_is_left_out(monkeypatch):

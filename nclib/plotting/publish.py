@@ -24,18 +24,31 @@ KINDS = {
 LOOKS = (str, int, float, bool, type(None))
 HEAVY = 100_000  # bytes from which an SVG is left out: what has thousands of points is better seen as PNG
 STORE = ("command", "format", "kinds", "outputs", "seal")  # of a run's manifest what says nothing of a figure
-NARROW = 5.4  # inches: a wider figure for a phone has type of less than 9 pixels there
+DPI, NARROW_DPI = 200, 144  # dots an inch of the image, and of the one for phones
+NARROW = 5.6  # inches with its margins: a wider figure for a phone has type of less than 9 pixels there
 
 
-def png(figure, run, dpi=200):
+def laid_out(figure, dpi=DPI):
+    """The box to save of a figure, in inches: what is drawn and a margin. Its layout is done here and then stays, so
+    that its files are drawn once each: `savefig` draws twice for `bbox_inches="tight"`, and for any layout engine."""
+    import matplotlib.pyplot as plt
+
+    figure.set_dpi(dpi)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    with plt.rc_context({"figure.autolayout": False, "figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)  # "none" leaves one that does nothing
+    return figure.get_tightbbox().padded(plt.rcParams["savefig.pad_inches"])
+
+
+def png(figure, run, box, dpi=DPI):
     """A figure as PNG bytes, the same for the same figure and versions; `run` is embedded in the image's metadata."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
     buffer, packed, note = io.BytesIO(), io.BytesIO(), PngInfo()
-    figure.savefig(
-        buffer, format="png", dpi=dpi, bbox_inches="tight", facecolor="white", pil_kwargs={"compress_level": 1}
-    )
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches=box, facecolor="white", pil_kwargs={"compress_level": 1})
     note.add_text("nclib:run", run)
     image = Image.open(buffer)
     few_colors(image).save(packed, format="png", optimize=True, pnginfo=note, dpi=image.info["dpi"])
@@ -64,7 +77,7 @@ def few_colors(image, exact=64):
     return few
 
 
-def svg(figure, run):
+def svg(figure, run, box):
     """A figure as SVG bytes, the same for the same figure and versions: no date, and identifiers from `run`. Its text
     is text, to be searched and edited, in DejaVu Sans where that is at hand."""
     import matplotlib.pyplot as plt
@@ -72,7 +85,7 @@ def svg(figure, run):
     buffer = io.BytesIO()
     with plt.rc_context({"svg.hashsalt": run, "svg.fonttype": "none"}):
         figure.savefig(
-            buffer, format="svg", bbox_inches="tight", facecolor="white", metadata={"Date": None, "Identifier": run}
+            buffer, format="svg", bbox_inches=box, facecolor="white", metadata={"Date": None, "Identifier": run}
         )
     return buffer.getvalue()
 
@@ -134,17 +147,15 @@ def drawn(draw, rows, options, identity):
     from nclib.plotting import narrow
 
     figure = draw(rows, **options)
-    images, layout = {".png": png(figure, identity)}, figure.get_layout_engine()
-    figure.set_layout_engine("none")  # the SVG has the places of the PNG: they are a third of the time
-    images[".svg"] = svg(figure, identity)
-    figure.set_layout_engine(layout)
+    layout, box = figure.get_layout_engine(), laid_out(figure)
+    images = {".png": png(figure, identity, box), ".svg": svg(figure, identity, box)}
     if len(images[".svg"]) > HEAVY:
         del images[".svg"]
+    figure.set_layout_engine(layout)
     narrow(figure)
-    if figure.get_tightbbox().width > NARROW:
-        figure.draw_without_rendering()  # the layout makes room for labels inside the figure's width
-    if figure.get_tightbbox().width <= NARROW:
-        images["-narrow.png"] = png(figure, identity, dpi=144)
+    box = laid_out(figure, NARROW_DPI)  # the layout makes room for labels inside the figure's width
+    if box.width <= NARROW:
+        images["-narrow.png"] = png(figure, identity, box, NARROW_DPI)
     plt.close(figure)
     return images
 
