@@ -61,7 +61,8 @@ def few_colors(image, exact=64):
     from PIL import Image
 
     red, green, blue = np.moveaxis(np.asarray(image.convert("RGB"), dtype=np.uint32), -1, 0)
-    codes, where, counts = np.unique(red << 16 | green << 8 | blue, return_inverse=True, return_counts=True)
+    where, codes = pd.factorize((red << 16 | green << 8 | blue).ravel(), sort=True)  # np.unique sorts every pixel
+    counts = np.bincount(where)
     order = np.argsort(-counts, kind="stable")
     colors = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1).astype(np.uint8)[order]
     index = np.arange(len(codes)).clip(max=255)
