@@ -50,7 +50,7 @@ test-data: $(STAMP)  ## the tests that read real data files, in the folder that 
 
 bench: $(STAMP)  ## time the library on one thread into results/benchmarks (minutes, best on a quiet machine)
 	@mkdir -p "$(BUILD)"
-	OMP_NUM_THREADS=1 "$(RUN)" -m pytest -o addopts="" -p no:xdist benchmarks/bench_*.py --benchmark-json="$(BUILD)/bench.json"; \
+	OMP_NUM_THREADS=1 "$(RUN)" -m pytest -o addopts="" -W default -p no:xdist benchmarks/bench_*.py --benchmark-json="$(BUILD)/bench.json"; \
 	status=$$?; "$(RUN)" benchmarks/table.py "$(BUILD)/bench.json" && exit $$status
 
 lint: $(STAMP)  ## ruff, and that the notebooks are committed stripped

@@ -224,7 +224,7 @@ def _with_axis(H, y, name, axis):
 
 
 @contextmanager
-def uncompiled(model):
+def uncompiled(model) -> Iterator[None]:
     """Compiled modules run uncompiled: compiled, they do not see a hook that comes later."""
     if any(hasattr(m, "_orig_mod") or getattr(m, "_compiled_call_impl", None) for m in model.modules()):
         with torch.compiler.set_stance("force_eager"):
@@ -267,7 +267,7 @@ def _placed(model, device):
 
 
 @contextmanager
-def evaluating(model):
+def evaluating(model) -> Iterator[None]:
     """Every module in eval mode, and each one's own mode put back."""
     training = {module: module.training for module in model.modules()}
     try:

@@ -11,6 +11,7 @@ the others are done in float64.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -159,7 +160,7 @@ def choice(logits: Tensor, present: Tensor) -> Tensor:
     return chosen
 
 
-def rows_at_once(device, classes):
+def rows_at_once(device, classes) -> int:
     """How many rows of scores over so many classes to make at a time."""
     return max(1, (_CPU_SCORES if device.type == "cpu" else _DEVICE_SCORES) // classes)
 
@@ -175,7 +176,7 @@ def _argmax(z):
 
 
 @contextmanager
-def exact_products(device):
+def exact_products(device) -> Iterator[None]:
     """No autocast, and matrix products of float32 in float32 whatever the program allows elsewhere."""
     backends = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]
     allowed = [backend.fp32_precision for backend in backends]

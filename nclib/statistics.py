@@ -459,7 +459,7 @@ def _fill_float32(halves, x, z):
     return bool(((largest == 0) | (largest > low) & (largest < high)).all())
 
 
-def add_upper_product(total, x, z):
+def add_upper_product(total, x, z) -> None:
     """total += x^T z, in its upper triangle at least.
 
     >>> total = torch.ones(2, 2)

@@ -237,6 +237,18 @@ def test_value_the_short_form_links_each_headline_and_leaves_out_scales_without_
     assert 'data-verdict="holds|fails"' in full and 'id="headline-dang2023.tests"' in full and "tiny" not in full
 
 
+def test_law_a_page_judges_once_what_it_shows_twice_and_again_when_values_change():
+    from nclib.evidence.report import short
+
+    asked, one = [], table(1.0, 1.0)
+    headlines = [headline(claim(ours=lambda given: asked.append(1) or values(given)))]
+    for given, times in ((one, 1), (one, 1), (one.copy(), 1), (one.assign(value=9.0), 2), (one, 3)):
+        shown = short(headlines, given).data
+        assert len(asked) == times and ('"nc-verdict nc-holds"' in shown) == (times != 2)
+    short(list(headlines), one)
+    assert len(asked) == 4  # a list that was made anew may hold other claims
+
+
 def test_by_seed_misses_nothing():
     """A seed without values and one with a NaN are NaN; the largest of the others would pass for all."""
     values = pd.Series([1.0, 3.0, 2.0, math.nan, 5.0], pd.Index([0, 0, 1, 1, 3], name="seed"))

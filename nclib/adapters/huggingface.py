@@ -55,7 +55,7 @@ class CollapseCallback(TrainerCallback):
         self.classifier, self.shift, self.preset, self.log = classifier, shift, preset, log
         self.statistics: ClassStatistics | None = None
 
-    def on_evaluate(self, args, state, control, model=None, metrics=None, **kwargs):
+    def on_evaluate(self, args, state, control, model=None, metrics=None, **kwargs) -> None:
         values = {f"collapse/{key}": value for key, value in self.measure(model).items()}
         if metrics is not None:
             metrics.update(values)

@@ -5,9 +5,10 @@ Ito et al. 2024 (arXiv 2402.04051); weight matching is by Ainsworth et al. 2023 
 
 import torch
 from scipy.optimize import linear_sum_assignment
+from torch import Tensor
 
 
-def best_permutation(similarity):
+def best_permutation(similarity) -> Tensor:
     """The permutation p that maximizes sum_i similarity[i, p[i]] of a square matrix, as a tensor: a linear assignment.
 
     >>> best_permutation(torch.tensor([[0.0, 2.0], [1.0, 2.5]])).tolist()
@@ -18,7 +19,7 @@ def best_permutation(similarity):
     return torch.from_numpy(linear_sum_assignment(similarity.detach().numpy(), maximize=True)[1])
 
 
-def permuted(weights, biases, permutations):
+def permuted(weights, biases, permutations) -> tuple[list[Tensor], list[Tensor]]:
     """The same function with the units of each hidden layer in another order: (weights, biases).
 
     weights W_1, ..., W_L with W_l (d_l, d_{l-1}), biases b_1, ..., b_L, permutations p_1, ..., p_{L-1}: unit i of the
@@ -39,7 +40,7 @@ def permuted(weights, biases, permutations):
     return new_weights, new_biases
 
 
-def weight_matching(ours, theirs, sweeps=20):
+def weight_matching(ours, theirs, sweeps=20) -> list[Tensor]:
     """Permutations of the hidden units of `theirs` that bring its weights nearest to `ours`, one hidden layer after the
     other until none changes.
 
@@ -64,7 +65,7 @@ def weight_matching(ours, theirs, sweeps=20):
     return p
 
 
-def interpolated(ours, theirs, share=0.5):
+def interpolated(ours, theirs, share=0.5) -> tuple[list[Tensor], list[Tensor]]:
     """(weights, biases) of (1 - share) ours + share theirs. Raises ValueError for networks of other shapes."""
     alike(ours, theirs)
     return tuple(
@@ -72,14 +73,14 @@ def interpolated(ours, theirs, share=0.5):
     )
 
 
-def alike(ours, theirs):
+def alike(ours, theirs) -> None:
     """Refuse networks whose weights and biases are not of the same shapes."""
     shapes = [[[tuple(part.shape) for part in parts] for parts in net] for net in (ours, theirs)]
     if shapes[0] != shapes[1] or not shapes[0][0]:
         raise ValueError(f"theirs has shapes {shapes[1]}: must have those of ours, {shapes[0]}")
 
 
-def variance_corrected(models):
+def variance_corrected(models) -> Tensor:
     """The average of vectors (N, d), scaled about its own mean to the mean of their standard deviations.
 
     The mean of N independent vectors of equal variance has 1/N of it: the vanishing variance problem. Raises ValueError
@@ -97,7 +98,7 @@ def variance_corrected(models):
     return centre + (mean - centre) * models.std(1, correction=0).mean() / spread
 
 
-def alignment(W, V, share=0.1):
+def alignment(W, V, share=0.1) -> tuple[float, float]:
     """(top, bottom): how far the singular directions of two matrices of one shape point the same way.
 
     W = sum_i s_i u_i v_i^T, V = sum_j t_j x_j y_j^T; R = sum_ij s_i t_j (u_i . x_j)(v_i . y_j) / (|s| |t|) is the

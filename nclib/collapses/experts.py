@@ -1,11 +1,12 @@
 """Routed experts: balanced, grouped, merged by permutation and frequency. Li et al. 2024, M-SMoE (arXiv 2310.01334)."""
 
 import torch
+from torch import Tensor
 
 from nclib.collapses.averages import alike, permuted, weight_matching
 
 
-def load_balance(probabilities, used):
+def load_balance(probabilities, used) -> Tensor:
     """E sum_e f_e p_e: the loss that keeps E routed experts in equal use, 1 where all are, E where one has all.
 
     probabilities (B, E) of the router; used (B, E): 1 for each expert that a sample is sent to, else 0. f_e is expert
@@ -23,7 +24,7 @@ def load_balance(probabilities, used):
     return used.shape[1] * (used.sum(0) / used.sum() * probabilities.mean(0)).sum()
 
 
-def grouped(logits, frequencies, number):
+def grouped(logits, frequencies, number) -> list[list[int]]:
     """Groups of experts, each led by one of the `number` most frequent ones: lists of indices, the leader first.
 
     Every other expert joins the leader whose router logits over the samples, a column of `logits` (N, E), have the
@@ -46,7 +47,7 @@ def grouped(logits, frequencies, number):
     return list(groups.values())
 
 
-def stable_rank(W):
+def stable_rank(W) -> float:
     """|W|_F^2 / |W|_2^2, between 1 and the rank; NaN for a zero matrix.
 
     >>> stable_rank(torch.tensor([[2.0, 0.0], [0.0, 1.0]]))
@@ -58,7 +59,7 @@ def stable_rank(W):
     return float((s / s[0]).square().sum())
 
 
-def merge_experts(experts, frequencies, aligned=True):
+def merge_experts(experts, frequencies, aligned=True) -> tuple[list[Tensor], list[Tensor]]:
     """One expert of several: (weights, biases) averaged with the weights `frequencies`, made to sum to one.
 
     experts: (weights, biases) each, as `averages.permuted` takes them. aligned: the units of each are first permuted to

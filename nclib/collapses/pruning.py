@@ -4,9 +4,10 @@ Diao et al. 2023 (arXiv 2302.05601), Gupta et al. 2022 (2209.14624), Chen et al.
 """
 
 import torch
+from torch import Tensor
 
 
-def pq_index(w, p=1.0, q=2.0):
+def pq_index(w, p=1.0, q=2.0) -> float:
     """I(w) = 1 - d^(1/q - 1/p) |w|_p / |w|_q, the PQ Index of a vector of d entries, between 0 and 1.
 
     0 where all entries have the same modulus, 1 - d^(1/q - 1/p) where one entry alone is not zero. Diao et al. 2023,
@@ -25,7 +26,7 @@ def pq_index(w, p=1.0, q=2.0):
     return float(1 - len(w) ** (1 / q - 1 / p) * (unit**p).sum() ** (1 / p) / (unit**q).sum() ** (1 / q))
 
 
-def magnitude_masks(weights, sparsity, minimum=0):
+def magnitude_masks(weights, sparsity, minimum=0) -> list[Tensor]:
     """The boolean masks, one a tensor, that keep the round((1 - sparsity) d) largest of all d weights.
 
     minimum     weights that each tensor keeps whatever their size, the largest it has (all it has if fewer): the
@@ -60,7 +61,7 @@ def _reserved(size, n):
     return size
 
 
-def between_rank(stats, tolerance=1e-6):
+def between_rank(stats, tolerance=1e-6) -> int:
     """The rank of Sigma_B: how many singular values of the centered class means exceed `tolerance` times the largest.
 
     At most K' - 1. The tolerance is for features in float32, whose class means are exact to about 1e-7 of their length;

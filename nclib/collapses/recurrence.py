@@ -9,9 +9,10 @@ import math
 import numpy as np
 import torch
 from scipy.special import ndtr
+from torch import Tensor
 
 
-def recurrence(keys, values, gates):
+def recurrence(keys, values, gates) -> Tensor:
     """h_t = a_t h_{t-1} + k_t v_t^T from h_0 = 0: the states (B, T, d, m) of keys (B, T, d), values (B, T, m), gates
     (B, T) or (1, T) between 0 and 1.
 
@@ -26,7 +27,7 @@ def recurrence(keys, values, gates):
     return torch.stack(states, 1)
 
 
-def readout(queries, keys, values, gates):
+def readout(queries, keys, values, gates) -> Tensor:
     """y_s = q_s^T h_t of `recurrence` (B, S, m), without its states: queries (B, S, d) are asked at the last S of the T
     times. Sum over j <= t of (q . k_j) a_{j+1} ... a_t v_j; gates (B, T) or (1, T).
 
@@ -48,7 +49,7 @@ def readout(queries, keys, values, gates):
     return (queries @ keys.mT * decay) @ values
 
 
-def readout_ratio(gate, dim, num_values, length, lags):
+def readout_ratio(gate, dim, num_values, length, lags) -> float:
     """tr Sigma_W / tr Sigma_B of the read-out, its samples grouped by the value that is asked: how overfull a state is.
 
     After `length` random unit keys in `dim` dimensions with random one-hot values of `num_values` kinds, a key of one
@@ -77,7 +78,7 @@ def readout_ratio(gate, dim, num_values, length, lags):
     return float(noise / (asked.mean().square() * (1 - 1 / num_values)))
 
 
-def readout_error(ratio, num_values):
+def readout_error(ratio, num_values) -> float:
     """The share of errors of the largest entry of a read-out whose trace ratio is `ratio`, for normal noise.
 
     One entry has signal 1, each of the num_values entries independent noise of variance ratio (1 - 1/num_values) /
@@ -94,7 +95,7 @@ def readout_error(ratio, num_values):
     return float(1 - weight @ ndtr(z + 1 / sigma) ** (num_values - 1) / weight.sum())
 
 
-def forgetting(gates):
+def forgetting(gates) -> Tensor:
     """How much of the first token is left at each time: the product of the gates after it, (B, T) with 1 at first.
 
     >>> forgetting(torch.tensor([[0.9, 0.5, 0.5]])).tolist()
@@ -106,7 +107,7 @@ def forgetting(gates):
     return torch.cat([torch.ones_like(gates[:, :1]), gates[:, 1:]], dim=1).cumprod(1)
 
 
-def half_life(gates):
+def half_life(gates) -> float:
     """Steps after which the product of the gates is one half, by their mean logarithm: ln(1/2) / mean ln a; inf where
     nothing is forgotten, 0 where a gate is 0.
 

@@ -4,11 +4,12 @@ Sagun et al. 2017 (arXiv 1706.04454). The groups of eigenvalues at exact collaps
 """
 
 import torch
+from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional as F
 
 
-def cross_entropy_hessian(H, logits):
+def cross_entropy_hessian(H, logits) -> Tensor:
     """The Hessian (K d, K d) of the mean cross-entropy in the classifiers W (K, d), rows one after the other.
 
     (1/N) sum_i (diag p_i - p_i p_i^T) (x) h_i h_i^T with p_i the softmax of the logits (N, K), H (N, d) the features.
@@ -24,7 +25,7 @@ def cross_entropy_hessian(H, logits):
     return torch.einsum("nab,ni,nj->aibj", S, H, H).reshape(K * d, K * d) / len(H)
 
 
-def collapsed_groups(num_classes, centered=True):
+def collapsed_groups(num_classes, centered=True) -> list[int]:
     """The sizes of the groups of equal eigenvalues of `cross_entropy_hessian` at a collapse whose logits are large,
     from the largest eigenvalue down.
 
@@ -42,7 +43,7 @@ def collapsed_groups(num_classes, centered=True):
     return [1, K - 1, K * K - 3 * K + 1] if centered else [K - 1, 1, K - 1, K * K - 3 * K + 1]
 
 
-def full_hessian(model, x, y):
+def full_hessian(model, x, y) -> Tensor:
     """The Hessian of the mean cross-entropy of a model in all of its parameters, in their order, (P, P) float64.
 
     P^2 numbers are kept and P backward passes made: for models of at most a few thousand parameters. Raises ValueError
@@ -62,7 +63,7 @@ def full_hessian(model, x, y):
     return torch.func.jacrev(torch.func.grad(loss))(flat)
 
 
-def outliers(eigenvalues, most=None):
+def outliers(eigenvalues, most=None) -> int:
     """How many eigenvalues lie above the largest gap of their logarithms, among the `most` + 1 largest (all positive).
 
     most: None for half of the positive ones. Raises ValueError for fewer than two positive eigenvalues.

@@ -11,7 +11,7 @@ def report(headlines, table, notebook):
     """Judge headlines on a table of runs, record that for the ledger, and show it."""
     from IPython.display import HTML
 
-    judged = judge_all(headlines, table)
+    judged = _judged(headlines, table)
     ledger.record(judged, notebook, table.loc[table["beside"] == "", "profile"].iloc[0])
     return HTML(html(judged))
 
@@ -30,10 +30,20 @@ def short(headlines, table):
     from IPython.display import HTML
 
     lines = []
-    for name, part in judge_all(headlines, table).groupby("headline", sort=False):
+    for name, part in _judged(headlines, table).groupby("headline", sort=False):
         link = f'<a href="#headline-{escape(name)}">{typeset(part.iloc[0].heading)}</a>'
         lines.append(f"<li>{link} {_chips(part, scales_of(part))}</li>")
     return HTML(f'<div class="nc-claims nc-short"><ul>{"".join(lines)}</ul></div>')
+
+
+_LAST = []  # (headlines, a copy of the table, its verdicts) of the last call
+
+
+def _judged(headlines, table):
+    """`judge_all`, once where a page asks again about the same values: its bootstraps take up to six seconds."""
+    if not (_LAST and _LAST[0] is headlines and _LAST[1].equals(table)):
+        _LAST[:] = headlines, table.copy(), judge_all(headlines, table)
+    return _LAST[2]
 
 
 def scales_of(part):

@@ -29,7 +29,7 @@ CONTEXT = 1024  # the default where the model allows more
 _LOGITS = 512  # rows of logits in float32 at a time
 
 
-def load(path, *, tokenizer=None, dtype="auto", device="cpu"):
+def load(path, *, tokenizer=None, dtype="auto", device="cpu") -> tuple:
     """(model, tokenizer) of a local folder or a name on the Hugging Face Hub; a folder needs no network.
 
     tokenizer: where the tokenizer is, by default with the model. dtype: one of DTYPES, auto is the one of the files.
@@ -257,7 +257,9 @@ def text_windows(tokens: Tensor, context: int, path, bos: int | None = None) -> 
     return torch.cat([parts.new_full((len(parts), 1), bos), parts], dim=1)
 
 
-def measure_windows(model, train: Tensor, validation: Tensor | None, *, batch: int, passes: Passes, shuffled=False):
+def measure_windows(
+    model, train: Tensor, validation: Tensor | None, *, batch: int, passes: Passes, shuffled=False
+) -> tuple:
     """(statistics, NC4 agreement or None, mean loss in nats, statistics of shuffled targets or None).
 
     train, validation (n, T + 1): token ids; `batch` windows go through the model at a time. Statistics are those of

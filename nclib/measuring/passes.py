@@ -111,7 +111,7 @@ class Passes:
             self.tensors |= state() | {key: torch.tensor(done)}
 
 
-def measure_samples(samples: Samples, K, classifier, passes: Passes, *, device, shuffled=False):
+def measure_samples(samples: Samples, K, classifier, passes: Passes, *, device, shuffled=False) -> tuple:
     """(statistics, NC4 agreement or None, statistics under shuffled labels or None) of features in a file.
 
     classifier is (W, b) or None; agreement is `metrics.ncc_agreement` over the labelled samples, in a second pass.

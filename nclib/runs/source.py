@@ -8,12 +8,13 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
 ORIGINS = "this code", "other code", "code that is not recorded"
-UNSEEN = {"kind", "type_comment", "type_ignores", "type_params", "ctx"}
+UNSEEN = {"kind", "type_comment", "type_ignores", "type_params", "ctx", "returns"}
 
 
 def digest(experiment):
     """sha256 of the statements of the module of an experiment, a run or its class, and of all that it imports of nclib,
-    directly or through another module: comments, formatting and docstrings do not count. 16 hexadecimal digits."""
+    directly or through another module: comments, formatting, docstrings and the declared types of what is returned do
+    not count. 16 hexadecimal digits."""
     kind = experiment if isinstance(experiment, type) else type(experiment)
     return _of_file(Path(sys.modules[kind.__module__].__file__).resolve())
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from mpmath.ctx_iv import MPIntervalContext
+from mpmath.ctx_iv import MPIntervalContext, ivmpf
 
 from nclib.theory import deep_linear
 from nclib.theory._inputs import integer, positive
@@ -53,7 +53,7 @@ class Family(NamedTuple):
     cost: object
     p: object
 
-    def fit(self, alpha):
+    def fit(self, alpha) -> ivmpf:
         """Its enclosure, an interval of mpmath; 0 at infinity. alpha is an interval.
 
         >>> round(float(simplex(4, 1, 0.5).fit(I.mpf(0)).mid), 6)  # log 4
@@ -61,7 +61,7 @@ class Family(NamedTuple):
         """
         return I.log(1 + sum(m * I.exp(-a * alpha) for a, m in self.terms))
 
-    def price(self, alpha):
+    def price(self, alpha) -> ivmpf:
         """Its enclosure, an interval of mpmath; alpha is one.
 
         >>> float(simplex(4, 1, 0.5).price(I.mpf(2)).mid)
@@ -69,7 +69,7 @@ class Family(NamedTuple):
         """
         return self.cost * power(alpha, self.p)
 
-    def loss(self, alpha):
+    def loss(self, alpha) -> ivmpf:
         """An enclosure, an interval of mpmath, of the losses of all alpha in a box: a number or an interval.
 
         >>> round(float(simplex(4, 1, 0.5).loss(math.log(3)).mid), 6)  # log 2 + 1.5 log 3
@@ -78,7 +78,7 @@ class Family(NamedTuple):
         alpha = I.mpf(alpha)
         return self.fit(alpha) + self.price(alpha)
 
-    def least(self, left, right):
+    def least(self, left, right) -> ivmpf:
         """A lower bound of the losses on [left, right]: fit at the right end, price at the left one, both numbers.
 
         >>> round(float(simplex(4, 1, 0.5).least(1, math.log(3))), 6)  # log 2 + 1.5
@@ -86,7 +86,7 @@ class Family(NamedTuple):
         """
         return (self.fit(I.mpf(right)) + self.price(I.mpf(left))).a
 
-    def slopes(self, alpha):
+    def slopes(self, alpha) -> tuple[ivmpf, ivmpf]:
         """(first, second derivative), intervals, in a box of alpha > 0, an interval.
 
         >>> slopes = simplex(4, 1, 0.5).slopes(I.log(I.mpf(3)))  # 1.5 - 1/2, 1/2 - 1/4
@@ -101,7 +101,7 @@ class Family(NamedTuple):
         return rise - first, second - first**2 + (self.p - 1) * rise / alpha
 
 
-def power(x, p):
+def power(x, p) -> ivmpf:
     """x^p, an interval, of an interval x >= 0 and p > 0, or x > 0.
 
     >>> root = power(I.mpf([1, 4]), I.mpf(1) / 2)
@@ -136,7 +136,7 @@ def cross_polytope(num_classes, depth, lam) -> Family:
     return Family(((1, K - 2), (2, 1)), I.mpf(M + 1) / 2 * lam * (K // 2) * I.exp(p * I.log(I.mpf(2))), p)
 
 
-def decay(lam):
+def decay(lam) -> ivmpf:
     """An interval that holds the double lam and the decimal number of which it is the nearest one.
 
     >>> I.mpf("0.1") in decay(0.1), float(decay(0.5).delta) == 2.0**-53
@@ -145,7 +145,7 @@ def decay(lam):
     return I.mpf(positive("lam", lam)) * (1 + I.mpf([-1, 1]) * 2.0**-53)
 
 
-def above(family, value, left=0.0, right=None):
+def above(family, value, left=0.0, right=None) -> int | None:
     """How many cells show that every loss of the family on [left, right] is more than value; None if they do not.
 
     right None: to infinity. Cells are halved until fit(right end) + price(left end) > value.
@@ -171,7 +171,7 @@ def above(family, value, left=0.0, right=None):
     return count
 
 
-def minimum(family, near, half=0.5):
+def minimum(family, near, half=0.5) -> tuple | None:
     """(alpha, loss, boxes): enclosures of the global minimum, to be within `half` of `near`; None if not shown.
 
     In the box near +- half the second derivative is positive and Newton's interval step contracts; outside of it no

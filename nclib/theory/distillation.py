@@ -160,7 +160,9 @@ def conflict(student_margin_logits, teacher_margin_logits, tau, *, norm=False) -
     return right - other
 
 
-def cosine_with_mean(student_margin_logits, teacher_margin_logits, tau, *, num_classes, length, mean, norm=False):
+def cosine_with_mean(
+    student_margin_logits, teacher_margin_logits, tau, *, num_classes, length, mean, norm=False
+) -> Tensor:
     """Cosine of the gradients of cross-entropy and of the loss of `conflict` in W, for features with a common mean.
 
     Collapse as there, class means of length `length` about a common mean of length `mean` that is orthogonal to the

@@ -135,7 +135,7 @@ def mse_feature(W, i, j, mix, lam_H) -> Tensor:
     return mixed / (m**2 * K / (K - 1) + positive("lam_H", lam_H))
 
 
-def fitted(num_classes, mix, different, same):
+def fitted(num_classes, mix, different, same) -> tuple[float, float]:
     """(a, error): the one scalar a with which the closed form is nearest to measured logits, and how near it is.
 
     mix (L,); different (L, 3): mean z_i, z_j and mean over the other classes of z_q at each mix; same: z_i and z_q of

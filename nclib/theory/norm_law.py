@@ -10,12 +10,13 @@ import math
 import numpy as np
 import torch
 from scipy.special import wrightomega
+from torch import Tensor
 
 from nclib.theory._inputs import class_counts, integer, positive
 from nclib.theory.mixup import same_class
 
 
-def flow_margin(tau, K):
+def flow_margin(tau, K) -> np.ndarray:
     """m of gradient flow at scaled time tau: m + (e^m - 1)/(K-1) = tau, by Wright's omega (Lambert's W of e^x).
 
     Broadcasts over tau >= 0; numpy float64.
@@ -30,7 +31,7 @@ def flow_margin(tau, K):
     return np.log(wrightomega(tau + c + math.log(c)) / c)
 
 
-def decay_margin(tau, K):
+def decay_margin(tau, K) -> np.ndarray:
     """m at the minimum with weight decay lambda on W alone, tau as at t = 1/lambda: m (1 + e^m/(K-1)) = tau.
 
     The equation of `mixup.same_class`, at its a = tau (K-1)/K. Broadcasts over tau > 0; numpy float64.
@@ -41,7 +42,7 @@ def decay_margin(tau, K):
     return same_class(K, np.asarray(tau, dtype=float) * (K - 1) / K).numpy()
 
 
-def row_norms(margins, a=1.0):
+def row_norms(margins, a=1.0) -> Tensor:
     """|w_k| of W with W h_j = m_j (e_j - 1/K) for orthogonal features of length a: (K,) of (K,), float64.
 
     |w_k|^2 = (m_k^2 (1 - 2/K) + sum_j m_j^2 / K^2) / a^2.
@@ -54,7 +55,7 @@ def row_norms(margins, a=1.0):
     return (m.square() * (1 - 2 / K) + m.square().sum() / K**2).sqrt() / a
 
 
-def scaled_time(counts, t, a=1.0):
+def scaled_time(counts, t, a=1.0) -> np.ndarray:
     """tau_k = a^2 (n_k/N) K/(K-1) t, numpy float64 (K,).
 
     >>> scaled_time([1, 3], t=2, a=3).tolist()
@@ -64,7 +65,7 @@ def scaled_time(counts, t, a=1.0):
     return positive("a", a) ** 2 * n / n.sum() * len(n) / (len(n) - 1) * positive("t", t)
 
 
-def flow_norms(counts, t, a=1.0):
+def flow_norms(counts, t, a=1.0) -> Tensor:
     """|w_k| (K,), a float64 tensor, after gradient flow from 0 for a time t: counts (K,).
 
     >>> flow_norms([1, 1], math.e).numpy().round(6).tolist()  # m = 1, so 1/sqrt 2
@@ -73,7 +74,7 @@ def flow_norms(counts, t, a=1.0):
     return row_norms(flow_margin(scaled_time(counts, t, a), len(counts)), a)
 
 
-def decay_norms(counts, lam, a=1.0):
+def decay_norms(counts, lam, a=1.0) -> Tensor:
     """|w_k| (K,), a float64 tensor, at the minimum with lam/2 |W|^2 added: counts (K,).
 
     >>> decay_norms([1, 1], 1 / (1 + math.e), a=1.0).numpy().round(6).tolist()  # m = 1, so 1/sqrt 2
@@ -82,7 +83,7 @@ def decay_norms(counts, lam, a=1.0):
     return row_norms(decay_margin(scaled_time(counts, 1 / positive("lam", lam), a), len(counts)), a)
 
 
-def exponent(counts, norms):
+def exponent(counts, norms) -> float:
     """Slope of log |w_k| on log n_k, least squares over classes: the exponent of the profile as a whole.
 
     counts, norms (K,) -> float.
@@ -98,7 +99,7 @@ def exponent(counts, norms):
     return float(np.polyfit(np.log(n), np.log(w), 1)[0])
 
 
-def local_exponent(tau, K):
+def local_exponent(tau, K) -> np.ndarray:
     """d ln m / d ln n of the flow at scaled time tau: tau / (m (1 + e^m/(K-1))), 1 early and about 1/m late.
 
     Broadcasts over tau > 0; numpy float64.
