@@ -313,18 +313,6 @@ def main():
         refuse(error, foreseen=_resources(error) or isinstance(error, (ValueError, OSError)))
 
 
-def child(parent):
-    """`main` of a process that ends with its parent, and, asked to end, keeps the state of its run first."""
-    import signal
-
-    from nclib.runs import workers
-    from nclib.training import checkpoint
-
-    workers.end_with(parent)
-    signal.signal(signal.SIGTERM, checkpoint.ask)
-    main()
-
-
 def _resources(error):
     """Whether memory is full; torch has no type of its own for that of a processor."""
     return isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)

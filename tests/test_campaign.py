@@ -3,6 +3,7 @@
 A few kills of two studies here; `pytest -m kills` does ten of everything that is in the queue.
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -85,7 +86,7 @@ def test_oracle_a_killed_campaign_ends_with_the_tables_of_an_undisturbed_one(tmp
 
 @pytest.mark.kills
 def test_oracle_ten_kills_of_the_whole_campaign(tmp_path):
-    """All 94 runs of the queue, byte for byte but for one row of seconds: an hour on two busy cores."""
+    """All 94 runs of the queue, byte for byte but for one row of seconds: some minutes."""
     killed, undisturbed, seen = killed_and_undisturbed(tmp_path, 10, "--jobs", "2", "--minutes", "120")
     compare(killed, undisturbed)
     print(len(killed), "tables; at the kills there were (tables, checkpoints)", seen)
@@ -94,12 +95,22 @@ def test_oracle_ten_kills_of_the_whole_campaign(tmp_path):
     assert len(dict(seen)) > 5 and any(left for _, left in seen)
 
 
+class Program(subprocess.Popen):
+    """A program that is asked as a process of multiprocessing is."""
+
+    exitcode = property(subprocess.Popen.poll)
+
+    def join(self, seconds=None):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(seconds)
+
+
 def started(code):
     """A stand-in for `campaign._start` whose processes do `code`, a function of the task."""
 
     def start(task, profile, device, logs):
         with open(campaign._log(task, logs), "w") as log:
-            return subprocess.Popen([sys.executable, "-c", code(task)], stdout=log, stderr=log)
+            return Program([sys.executable, "-c", code(task)], stdout=log, stderr=log)
 
     return start
 
@@ -225,3 +236,18 @@ def test_law_a_run_ends_when_the_campaign_is_gone():
     """`end_with` a process that is not the parent, as that of one whose parent was killed."""
     code = f"import time; from nclib.runs.workers import end_with; end_with({os.getppid()}); time.sleep(50)"
     assert subprocess.run([sys.executable, "-c", code], timeout=40).returncode == 1
+
+
+def test_law_the_runs_of_a_campaign_end_when_it_is_killed_alone(tmp_path):
+    campaign = start(tmp_path, "--only", "original", "--jobs", "1")
+    while not checkpoints(tmp_path):
+        assert campaign.poll() is None
+        time.sleep(0.01)
+    campaign.kill()
+    campaign.wait()
+    end = time.monotonic() + 20
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < end:
+            os.killpg(campaign.pid, 0)
+            time.sleep(0.1)
+    assert not entries(tmp_path)

@@ -1,12 +1,16 @@
 """All runs of profile `paper` that need a GPU and are not archived, in an order of value, several at a time.
 
 Each task is a process of its own, and ends when the campaign is gone, however that ended. A run that is stopped goes on
-from its checkpoint when the campaign is called again.
+from its checkpoint when the campaign is called again. The processes are forked from one that has imported the pages and
+torch and has no GPU yet: of many short runs the imports would take most of the time.
 """
 
+import functools
 import math
+import multiprocessing
 import os
-import subprocess
+import runpy
+import signal
 import sys
 import time
 from collections import Counter
@@ -15,7 +19,7 @@ from typing import NamedTuple
 
 from nclib import pages
 from nclib.data import DataError, files, load, text
-from nclib.runs import store
+from nclib.runs import store, workers
 from nclib.runs.seal import Damaged
 
 # study, and which of its runs; what comes first is what a page gains most by.
@@ -245,34 +249,57 @@ def work(tasks, profile, device, jobs, seconds, say=print):
             while waiting and len(running) < jobs:
                 task = waiting.pop(0)
                 running[_start(task, profile, device, logs)] = task, time.monotonic()
-            for process in [process for process in running if process.poll() is not None]:
+            for process in [process for process in running if process.exitcode is not None]:
                 task, start = running.pop(process)
-                single = apart(task) if process.returncode and len(task.runs) > 1 else []
+                single = apart(task) if process.exitcode and len(task.runs) > 1 else []
                 waiting[:0] = single
-                failed += [task] if process.returncode and not single else []
-                how = "apart" if single else "failed" if process.returncode else "done"
+                failed += [task] if process.exitcode and not single else []
+                how = "apart" if single else "failed" if process.exitcode else "done"
                 say(f"{how} {time.monotonic() - start:.0f} s  {' '.join(task.options)}  {_last_line(task, logs)}")
-            time.sleep(0.2)
+            time.sleep(0.05)
     finally:
         last = time.monotonic() + grace
         for process in running:
             process.terminate()
         for process, (task, _) in running.items():
-            try:
-                process.wait(max(0.0, last - time.monotonic()))
-            except subprocess.TimeoutExpired:
+            process.join(max(0.0, last - time.monotonic()))
+            if process.exitcode is None:
                 process.kill()
-                process.wait()
+                process.join()
             say(f"stopped  {' '.join(task.options)}")
     return [task for task, _ in running.values()] + failed + waiting
 
 
 def _start(task, profile, device, logs):
-    code = f"from nclib import cli; cli.child({os.getpid()})"
-    command = [sys.executable, "-c", code, "run", *task.options, "--profile", profile, "--device", device]
-    env = {"OMP_NUM_THREADS": "2", "TQDM_DISABLE": "1"} | os.environ
-    with open(_log(task, logs), "w", encoding="utf-8") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, env=env)
+    command = ["run", *task.options, "--profile", profile, "--device", device]
+    process = _server().Process(target=_nclib, args=(command, _log(task, logs), dict(os.environ)))
+    process.start()
+    return process
+
+
+def _nclib(command, log, environment):
+    """`python -m nclib` with a command in the process of a task, which writes to a file, ends with the campaign and,
+    asked to end, keeps the state of its run first."""
+    from nclib.training import checkpoint
+
+    workers.end_with_campaign()
+    signal.signal(signal.SIGTERM, checkpoint.ask)
+    os.environ.update(environment)
+    with open(log, "wb") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    sys.argv[:] = ["nclib", *command]
+    runpy.run_module("nclib", run_name="__main__")
+
+
+@functools.cache
+def _server():
+    """Where processes are forked that have imported all that they need."""
+    for name, value in {"OMP_NUM_THREADS": "2", "TQDM_DISABLE": "1"}.items():
+        os.environ.setdefault(name, value)
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["nclib.cli", *(f"{pages.__name__}.{page}.study" for page in pages.names())])
+    return server
 
 
 def _log(task, logs):

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import itertools
+import multiprocessing
 import os
 import threading
 import time
@@ -98,6 +99,16 @@ def end_with(parent):
     def watch():
         while os.getppid() == parent:
             time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def end_with_campaign():
+    """The same for a process that was forked from a server of multiprocessing, whose parent is who asked for it."""
+
+    def watch():
+        multiprocessing.parent_process().join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
