@@ -238,6 +238,19 @@ def test_law_a_run_ends_when_the_campaign_is_gone():
     assert subprocess.run([sys.executable, "-c", code], timeout=40).returncode == 1
 
 
+def test_law_what_runs_are_forked_from_has_not_asked_for_a_gpu():
+    """A process whose parent has asked the driver cannot use a GPU."""
+    code = """
+import importlib, torch
+torch._C._cuda_getDeviceCount = lambda: 1 / 0
+from nclib import cli, pages
+for page in pages.names():
+    importlib.import_module(f"nclib.pages.{page}.study")
+assert not torch.cuda.is_initialized()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_law_the_runs_of_a_campaign_end_when_it_is_killed_alone(tmp_path):
     campaign = start(tmp_path, "--only", "original", "--jobs", "1")
     while not checkpoints(tmp_path):
