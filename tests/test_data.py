@@ -246,6 +246,17 @@ def test_law_wrong_checksum_is_refused_and_moved_aside(folder, name, file):
     assert aside.read_bytes() == b"not the data" and aside.name in str(error.value)
 
 
+def test_law_a_link_with_a_wrong_checksum_is_moved_aside_and_its_target_stays(folder, tmp_path_factory):
+    path, own = folder / "fashion-mnist" / "t10k-images-idx3-ubyte.gz", tmp_path_factory.mktemp("own") / "mine.gz"
+    path.parent.mkdir(parents=True)
+    own.write_bytes(b"mine")
+    path.symlink_to(own)
+    with pytest.raises(data.DataError, match="the file is now called"):
+        data.load("fashion-mnist", "test")
+    (aside,) = path.parent.iterdir()
+    assert aside.readlink() == own and own.read_bytes() == b"mine"
+
+
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "fashion-mnist"])
 def test_law_missing_file_that_cannot_be_downloaded(folder, monkeypatch, name):
     monkeypatch.setattr(files, "CIFAR10_URL", "http://127.0.0.1:9/cifar.tar.gz")

@@ -27,6 +27,8 @@ RUN = {
     "wall_seconds": 2.5,
     "data": {"a.gz": "ab12"},
     "made by": "other code",
+    "commit": "d" * 40,
+    "dirty": False,
 }
 
 
@@ -68,7 +70,7 @@ def executed(folder, **metadata):
         "profile": "smoke",
         "meanings": {"a<b": "a & b"},
         "wall_seconds": 5.0,
-        "runs": [RUN, RUN | {"key": "k2"}],
+        "runs": [RUN, RUN | {"key": "k2", "commit": "e" * 40, "dirty": True}],
         "commit": "c" * 40,
         "dirty": True,
         "versions": {"torch": "2"},
@@ -101,6 +103,7 @@ def test_value_page_has_downloads_provenance_and_no_noise(tmp_path):
     for text in (
         "papermill notebooks/01-x.ipynb out.ipynb -p profile smoke",
         "`cccccccccccc`, with uncommitted changes",
+        "`dddddddddddd`, `eeeeeeeeeeee`, with uncommitted changes",
         "5.0 s",
     ):
         assert text in panel
