@@ -39,7 +39,8 @@ def start(folder, *options):
 
 def entries(folder):
     """{experiment/key: bytes of the table} of what is stored."""
-    return {"/".join(path.parts[-3:-1]): path.read_bytes() for path in sorted(folder.glob("cache/*/*/table.csv"))}
+    tables = sorted(folder.glob("cache/*/[!.]*/table.csv"))  # a name with a dot is being written
+    return {"/".join(path.parts[-3:-1]): path.read_bytes() for path in tables}
 
 
 def checkpoints(folder):
