@@ -95,7 +95,7 @@ def test_oracle_ten_kills_of_the_whole_campaign(tmp_path):
     print(len(killed), "tables; at the kills there were (tables, checkpoints)", seen)
     expected = {(run.NAME, run.key()) for study, _ in campaign.QUEUE for run in pages.study(study).runs("smoke")}
     assert {tuple(name.split("/")) for name in killed} == expected
-    assert max(seen)[0] < len(expected) and any(left for _, left in seen)
+    assert len(dict(seen)) > 5 and max(seen)[0] < len(expected) and any(left for _, left in seen)
 
 
 class Program(subprocess.Popen):
@@ -246,9 +246,9 @@ def test_law_what_runs_are_forked_from_has_not_asked_for_a_gpu():
     code = """
 import importlib, torch
 torch._C._cuda_getDeviceCount = lambda: 1 / 0
-from nclib import cli, pages
-for page in pages.names():
-    importlib.import_module(f"nclib.pages.{page}.study")
+from nclib.pages import campaign
+for name in campaign._preloaded():
+    importlib.import_module(name)
 assert not torch.cuda.is_initialized()
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -298,8 +298,13 @@ def _server():
     for name, value in {"OMP_NUM_THREADS": "2", "TQDM_DISABLE": "1"}.items():
         os.environ.setdefault(name, value)
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["nclib.cli", *(f"{pages.__name__}.{page}.study" for page in pages.names())])
+    server.set_forkserver_preload(_preloaded())
     return server
+
+
+def _preloaded():
+    """The modules that these have imported; none of them asks for a GPU, which forked processes could not use then."""
+    return ["nclib.cli", *(f"{pages.__name__}.{page}.study" for page in pages.names())]
 
 
 def _log(task, logs):

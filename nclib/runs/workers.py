@@ -96,19 +96,17 @@ def _attempt(run, device, root, folders):
 def end_with(parent):
     """End this process, in the middle of its work, when its parent is gone: a killed command leaves nothing running."""
 
-    def watch():
+    def wait():
         while os.getppid() == parent:
             time.sleep(1)
-        os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    _end_after(wait)
 
 
 def end_with_campaign():
     """The same for a process that was forked from a server of multiprocessing, whose parent is who asked for it."""
+    _end_after(multiprocessing.parent_process().join)
 
-    def watch():
-        multiprocessing.parent_process().join()
-        os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+def _end_after(wait):
+    threading.Thread(target=lambda: (wait(), os._exit(1)), daemon=True).start()
