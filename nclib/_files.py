@@ -72,7 +72,7 @@ def write(tensors: dict[str, torch.Tensor], path) -> None:
     save(path, tensors, {"format": _FORMAT})
 
 
-def read(path, make):
+def read(path, make) -> ClassStatistics:  # noqa: F821
     """make(**tensors) of a whole file of possible values; ValueError for any other."""
     try:
         tensors, about = unpack(contents(path))

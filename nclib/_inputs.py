@@ -16,6 +16,7 @@ _ENTRIES = 2**20  # of a matrix in float64 at a time, 8 MB
 
 
 def matrix(name: str, A: Tensor, double: bool = True) -> Tensor:
+    """A as a matrix (K, d), detached; float64, or as it is where `double` is False. Else ValueError."""
     A = torch.as_tensor(A).detach()
     A = A.cpu() if A.device.type == "mps" else A  # MPS has no float64
     A = A.double() if double or not A.is_floating_point() else A
@@ -27,6 +28,7 @@ def matrix(name: str, A: Tensor, double: bool = True) -> Tensor:
 
 
 def rows(name: str, M: Tensor, double: bool = True) -> Tensor:
+    """The same for (K, d) with K >= 2."""
     M = matrix(name, M, double)
     if len(M) < 2:
         raise ValueError(f"{name} has shape {tuple(M.shape)}, must be (K, d) with K >= 2")
@@ -34,6 +36,7 @@ def rows(name: str, M: Tensor, double: bool = True) -> Tensor:
 
 
 def matching(W, M, name: str = "M", double: bool = True) -> tuple[Tensor, Tensor]:
+    """The same for two of one shape (K, d)."""
     W, M = rows("W", W, double), rows(name, M, double)
     if W.shape != M.shape:
         raise ValueError(f"{name} has shape {tuple(M.shape)}, must be that of W, {tuple(W.shape)}")
@@ -41,6 +44,7 @@ def matching(W, M, name: str = "M", double: bool = True) -> tuple[Tensor, Tensor
 
 
 def present_classes(stats: ClassStatistics) -> Tensor:
+    """Labels (K',) int64 of the present classes, at least two, whose squares float64 holds. Else ValueError."""
     present = stats.present.nonzero()[:, 0]
     if len(present) < 2:
         raise ValueError(f"stats has {len(present)} present classes (count > 0), at least 2 are needed")
@@ -63,4 +67,5 @@ def row_cosines(W: Tensor, M: Tensor) -> Tensor:
 
 
 def unit_rows(M: Tensor) -> Tensor:
+    """M (K, d) with each row divided by its norm."""
     return M / torch.linalg.vector_norm(M, dim=1, keepdim=True)

@@ -57,7 +57,7 @@ def blocks(K: int, size: int = BLOCK) -> Iterator[tuple[slice, slice]]:
 
 
 def upper(values: Tensor, j: slice, k: slice) -> Tensor:
-    """The entries of a block that lie above the diagonal of the whole matrix, as a vector."""
+    """The entries of a block that lie above the diagonal of the whole matrix, as a vector (pairs,)."""
     return values[torch.ones_like(values, dtype=torch.bool).triu(1)] if j == k else values.flatten()
 
 
@@ -124,9 +124,10 @@ def row_means(triples: Iterable[Triple], sums: Tensor) -> Tensor:
 
 
 def order_statistics(values: Callable[[], Iterable[Tensor]], K: int, ranks: list[int]) -> Tensor:
-    """The ranks-th smallest (from 1) of the values over pairs of K classes; K > _FEW: to a relative 2^-32, from below.
+    """The ranks-th smallest (from 1) values over pairs of K classes, in the order of `ranks`.
 
-    Two passes count the values by 22 bits each, the second among those that agree with the answer in the first.
+    For K > _FEW they are found to a relative 2^-32, from below: two passes count the values by 22 bits each,
+    the second among those that agree with the answer in the first.
     """
     if K <= _FEW:
         ordered = torch.cat([x.clone() for x in values()]).sort().values.cpu()
@@ -157,7 +158,7 @@ def _ordered(x: Tensor) -> Tensor:
 
 
 def arg_max(h: Tensor, W: Tensor, b: Tensor) -> Tensor:
-    """arg max_k (w_k h + b_k) for each row h, the first in a tie, over blocks of classes."""
+    """(N,) int64: arg max_k (w_k h + b_k) for each row of h (N, d), the first in a tie, over blocks of classes."""
     best = h.new_full((len(h),), -math.inf)
     arg = torch.zeros(len(h), dtype=torch.int64, device=h.device)
     for k in range(0, len(W), BLOCK):

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -52,7 +52,7 @@ def _runs(name, profile, seed, corpus):
 
 
 @app.command()
-def runs(study: Study, profile: Profile = "laptop", seed: Seed = None, corpus: Text = None):
+def runs(study: Study, profile: Profile = "laptop", seed: Seed = None, corpus: Text = None) -> None:
     """List the runs of a study: index, experiment, key, where it is stored, parameters."""
     from nclib.runs import store
 
@@ -72,7 +72,7 @@ def run(
     device: Annotated[str, typer.Option(help="auto (a GPU where the run needs one), cpu or cuda.")] = "auto",
     seed: Seed = None,
     corpus: Text = None,
-):
+) -> None:
     """Do the runs of a study that are not stored yet; on a CPU side by side. Those of profile paper go to results/.
 
     `torchrun --nproc-per-node N -m nclib run linguistic_scaling --index I` trains one language model on N processes.
@@ -114,7 +114,7 @@ def campaign(
     device: Annotated[str, typer.Option(help="auto (a GPU where the run needs one), cpu or cuda.")] = "auto",
     only: Annotated[str, typer.Option(help="Only studies whose name begins so.")] = "",
     show: Annotated[bool, typer.Option("--list", help="Say what is pending, and its minutes; do nothing.")] = False,
-):
+) -> None:
     """Do what is pending of the papers' own scale, the most valuable first, several runs at a time on one GPU.
 
     Called again it goes on where it was stopped. Runs whose data is not on this machine and cannot be had are skipped.
@@ -162,7 +162,7 @@ def measure(
     checkpoint: Kept = None,
     checkpoint_every: Every = 30,
     device: Device = "auto",
-):
+) -> None:
     """Measure neural collapse in features with labels, or in statistics that --save wrote.
 
     Features are a floating array (..., d) named features, H or X; labels an integer array (...) named labels or y, -100
@@ -207,7 +207,7 @@ def measure_lm(
     checkpoint: Kept = None,
     checkpoint_every: Every = 30,
     device: Device = "auto",
-):
+) -> None:
     """Measure linguistic collapse in a causal language model: its classes are the tokens of its vocabulary.
 
     `torchrun --nproc-per-node N -m nclib measure-lm ...` shares the text out over processes and gives the same numbers.
@@ -224,7 +224,7 @@ def measure_lm(
 def merge(
     files: Annotated[list[Path], typer.Argument(help="Statistics that --save wrote, of parts of one data set.")],
     output: Annotated[Path, typer.Option(help="Where their sum goes (.safetensors).")],
-):
+) -> None:
     """Add the statistics of parts of a data set: exact, in any order."""
     from nclib.measuring import commands
 
@@ -242,7 +242,7 @@ def claims(
     verdict: Annotated[str | None, typer.Option(help="Only claims with this verdict.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     profile: Profile = "laptop",
-):
+) -> None:
     """Show the claims that the notebooks recorded at a profile, each with its verdict."""
     from nclib.evidence import ledger, report
     from nclib.evidence.claims import VERDICTS
@@ -262,7 +262,7 @@ def claims(
 
 
 @app.command()
-def doctor():
+def doctor() -> None:
     """Say what this machine has: versions, devices, folders, data. Exit code 1 where something needed is missing."""
     import platform
 
@@ -288,7 +288,7 @@ def doctor():
 
 
 @app.callback(help=__doc__)
-def root(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False):
+def root(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
     pass  # main looks at it, wherever it stands
 
 
@@ -297,7 +297,7 @@ _UNFORESEEN = (ArithmeticError, AssertionError, AttributeError, BufferError, EOF
 _UNFORESEEN += (MemoryError, NameError, RuntimeError, TypeError)
 
 
-def main():
+def main() -> None:
     """Run the command; bad input, and a disk or memory that is full, are one line on stderr and exit code 2, and so is
     what nobody foresaw. --debug shows the traceback instead."""
     debug = "--debug" in sys.argv
@@ -318,7 +318,7 @@ def _resources(error):
     return isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)
 
 
-def refuse(error, foreseen=True):
+def refuse(error, foreseen=True) -> NoReturn:
     """Say why in one line, and end."""
     reason = " ".join(str(error).split()) or type(error).__name__
     if not foreseen:

@@ -8,16 +8,20 @@ sentence, for a value that a small run lacks has no digits to format.
 import math
 import re
 from numbers import Real
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
 
 MISSING = "–"
 
 
-def number(value, spec=".2f"):
+def number(value, spec=".2f") -> str:
     """A number as text by a format such as ".3f", ".0%" or ",.0f"; `MISSING` where it is None, NaN or infinite."""
     return format(float(value), spec) if known(value) else MISSING
 
 
-def word(change, below, above, otherwise):
+def word(change, below, above, otherwise) -> str:
     """`below` where a change is negative, `above` where it is positive, else (0, None, NaN) `otherwise`.
 
     `otherwise` takes their place in the sentence, as "goes" does for "falls" and "rises".
@@ -25,12 +29,12 @@ def word(change, below, above, otherwise):
     return otherwise if not known(change) or not change else above if change > 0 else below
 
 
-def known(value):
+def known(value) -> bool:
     """Whether a value is a finite number."""
     return value is not None and math.isfinite(value)
 
 
-def glue(values):
+def glue(values) -> None:
     """Keep {key: text or number} in the output of the cell that calls it, where the prose of its page finds them.
 
     Nothing is shown. A number is kept as `number` gives it in six digits. Raises ValueError for a key that a sentence
@@ -58,7 +62,7 @@ def _text(key, value):
     return value
 
 
-def table(frame):
+def table(frame) -> "HTML":
     """A table for a reader, its texts in full: as a notebook shows it, pandas cuts them after 50 characters."""
     import pandas as pd
     from IPython.display import HTML

@@ -68,7 +68,7 @@ def permuted_labels(
 
 
 def shuffle(y: Tensor, seed: int, *, ignore_index: int = -100) -> Tensor:
-    """Labels y (...) in random order, `ignore_index` where it was; the same on every device."""
+    """Labels (...), those of y (...) in random order, `ignore_index` where it was; the same on every device."""
     used = y != ignore_index
     order = torch.randperm(int(used.sum()), generator=torch.Generator().manual_seed(seed)).to(y.device)
     shuffled = y.clone()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def best_permutation(similarity) -> Tensor:
-    """The permutation p that maximizes sum_i similarity[i, p[i]] of a square matrix, as a tensor: a linear assignment.
+    """The permutation p (n,) int64 that maximizes sum_i similarity[i, p[i]], similarity (n, n): a linear assignment.
 
     >>> best_permutation(torch.tensor([[0.0, 2.0], [1.0, 2.5]])).tolist()
     [1, 0]

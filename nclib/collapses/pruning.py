@@ -27,7 +27,7 @@ def pq_index(w, p=1.0, q=2.0) -> float:
 
 
 def magnitude_masks(weights, sparsity, minimum=0) -> list[Tensor]:
-    """The boolean masks, one a tensor, that keep the round((1 - sparsity) d) largest of all d weights.
+    """The boolean masks, one a tensor and of its shape, that keep the round((1 - sparsity) d) largest of all d weights.
 
     minimum     weights that each tensor keeps whatever their size, the largest it has (all it has if fewer): the
                 minimum threshold of Gupta et al. 2022. They count among those that are kept.

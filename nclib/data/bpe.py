@@ -14,7 +14,7 @@ PIECE = 2**15  # characters of a document that are encoded as one string
 BATCH = 2**21  # characters that are encoded in one call: some 100 bytes of memory per token while it lasts
 
 
-def train(documents, vocab):
+def train(documents, vocab) -> "Tokenizer":  # noqa: F821
     """A byte-level BPE tokenizer (GPT-2's splitting into words) of exactly `vocab` tokens, trained on documents.
 
     Token 0 is <|endoftext|>, then come the 256 bytes, then the merges in the order in which they were found; a pair
@@ -40,7 +40,7 @@ def train(documents, vocab):
     return tokenizer
 
 
-def gpt2():
+def gpt2() -> "tuple[Tokenizer, dict[str, str]]":  # noqa: F821
     """GPT-2's tokenizer (50,257 tokens) from OpenAI's `encoder.json` and `vocab.bpe`, verified; and their sha256."""
     from tokenizers import Tokenizer, models
 
@@ -52,7 +52,7 @@ def gpt2():
     return tokenizer, dict(GPT2)
 
 
-def encode(tokenizer, documents, limit=None):
+def encode(tokenizer, documents, limit=None) -> np.ndarray:
     """Token ids (N,) int32 of documents, each followed by <|endoftext|>: the first `limit` of them, or all.
 
     No document is read that is not needed.
@@ -66,7 +66,7 @@ def encode(tokenizer, documents, limit=None):
     return np.concatenate(parts)[:limit]
 
 
-def pieces(document):
+def pieces(document) -> "Iterator[str]":  # noqa: F821
     """A document cut into pieces of at least 2^15 characters that have the tokens of the whole.
 
     It is cut only between the two line ends of an empty line, with no other white space around: there the splitting
@@ -79,7 +79,7 @@ def pieces(document):
     yield document[start:]
 
 
-def strings(tokenizer):
+def strings(tokenizer) -> list[str]:
     """The text of each token, by id; bytes that are no text on their own are written as \\xNN."""
     byte = _bytes()
     named = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])

@@ -6,7 +6,7 @@ import torch
 from nclib.data.longtail import at_least_one, generator_seed
 
 
-def dirichlet_split(y, clients, alpha, *, num_classes=None, seed=0, allow_empty=False):
+def dirichlet_split(y, clients, alpha, *, num_classes=None, seed=0, allow_empty=False) -> tuple[torch.Tensor, ...]:
     """Deal samples to clients, class after class in shares drawn from a symmetric Dirichlet distribution.
 
     For each class k, with n_k samples in random order and p ~ Dir(alpha, ..., alpha) over the clients, client c gets
@@ -50,7 +50,7 @@ def dirichlet_split(y, clients, alpha, *, num_classes=None, seed=0, allow_empty=
     return tuple(torch.tensor(sorted(part), dtype=torch.int64) for part in parts)
 
 
-def holdings(parts, y, num_classes=None):
+def holdings(parts, y, num_classes=None) -> torch.Tensor:
     """Who has what: (clients, K) int64, how many samples of each class a client has. Raises ValueError for no client,
     for sample numbers that are not those of y, and where num_classes is not more than the largest label.
 

@@ -25,7 +25,7 @@ class Corpus:
     titles: tuple[list[str], list[str]] = ((), ())
 
 
-def sources(corpus):
+def sources(corpus) -> dict[str, str]:
     """{file: sha256} of the text of a corpus; the pinned ones of a named corpus, whose files need not be there."""
     check(corpus)
     if corpus in TEXTS:
@@ -40,7 +40,7 @@ def sources(corpus):
     raise DataError(f"corpus = {str(corpus)!r}: the folder has no train.txt")
 
 
-def own(corpus):
+def own(corpus) -> dict[str, str]:
     """{file: sha256} of the text in a folder of one's own; nothing for a named corpus and where there is no text."""
     if corpus in NAMES or not (Path(corpus) / "train.txt").exists():
         return {}
@@ -48,7 +48,7 @@ def own(corpus):
     return {path.name: _sha256(path, _version(path)) for path in files if path.exists()}
 
 
-def at_hand(corpus):
+def at_hand(corpus) -> dict[str, str | None]:
     """{name: sha256} of the text of a named corpus that changes with what is installed, None for a sum that it would
     take long to compute: the name holds the versions."""
     if corpus == "documentation":
@@ -67,7 +67,7 @@ def _version(path):
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def read(corpus):
+def read(corpus) -> Corpus:
     """The documents of a corpus, whose files are verified."""
     if corpus == "documentation":
         train, validation = documentation.split()
@@ -91,13 +91,13 @@ def read(corpus):
     return Corpus(lambda: islice(documents(train), kept), lambda: islice(documents(train), kept, None))
 
 
-def check(corpus):
+def check(corpus) -> None:
     """ValueError unless a corpus is a name or a folder."""
     if corpus not in NAMES and not Path(corpus).is_dir():
         raise ValueError(f"corpus = {str(corpus)!r}: must be one of {', '.join(NAMES)}, or a folder with train.txt")
 
 
-def documents(path):
+def documents(path) -> Iterable[str]:
     """Yield the documents of a text file, separated by lines <|endoftext|>, without white space around them; empty ones
     are left out, and so is a byte-order mark. Raises DataError for NUL and for bytes that are not UTF-8."""
     lines = []
@@ -118,7 +118,7 @@ def documents(path):
         yield text
 
 
-def stories(path_or_name="roneneldan/TinyStories", split="train"):
+def stories(path_or_name="roneneldan/TinyStories", split="train") -> Iterable[str]:
     """Yield the texts of a Hugging Face dataset with a column `text`, one at a time, never all in memory.
 
     path_or_name   the name of a dataset, or a folder of parquet files in its format.
@@ -137,7 +137,7 @@ def stories(path_or_name="roneneldan/TinyStories", split="train"):
         ) from error
 
 
-def write_corpus(folder, train, validation):
+def write_corpus(folder, train, validation) -> None:
     """Write texts as a corpus that `tokens` reads, `folder`/train.txt and valid.txt; e.g. `stories()`."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

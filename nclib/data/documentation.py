@@ -33,7 +33,7 @@ SHORTEST = 200  # characters
 TESTS = {"tests", "testing", "test"}
 
 
-def versions():
+def versions() -> dict[str, str]:
     """{distribution: version} of the packages here, without builds such as +cpu. DataError names a missing one."""
     found = {}
     for package, (distribution, _) in PACKAGES.items():
@@ -43,22 +43,22 @@ def versions():
     return found
 
 
-def source():
+def source() -> dict[str, str]:
     """{name with versions: sha256} of the text of the packages that are installed here."""
     return {name(): _digest(documents())}
 
 
-def name():
+def name() -> str:
     """What the text is called, with the versions that it is of."""
     return f"docstrings of {', '.join(' '.join(pair) for pair in versions().items())}"
 
 
-def locked():
+def locked() -> bool:
     """Whether the text here is that of the locked versions, byte for byte."""
     return _digest(documents()) == SHA256
 
 
-def split():
+def split() -> tuple[list[str], list[str]]:
     """(training, validation): documents in the order of the sha256 of their number, the last 5 % for validation.
 
     The rule looks at no document, and the first so many of either part are a fair sample of all packages.
@@ -70,7 +70,7 @@ def split():
 
 
 @functools.cache
-def documents():
+def documents() -> list[str]:
     """All documents, in the order of package, file and line: from the cache folder, or read from the packages anew."""
     from nclib.runs.store import cache_folder
 
@@ -94,7 +94,7 @@ def _of_package(package):
             yield from docstrings(path.read_bytes())
 
 
-def docstrings(code):
+def docstrings(code) -> "Iterator[str]":  # noqa: F821
     """Yield the docstrings in a source (bytes) that are longer than `SHORTEST`, by line, without trailing blanks."""
     with warnings.catch_warnings(action="ignore"):  # of invalid escape sequences in other people's strings
         tree = ast.parse(code)

@@ -58,7 +58,7 @@ class DataError(ValueError):
     """A data file that is missing and cannot be downloaded, or whose checksum is wrong."""
 
 
-def data_folder():
+def data_folder() -> Path:
     """The folder of data sets: the variable `NCLIB_DATA`, or `build/data` of the project where it is unset.
 
     Raises DataError where it, or what should be a folder above it, is a file."""
@@ -71,27 +71,27 @@ def data_folder():
     return folder
 
 
-def fashion_mnist_file(name):
+def fashion_mnist_file(name) -> Path:
     """Path of one of Fashion-MNIST's four idx files, `NCLIB_DATA/fashion-mnist/<name>`, verified."""
     return _file("fashion-mnist", name, FASHION_MNIST, FASHION_MNIST_URL)
 
 
-def cifar10_file(name):
+def cifar10_file(name) -> Path:
     """Path of one of CIFAR-10's six binary files, `NCLIB_DATA/cifar-10-batches-bin/<name>`, verified."""
     return _member("cifar-10-batches-bin", name, CIFAR10, CIFAR10_URL, f"md5:{CIFAR10_MD5}")
 
 
-def cifar100_file(name):
+def cifar100_file(name) -> Path:
     """Path of `train.bin` or `test.bin` of CIFAR-100, `NCLIB_DATA/cifar-100-binary/<name>`, verified."""
     return _member("cifar-100-binary", name, CIFAR100, CIFAR100_URL, f"sha256:{CIFAR100_SHA256}")
 
 
-def gpt2_file(name):
+def gpt2_file(name) -> Path:
     """Path of `encoder.json` or `vocab.bpe`, GPT-2's byte-level BPE: `NCLIB_DATA/gpt2-tokenizer/<name>`, verified."""
     return _file("gpt2-tokenizer", name, GPT2, GPT2_URL)
 
 
-def authors_measurements(name):
+def authors_measurements(name) -> Path:
     """Path of the authors' measurements of 230 language models (Wu and Papyan 2024), verified.
 
     name   "lc-2024_05_18.csv" or "lc-2024_10_24.csv", as in their repository (commit `MEASUREMENTS_COMMIT`); kept as
@@ -100,7 +100,7 @@ def authors_measurements(name):
     return _file("linguistic-collapse", name, MEASUREMENTS, MEASUREMENTS_URL)
 
 
-def text_file(corpus, name):
+def text_file(corpus, name) -> Path:
     """Path of a file of the corpus "tinystories" (a sample) or "books", `NCLIB_DATA/<corpus>/<name>`, verified.
 
     Nothing is downloaded, and a file that differs is left where it is: it may be the reader's own text.
@@ -142,7 +142,7 @@ def _member(folder, name, pinned, url, known_hash):
     return verified(path, pinned[name])
 
 
-def state():
+def state() -> dict[str, str]:
     """{data set: how many of its files are in the data folder}, in words; checksums are not read."""
     folder = data_folder()
     found = {"fashion-mnist": (folder / "fashion-mnist", FASHION_MNIST)}
@@ -157,13 +157,13 @@ def state():
     }
 
 
-def sha256(path):
+def sha256(path) -> str:
     """Hexadecimal sha256 of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def verified(path, expected):
+def verified(path, expected) -> Path:
     """`path` itself if its sha256 is `expected`; else the file gets another name, since it may be the user's own, and
     DataError says so."""
     found = sha256(path)
@@ -177,7 +177,7 @@ def verified(path, expected):
     return path
 
 
-def unpack(archive, folder, names):
+def unpack(archive, folder, names) -> None:
     """Write the members called `names` (whatever their folder in the archive) below `folder`, each under its name only
     when whole."""
     folder.mkdir(parents=True, exist_ok=True)

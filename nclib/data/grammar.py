@@ -63,14 +63,14 @@ class Grammar:
             raise ValueError(f"stages hold {unknown[0]!r}: must be a word or one of {', '.join(sorted(known))}")
 
     @property
-    def sha256(self):
+    def sha256(self) -> str:
         """Hexadecimal digest of everything that defines the grammar."""
         parts = (self.classes, self.recalled, self.agreement)
         text = json.dumps([self.seed, self.themes, self.boost, self.stages, *map(dict, parts)])
         return hashlib.sha256(text.encode()).hexdigest()
 
     @cached_property
-    def vocabulary(self):
+    def vocabulary(self) -> list[str]:
         """The words, by token id; 0 is <|endoftext|>, then in the order in which patterns and classes name them."""
         plain = [word for word, _ in self._slots if word[0] not in "%$"]
         agreeing = [word for _, words in self.agreement.values() for word in words.values()]
@@ -78,12 +78,12 @@ class Grammar:
         return list(dict.fromkeys([END, *plain, *agreeing, *drawn]))
 
     @property
-    def story_length(self):
+    def story_length(self) -> float:
         """Expected tokens of a story, with its <|endoftext|>."""
         return float(self._visits.sum())
 
     @cached_property
-    def entropy_rate(self):
+    def entropy_rate(self) -> tuple[float, float]:
         """(low, high) bounds, in nats per token, of the entropy rate H(story) / E[length], which is the least expected
         loss of any model.
 
@@ -96,7 +96,7 @@ class Grammar:
         low = (entr(start).sum() + self._visits @ choices) / self._visits.sum()
         return float(low), float(low + np.log(self.themes) / self._visits.sum())
 
-    def sample(self, tokens, seed):
+    def sample(self, tokens, seed) -> np.ndarray:
         """The first `tokens` tokens (N,) int64 of the unlimited text of a seed; it starts with a story."""
         if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 1:
             raise ValueError(f"tokens = {tokens!r}: must be a whole number > 0")
@@ -106,7 +106,7 @@ class Grammar:
             total += len(parts[-1])
         return np.concatenate(parts)[:tokens]
 
-    def next_distribution(self, ids):
+    def next_distribution(self, ids) -> np.ndarray:
         """p(x_{t+1} | x_1 .. x_t), (N, V) float64, exact, for the text ids (N,), which starts with a story.
 
         Row t is conditioned on the whole story so far. A model that sees a window of the text knows as much only where
@@ -114,11 +114,11 @@ class Grammar:
         """
         return np.concatenate([P for P, _ in self._filter(ids, predict=True)])[1:]
 
-    def bayes_loss(self, ids):
+    def bayes_loss(self, ids) -> float:
         """-log p(x_t | x_1 .. x_{t-1}) averaged over the tokens of a text that starts with a story, in nats."""
         return float(np.mean(np.concatenate([loss for _, loss in self._filter(ids, predict=False)])))
 
-    def soft_labels(self, ids):
+    def soft_labels(self, ids) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":  # noqa: F821
         """Yield blocks (P (n, V) float64, y (n,) int64) of torch tensors for `StatisticsAccumulator.update`: the exact
         distributions of the next token and the tokens that came; len(ids) pairs in all, the first before any token.
 
@@ -133,7 +133,7 @@ class Grammar:
             done += len(loss)
             yield torch.from_numpy(P[: len(loss)]), y
 
-    def known(self, windows):
+    def known(self, windows) -> torch.Tensor:
         """(n, T) bool of windows (n, T + 1): the inputs from the first <|endoftext|> on. There a model sees the whole
         story so far, and `next_distribution` is the best that it can do."""
         return (torch.as_tensor(windows)[:, :-1] == 0).cumsum(1) > 0

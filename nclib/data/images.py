@@ -47,7 +47,7 @@ class Images:
     sha256: dict[str, str]
 
 
-def load(name, split="train"):
+def load(name, split="train") -> Images:
     """The images of one split, in the order of the source files.
 
     Pixels are scaled to [0, 1], then standardized per channel, (x - mean_c) / std_c, with the mean and the population

@@ -7,7 +7,7 @@ from operator import index
 import torch
 
 
-def long_tail_counts(num_classes, largest, ratio):
+def long_tail_counts(num_classes, largest, ratio) -> tuple[int, ...]:
     """Exponential profile: n_k = floor(largest * ratio^(-k/(K-1))), k = 0 .. K-1, so that n_0 = largest and
     n_0/n_(K-1) = ratio up to the floor (the long tails of Cui et al. 2019, "Class-balanced loss based on effective
     number of samples").
@@ -43,7 +43,7 @@ def long_tail_counts(num_classes, largest, ratio):
     return tuple(counts)
 
 
-def step_counts(num_classes, largest, smallest, num_minority):
+def step_counts(num_classes, largest, smallest, num_minority) -> tuple[int, ...]:
     """Step profile: `largest` for the first K - num_minority classes, `smallest` for the last num_minority. A tuple of
     ints."""
     K, largest, smallest = (
@@ -58,7 +58,7 @@ def step_counts(num_classes, largest, smallest, num_minority):
     return (largest,) * (K - num_minority) + (smallest,) * num_minority
 
 
-def subset(images, counts, seed=None):
+def subset(images, counts, seed=None) -> "Images":  # noqa: F821
     """Exactly counts[k] images of each class k, class after class: the first ones of the class where `seed` is None
     (the choice of Dang et al. 2023's code), else drawn without replacement from `torch.Generator().manual_seed(seed)`.
 
@@ -79,7 +79,7 @@ def subset(images, counts, seed=None):
     return replace(images, x=images.x[chosen], y=images.y[chosen])
 
 
-def at_least_one(name, value):
+def at_least_one(name, value) -> int:
     """A value that is a positive integer, as one; else ValueError."""
     try:
         integer = index(value)
@@ -90,7 +90,7 @@ def at_least_one(name, value):
     return integer
 
 
-def generator_seed(seed):
+def generator_seed(seed) -> int:
     """A seed that is an integer from 0 to 2^63 - 1, as one; else ValueError."""
     try:
         integer = index(seed)

@@ -34,7 +34,7 @@ class Tokens:
     titles: list[str]
 
 
-def tokens(corpus, vocab, *, limit=None):
+def tokens(corpus, vocab, *, limit=None) -> Tokens:
     """The tokens of a corpus.
 
     corpus   "documentation": the docstrings of the locked scientific packages, `nclib.data.documentation`.
@@ -74,7 +74,7 @@ def tokens(corpus, vocab, *, limit=None):
     return found
 
 
-def windows(tokens, context):
+def windows(tokens, context) -> torch.Tensor:
     """Windows (n, T + 1) int32 of a text (N,), a view: window i is tokens i T .. i T + T, with T = context.
 
     Its first T tokens are inputs and its last T the targets, so every token but the first of the text is a target once
@@ -87,7 +87,7 @@ def windows(tokens, context):
     return tokens.int().unfold(0, context + 1, context)
 
 
-def available(corpus, vocab=None, *, limit=None):
+def available(corpus, vocab=None, *, limit=None) -> bool:
     """Whether the files of a corpus are on this machine, or, where vocab is given, its tokens are in the cache.
 
     Nothing is downloaded, and no checksum of a named corpus is read. Raises ValueError for an unknown corpus.

@@ -58,7 +58,7 @@ class Rule(NamedTuple):
     tolerance: float = 0.0
 
     @property
-    def region(self):
+    def region(self) -> tuple[float, float]:
         """(low, high)."""
         low, high = self.reference - self.tolerance, self.reference + self.tolerance
         return {"==": (low, high), "<=": (-math.inf, high), ">=": (low, math.inf)}[self.relation]
@@ -68,17 +68,17 @@ class Rule(NamedTuple):
         return f"{self.relation} {number(self.reference)}{within}"
 
 
-def at_most(reference, tolerance=0.0):
+def at_most(reference, tolerance=0.0) -> Rule:
     """Values up to reference + tolerance."""
     return Rule("<=", reference, tolerance)
 
 
-def at_least(reference, tolerance=0.0):
+def at_least(reference, tolerance=0.0) -> Rule:
     """Values from reference - tolerance on."""
     return Rule(">=", reference, tolerance)
 
 
-def near(reference, tolerance):
+def near(reference, tolerance) -> Rule:
     """Values within tolerance of reference."""
     return Rule("==", reference, tolerance)
 
@@ -149,7 +149,7 @@ class Headline:
             raise ValueError(f"{self.id}: a headline needs at least one claim")
 
 
-def family(prefix, where, query, claims):
+def family(prefix, where, query, claims) -> list[Claim]:
     """The same claims on the rows of a DataFrame.query: ids get the prefix, statements "where: "."""
     return [
         dataclasses.replace(
@@ -162,7 +162,7 @@ def family(prefix, where, query, claims):
     ]
 
 
-def judge(claim, ours, *, every=False, met=True):
+def judge(claim, ours, *, every=False, met=True) -> dict:
     """{"ours": mean, "values", "interval": [low, high] or None, "verdict"} of a claim; ours: what its function gave."""
     given = ours if isinstance(ours, Interval) else None
     if given and given.low > given.high:
@@ -178,7 +178,7 @@ def judge(claim, ours, *, every=False, met=True):
     return {"ours": sum(values) / len(values), "values": values, "interval": interval, "verdict": verdict}
 
 
-def interval_of(values, every, log):
+def interval_of(values, every, log) -> list[float]:
     """[low, high] of one value a seed, by the rule above."""
     if every or len(values) == 1:
         return [min(values), max(values)]
@@ -188,7 +188,7 @@ def interval_of(values, every, log):
     return [math.exp(end) if end < 709 else math.inf for end in ends] if log else ends
 
 
-def verdict_of(region, interval, every):
+def verdict_of(region, interval, every) -> str:
     """The verdict of an interval [low, high], or None, on a region, by the rule above."""
     if interval is None:
         return "fails"
@@ -198,9 +198,12 @@ def verdict_of(region, interval, every):
     return "fails" if every or high < first or last < low else "undecided"
 
 
-def judge_all(headlines, table):
-    """The verdicts of all claims of headlines on a table of runs, a row each with `COLUMNS`, once for the runs of the
-    table's own profile (`beside` "") and once for each scale that is shown beside it."""
+def judge_all(headlines, table) -> pd.DataFrame:
+    """Judge all claims of headlines on a table of runs: a row with `COLUMNS` for each claim and scale.
+
+    The scales are the table's own profile (`beside` "") and those that are shown beside it. Raises ValueError where two
+    claims have the same id.
+    """
     ids = [claim.id for headline in headlines for claim in headline.claims]
     if duplicates := sorted({name for name in ids if ids.count(name) > 1}):
         raise ValueError(f"ids must be unique, these are not: {', '.join(duplicates)}")
@@ -235,12 +238,12 @@ def _row(headline, claim, table, beside):
     }
 
 
-def worst(verdicts):
+def worst(verdicts) -> str:
     """The verdict of a headline: the worst of its judged claims; "not at this scale" where none is judged."""
     return next((verdict for verdict in ORDER if verdict in set(verdicts)), "not at this scale")
 
 
-def number(value, digits=4):
+def number(value, digits=4) -> str:
     """A value for a reader: text as it is, a number with a few significant digits, a dash for none."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"

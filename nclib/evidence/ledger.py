@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pandas as pd
 
@@ -12,14 +13,14 @@ from nclib.runs.seal import Damaged, belongs, contents, digest, write_atomic
 RECORDED = [*COLUMNS, "notebook", "profile"]
 
 
-def folder(profile):
+def folder(profile) -> Path:
     """Where the claims of a profile are. ValueError for a profile that there is none of."""
     if profile not in store.PROFILES:
         raise ValueError(f"profile = {profile!r}: must be one of {', '.join(store.PROFILES)}")
     return store.build_folder() / "claims" / profile
 
 
-def record(judged, notebook, profile):
+def record(judged, notebook, profile) -> None:
     """Write a page's judged claims to `claims/<profile>/<notebook>.json` of the build folder, each with the seal of
     all of them."""
     rows = judged.assign(notebook=notebook, profile=profile)[RECORDED].to_dict("records")
@@ -28,19 +29,22 @@ def record(judged, notebook, profile):
     write_atomic(folder(profile) / f"{notebook}.json", text.encode() + b"\n")
 
 
-def plain(value):
+def plain(value) -> object:
     """A value for JSON: what is not finite is none."""
     if isinstance(value, list):
         return [plain(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def load(where):
-    """Every claim recorded in a folder of `<notebook>.json`, as one DataFrame. ValueError names a file that is none."""
+def load(where) -> pd.DataFrame:
+    """Every claim recorded in a folder of `<notebook>.json`: a row each, with columns `RECORDED`.
+
+    Raises ValueError, which names the file, for one that is damaged.
+    """
     return pd.DataFrame([row for path in sorted(where.glob("*.json")) for row in rows(path)], columns=RECORDED)
 
 
-def rows(path):
+def rows(path) -> list[dict]:
     """The claims in `<profile>/<notebook>.json`, a dict each. ValueError names what is damaged or another page's."""
     try:
         found = json.loads(contents(path))

@@ -10,12 +10,12 @@ BLOCK = 50_000
 ROUNDING = 1e-12
 
 
-def correlation(x, y):
+def correlation(x, y) -> float | np.ndarray:
     """Pearson's r of y (n,) with x (n,), or with each column of x (n, k)."""
     return _unit(np.asarray(x, float), "x").T @ _unit(np.asarray(y, float), "y")
 
 
-def permutation_p(x, y, draws=10_000, seed=0):
+def permutation_p(x, y, draws=10_000, seed=0) -> float | np.ndarray:
     """Two-sided p of Pearson's r under permutations of y: how often |r*| >= |r|.
 
     x: (n,) or (n, k), y: (n,); all k columns see the same permutations. Returns a float, or (k,). With n! <= draws all
@@ -40,7 +40,7 @@ def permutation_p(x, y, draws=10_000, seed=0):
     return (1 + hits) / (1 + draws)
 
 
-def bonferroni(p, tests):
+def bonferroni(p, tests) -> float | np.ndarray:
     """min(1, tests p): p (float or array) corrected for `tests` tests, whatever their dependence."""
     if tests < 1:
         raise ValueError(f"tests = {tests!r}: must be at least 1")

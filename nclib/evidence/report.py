@@ -2,12 +2,16 @@
 
 import re
 from html import escape
+from typing import TYPE_CHECKING
 
 from nclib.evidence import ledger
 from nclib.evidence.claims import judge_all, number, worst
 
+if TYPE_CHECKING:
+    from IPython.display import HTML
 
-def report(headlines, table, notebook):
+
+def report(headlines, table, notebook) -> "HTML":
     """Judge headlines on a table of runs, record that for the ledger, and show it."""
     from IPython.display import HTML
 
@@ -16,7 +20,7 @@ def report(headlines, table, notebook):
     return HTML(html(judged))
 
 
-def html(judged):
+def html(judged) -> str:
     """Judged claims as HTML, each headline a line that opens to the table of its claims.
 
     A scale that is shown beside the page's own has columns of its own.
@@ -25,7 +29,7 @@ def html(judged):
     return f'<div class="nc-claims">{"".join(parts)}</div>'
 
 
-def short(headlines, table):
+def short(headlines, table) -> "HTML":
     """The findings of a page for its beginning: a line for each headline, linked to what `report` shows of it."""
     from IPython.display import HTML
 
@@ -46,7 +50,7 @@ def _judged(headlines, table):
     return _LAST[2]
 
 
-def scales_of(part):
+def scales_of(part) -> list[str]:
     """The scales beside the page's own at which a headline has a verdict."""
     return [scale for scale in part.loc[part["verdict"] != UNJUDGED, "beside"].unique() if scale]
 
@@ -57,7 +61,7 @@ def _chips(part, scales):
     return " ".join([chip_at(part, ""), *beside])
 
 
-def chip_at(part, scale):
+def chip_at(part, scale) -> str:
     """The verdict of a headline at a scale."""
     return chip(worst(part.loc[part["beside"] == scale, "verdict"]))
 
@@ -114,7 +118,7 @@ NAME = "|".join(LETTERS)
 POWER = re.compile(r"\^(?:\(((?:[^()]|\([^()]*\))*)\)|(-?\w+))")  # ^2, ^-1, ^(...), with one pair of parentheses inside
 
 
-def typeset(text):
+def typeset(text) -> str:
     """Plain text with formulas such as lam_H, |w_k|^2, 1e-6 as HTML: Greek letters, indices, powers."""
     text = escape(" ".join(text.split()))
     text = re.sub(r"\b(\d+(?:\.\d+)?)e([+-]?)0*(\d+)\b", _power_of_ten, text)
@@ -133,17 +137,17 @@ def _minus(text):
     return text.replace("-", "−")
 
 
-def chip(verdict):
+def chip(verdict) -> str:
     """A verdict as a word with a color."""
     return f'<span class="nc-verdict nc-{escape(verdict.replace(" ", "-"))}">{escape(verdict)}</span>'
 
 
-def rule(row):
+def rule(row) -> str:
     """The rule of a claim in a few words."""
     return row.rule + ", every run" * bool(row.every) + ", logarithms" * bool(row.log)
 
 
-def ours(row, plain=False):
+def ours(row, plain=False) -> str:
     """Our value, and below it the interval that the rule judges, where it is not a point."""
     text = number(row.ours)
     if not isinstance(row.interval, list) or row.interval[0] == row.interval[1]:

@@ -126,7 +126,7 @@ class Samples:
         return -(-self.array.shape[0] // self.step)
 
     def block(self, i) -> tuple[Tensor, Tensor]:
-        """Features and labels of block i. Raises ValueError, naming the first row, for NaN and infinity."""
+        """Features (n, ..., d) and labels (n, ...) of block i. ValueError names the first row with NaN or infinity."""
         rows = slice(i * self.step, (i + 1) * self.step)
         try:
             H = self.array.rows(rows.start, rows.stop)

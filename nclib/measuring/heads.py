@@ -28,7 +28,7 @@ class Head:
 
 
 def logits_of(output) -> Tensor | None:
-    """The logits in what a model returned: a tensor, `.logits` or ["logits"], the first tensor of a tuple; or None."""
+    """Logits (..., K) in what a model returned: a tensor, `.logits`, ["logits"] or the first of a tuple; else None."""
     found = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", output)
     if isinstance(found, (tuple, list)) and found:
         found = found[0]
@@ -36,7 +36,7 @@ def logits_of(output) -> Tensor | None:
 
 
 def find_head(model: nn.Module, forward: Callable[[], object], classes: int) -> tuple[Head, Tensor]:
-    """The classifier of a model and its input on one batch, on which `forward` runs the model.
+    """The classifier of a model and its input (..., d) on one batch, on which `forward` runs the model.
 
     One call where an nn.Linear or a 1x1 convolution with `classes` outputs is the classifier, else two. Raises
     ValueError where no module that is affine in its input gives the model's output, up to f.

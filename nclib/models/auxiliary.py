@@ -5,7 +5,7 @@ from torch import nn
 from nclib.models.linear_head import positive
 
 
-def auxiliary_head(in_features, num_classes, hidden=None, dropout=0.1):
+def auxiliary_head(in_features, num_classes, hidden=None, dropout=0.1) -> nn.Module:
     """h (B, d) -> (B, K), the second head of dual-head distillation.
 
     hidden=None: one linear layer with bias. Else, with 200 as the authors' nonlinear head: Linear(d, hidden), Dropout,

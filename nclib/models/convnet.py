@@ -26,9 +26,10 @@ class ConvNet(nn.Module):
         self.backbone = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.head = LinearHead(inputs, num_classes, bias_last=bias_last)
 
-    def features(self, x):
+    def features(self, x) -> "Tensor":  # noqa: F821
         """H (B, 4 width), the input of the head."""
         return self.backbone(x)
 
-    def forward(self, x):
+    def forward(self, x) -> "Tensor":  # noqa: F821
+        """Logits (B, K)."""
         return self.head(self.features(x))

@@ -23,14 +23,16 @@ class Block(nn.Module):
         self.fc = nn.Linear(width, 4 * width)
         self.proj = nn.Linear(4 * width, width)
 
-    def attention(self, x, mask):
+    def attention(self, x, mask) -> torch.Tensor:
+        """(..., T, d) of x (..., T, d); mask: True (T, T) where a token may look, None for all up to its own."""
         qkv = self.qkv(x).reshape(-1, x.shape[-2], 3, self.heads, x.shape[-1] // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         mask = mask if mask is None else mask.to(q.dtype)
         z = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, scale=1.0)
         return self.out(z.transpose(1, 2).reshape(x.shape))
 
-    def forward(self, x, mask):
+    def forward(self, x, mask) -> torch.Tensor:
+        """(..., T, d) of x (..., T, d), with the mask of `attention`."""
         x = x + self.attention(self.ln_1(x), mask)
         return x + self.proj(F.gelu(self.fc(self.ln_2(x)), approximate="tanh"))
 
@@ -68,11 +70,11 @@ class GPT(nn.Module):
                 nn.init.normal_(p, std=0.02)
 
     @property
-    def classifier(self):
+    def classifier(self) -> nn.Parameter:
         """W (V, d), the embedding of the tokens: row c classifies "the next token is c"."""
         return self.wte.weight
 
-    def features(self, ids):
+    def features(self, ids) -> torch.Tensor:
         """h (B, T, d), after the final LayerNorm, of ids (B, T)."""
         self._check(ids, self.sizes["context"])
         T = ids.shape[-1]
@@ -82,24 +84,25 @@ class GPT(nn.Module):
             x = block(x, mask if i % 2 else None)
         return self.ln_f(x)
 
-    def forward(self, ids):
+    def forward(self, ids) -> torch.Tensor:
+        """Logits (B, T, V) of ids (B, T)."""
         return F.linear(self.features(ids), self.classifier)
 
-    def loss(self, ids):
+    def loss(self, ids) -> torch.Tensor:
         """Mean cross-entropy (nats) of ids[:, 1:] given what stands before, over all B T targets of ids (B, T + 1)."""
         self._check(ids, self.sizes["context"] + 1, least=2)
         h, y = self.features(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten()
         return linear_cross_entropy(h[None], self.classifier[None], y[None])[0]
 
-    def load_state_dict(self, state, *args, **kwargs):
+    def load_state_dict(self, state, *args, **kwargs) -> tuple[list[str], list[str]]:
         """As nn.Module's; ValueError for a parameter of another shape."""
         for name, p in self.state_dict().items():
             if name in state and state[name].shape != p.shape:
                 raise ValueError(f"{name} of shape {tuple(state[name].shape)}: must be {tuple(p.shape)}")
         return super().load_state_dict(state, *args, **kwargs)
 
-    def clip_grad_norm(self, bound):
-        """Scales the gradient to norm `bound` where it is longer; returns the norm before."""
+    def clip_grad_norm(self, bound) -> torch.Tensor:
+        """Scale the gradient to norm `bound` where it is longer, and return the norm before, a scalar."""
         return nn.utils.clip_grad_norm_(self.parameters(), bound)
 
     def _embed(self, ids, T):
@@ -117,7 +120,7 @@ class GPT(nn.Module):
                 raise ValueError(f"ids from {low} to {high}: must lie in 0 ... {self.sizes['vocab'] - 1}")
 
 
-def linear_cross_entropy(h, W, y):
+def linear_cross_entropy(h, W, y) -> torch.Tensor:
     """Mean of log sum_c exp(w_c . h) - w_y . h over N targets, for each of G models: (G,) in float32 or finer.
 
     h (G, N, d) features, W (G, V, d) classifiers, y (G, N) int. Blocks of logits are formed, turned into their
@@ -184,7 +187,7 @@ _THEIRS = {
 }
 
 
-def from_transformers(model):
+def from_transformers(model) -> GPT:
     """The GPT with the weights of a transformers GPTNeoForCausalLM. ValueError if it is not the architecture above."""
     c = model.config
     types = ["global", "local"] * c.num_layers
@@ -199,7 +202,7 @@ def from_transformers(model):
     return ours.to(model.dtype)
 
 
-def to_transformers(model):
+def to_transformers(model) -> "GPTNeoForCausalLM":  # noqa: F821
     """The transformers GPTNeoForCausalLM with the weights of a GPT."""
     from transformers import GPTNeoConfig, GPTNeoForCausalLM
 

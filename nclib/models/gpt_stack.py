@@ -27,7 +27,7 @@ class GPTStack(GPT):
             if type(module) in _STACKED:
                 self.set_submodule(name, _STACKED[type(module)]([m.get_submodule(name) for m in models]))
 
-    def models(self):
+    def models(self) -> list[GPT]:
         """The G GPTs, with copies of the weights."""
         state = self.state_dict()
         models = [GPT(**self.sizes).to(self.classifier) for _ in range(len(self.classifier))]
@@ -35,17 +35,18 @@ class GPTStack(GPT):
             model.load_state_dict({name: p[g] for name, p in state.items()})
         return models
 
-    def forward(self, ids):
+    def forward(self, ids) -> torch.Tensor:
+        """Logits (G, B, T, V) of ids (G, B, T)."""
         return self.features(ids) @ self.classifier[:, None].mT
 
-    def loss(self, ids):
+    def loss(self, ids) -> torch.Tensor:
         """Mean next-token cross-entropy (G,) of each model on its own ids (G, B, T + 1)."""
         self._check(ids, self.sizes["context"] + 1, least=2)
         h, y = self.features(ids[..., :-1]).flatten(1, 2), ids[..., 1:].flatten(1)
         return linear_cross_entropy(h, self.classifier, y)
 
-    def clip_grad_norm(self, bound):
-        """Scales the gradient of each model to norm `bound` where it is longer; returns the norms (G,) before."""
+    def clip_grad_norm(self, bound) -> torch.Tensor:
+        """Scale the gradient of each model to norm `bound` where it is longer, and return the norms (G,) before."""
         gradients = [p.grad for p in self.parameters() if p.grad is not None]
         norms = torch.stack([g.flatten(1).norm(dim=1) for g in gradients]).norm(dim=0)
         scale = (bound / (norms + 1e-6)).clamp(max=1)

@@ -33,16 +33,16 @@ class LinearHead(nn.Sequential):
             nn.init.zeros_(self.bias)
 
     @property
-    def weights(self):
+    def weights(self) -> list[nn.Parameter]:
         """[W_1, ..., W_M], in the order in which they are applied."""
         return [layer.weight for layer in self]
 
     @property
-    def bias(self):
+    def bias(self) -> nn.Parameter | None:
         """The bias b (K,) of the last layer, or None."""
         return self[-1].bias
 
-    def product(self):
+    def product(self) -> "Tensor":  # noqa: F821
         """P = W_M ... W_1, (K, d)."""
         *hidden, P = self.weights
         for W in reversed(hidden):
@@ -50,7 +50,7 @@ class LinearHead(nn.Sequential):
         return P
 
 
-def positive(**sizes):
+def positive(**sizes) -> None:
     """ValueError naming the first of `sizes` that is not an integer of at least 1."""
     for name, value in sizes.items():
         try:

@@ -41,11 +41,12 @@ class MLP(nn.Module):
         self.backbone = nn.Sequential(*layers)
         self.head = LinearHead(width, num_classes, linear_layers, bias_last=bias_last, init=init)
 
-    def features(self, x):
+    def features(self, x) -> "Tensor":  # noqa: F821
         """H (B, width), the input of the head."""
         return self.backbone(x)
 
-    def forward(self, x):
+    def forward(self, x) -> "Tensor":  # noqa: F821
+        """Logits (B, K)."""
         return self.head(self.features(x))
 
 

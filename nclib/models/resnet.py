@@ -21,7 +21,8 @@ class Block(nn.Module):
             nn.Identity() if same else nn.Sequential(conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
         )
 
-    def forward(self, x):
+    def forward(self, x) -> "Tensor":  # noqa: F821
+        """Images (B, outputs, H', W'), where H', W' are those of x divided by the stride."""
         y = F.relu(self.norm1(self.conv1(x)))
         return F.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
 
@@ -60,15 +61,16 @@ class ResNet18(nn.Module):
         self.backbone = nn.Sequential(*layers)
         self.head = LinearHead(inputs, num_classes, linear_layers, bias_last=bias_last, init=init)
 
-    def features(self, x):
+    def features(self, x) -> "Tensor":  # noqa: F821
         """H (B, 8 width), the input of the head."""
         return self.backbone(x)
 
-    def forward(self, x):
+    def forward(self, x) -> "Tensor":  # noqa: F821
+        """Logits (B, K)."""
         return self.head(self.features(x))
 
 
-def conv(inputs, outputs, size, stride):
+def conv(inputs, outputs, size, stride) -> nn.Conv2d:
     """A convolution that keeps the size of the image up to its stride, without bias, from N(0, 2/fan_out)."""
     made = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
     nn.init.kaiming_normal_(made.weight, mode="fan_out", nonlinearity="relu")

@@ -26,11 +26,12 @@ class UnconstrainedFeatures(nn.Module):
         self.H = nn.Parameter(std_H * torch.randn(num_samples, dim))
         self.head = LinearHead(dim, num_classes, linear_layers, bias_last=bias_last, init=std_W)
 
-    def features(self, i=None):
+    def features(self, i=None) -> torch.Tensor:
         """H (N, d), or its rows i."""
         return self.H if i is None else self.H[i]
 
-    def forward(self, i=None):
+    def forward(self, i=None) -> torch.Tensor:
+        """Logits (N, K), or their rows i."""
         return self.head(self.features(i))
 
 

@@ -17,7 +17,8 @@ class PreactivationBlock(nn.Module):
         self.norm2, self.conv2 = nn.BatchNorm2d(outputs), conv(outputs, outputs, 3, 1)
         self.shortcut = None if stride == 1 and inputs == outputs else conv(inputs, outputs, 1, stride)
 
-    def forward(self, x):
+    def forward(self, x) -> "Tensor":  # noqa: F821
+        """Images (B, outputs, H', W'), where H', W' are those of x divided by the stride."""
         active = F.relu(self.norm1(x))
         y = self.conv2(F.relu(self.norm2(self.conv1(active))))
         return y + (x if self.shortcut is None else self.shortcut(active))
@@ -49,9 +50,10 @@ class WideResNet(nn.Module):
         self.backbone = nn.Sequential(*layers)
         self.head = LinearHead(inputs, num_classes, bias_last=bias_last)
 
-    def features(self, x):
+    def features(self, x) -> "Tensor":  # noqa: F821
         """H (B, 64 widen), the input of the head."""
         return self.backbone(x)
 
-    def forward(self, x):
+    def forward(self, x) -> "Tensor":  # noqa: F821
+        """Logits (B, K)."""
         return self.head(self.features(x))

@@ -28,8 +28,8 @@ STYLE = {
 }
 
 
-def figure(rows=1, columns=1, *, width=7.0, height=None, **more):
-    """A figure in the house style with a grid of axes, as `plt.subplots(squeeze=False)` gives them.
+def figure(rows=1, columns=1, *, width=7.0, height=None, **more) -> tuple[plt.Figure, np.ndarray]:
+    """A figure in the house style and its axes, an array (rows, columns).
 
     height: inches of the whole figure; default 2.9 a row. `more` goes to `plt.subplots`.
     """
@@ -38,7 +38,7 @@ def figure(rows=1, columns=1, *, width=7.0, height=None, **more):
     return made, axes
 
 
-def seed_band(axis, table, x, *, label, index=0, log=True):
+def seed_band(axis, table, x, *, label, index=0, log=True) -> None:
     """The mean over seeds of `value` against `x` (geometric mean where `log`), and the range over seeds as a band."""
     to, back = (np.log, np.exp) if log else (lambda v: v, lambda v: v)
     by = table.groupby(x)["value"]
@@ -51,7 +51,7 @@ def seed_band(axis, table, x, *, label, index=0, log=True):
         axis.set_yscale("log")
 
 
-def nothing(axis, values, log=False):
+def nothing(axis, values, log=False) -> bool:
     """Whether none of the values of a panel can be drawn: finite, on a logarithmic axis positive. The panel says so."""
     values = np.asarray(values, dtype=float)
     if (np.isfinite(values) & ((values > 0) | (not log))).any():
@@ -60,19 +60,19 @@ def nothing(axis, values, log=False):
     return True
 
 
-def places(column):
+def places(column) -> dict:
     """{value: place in the palette and among the markers}, the same in every panel that draws some of the values."""
     return {value: place for place, value in enumerate(sorted(column.unique()))}
 
 
-def legend_above(made, ncols=4):
+def legend_above(made, ncols=4) -> None:
     """One legend above all panels, off their points: every label once, short ones first, numbers in their order."""
     pairs = [pair for axis in made.axes for pair in zip(*axis.get_legend_handles_labels(), strict=True)]
     handles = dict(sorted(((label, handle) for handle, label in pairs), key=lambda pair: _in_order(pair[0])))
     made.legend(handles.values(), handles, loc="outside upper center", ncols=ncols, columnspacing=1, handletextpad=0.4)
 
 
-def literal(text):
+def literal(text) -> str:
     """A text of a reader's or of a corpus as a label: a dollar begins no formula."""
     return text.replace("$", r"\$")
 
@@ -82,7 +82,7 @@ def _in_order(label):
     return len(words), words, [int(number) for number in re.findall(r"\d+", label)]
 
 
-def narrow(made, width=4.6):
+def narrow(made, width=4.6) -> None:
     """Set a finished figure for a narrow screen, in place: panels one below the other, legends in two columns or,
     where these are wider than it, in one.
 

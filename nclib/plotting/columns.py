@@ -312,7 +312,7 @@ OF_FIGURE = {
 PUBLISHED = {"split": "which models"}
 
 
-def meanings(name, columns):
+def meanings(name, columns) -> dict[str, str]:
     """{column: what it means} of the rows of figure `name`; "" for a column that no text explains."""
     special = (PUBLISHED if name.startswith("fig-wu2024-published-") else {}) | OF_FIGURE.get(name, {})
     return {column: special.get(column, MEANINGS.get(column, "")) for column in columns}

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,11 @@ from nclib.runs.experiment import experiments
 from nclib.runs.manifest import commit, versions
 from nclib.runs.seal import sealed, write_atomic
 from nclib.runs.source import origin
+
+if TYPE_CHECKING:
+    import IPython.display
+    import PIL.Image
+    from matplotlib.transforms import Bbox
 
 # The kinds of columns that a CSV gives back as they were, and how each is read from its text.
 KINDS = {
@@ -28,7 +34,7 @@ DPI, NARROW_DPI = 200, 144  # dots an inch of the image, and of the one for phon
 NARROW = 5.6  # inches with its margins: a wider figure for a phone has type of less than 9 pixels there
 
 
-def laid_out(figure, dpi=DPI):
+def laid_out(figure, dpi=DPI) -> "Bbox":
     """The box to save of a figure, in inches: what is drawn and a margin. Its layout is done here and then stays, so
     that its files are drawn once each: `savefig` draws twice for `bbox_inches="tight"`, and for any layout engine."""
     import matplotlib.pyplot as plt
@@ -42,7 +48,7 @@ def laid_out(figure, dpi=DPI):
     return figure.get_tightbbox().padded(plt.rcParams["savefig.pad_inches"])
 
 
-def png(figure, run, box, dpi=DPI):
+def png(figure, run, box, dpi=DPI) -> bytes:
     """A figure as PNG bytes, the same for the same figure and versions; `run` is embedded in the image's metadata."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
@@ -55,7 +61,7 @@ def png(figure, run, box, dpi=DPI):
     return packed.getvalue()
 
 
-def few_colors(image, exact=64):
+def few_colors(image, exact=64) -> "PIL.Image.Image":
     """An image in 256 colors, two fifths of the bytes: its most frequent ones as they are, the others by the nearest of
     a palette in which each of them counts once, however few its pixels are."""
     from PIL import Image
@@ -78,7 +84,7 @@ def few_colors(image, exact=64):
     return few
 
 
-def svg(figure, run, box):
+def svg(figure, run, box) -> bytes:
     """A figure as SVG bytes, the same for the same figure and versions: no date, and identifiers from `run`. Its text
     is text, to be searched and edited, in DejaVu Sans where that is at hand."""
     import matplotlib.pyplot as plt
@@ -91,7 +97,7 @@ def svg(figure, run, box):
     return buffer.getvalue()
 
 
-def publish(draw, rows, name, profile="laptop", *, of=None, **options):
+def publish(draw, rows, name, profile="laptop", *, of=None, **options) -> "IPython.display.Image":
     """Write rows as CSV, draw what is read back, and write the figure and its manifest beside it; the image to show.
 
     draw: a function of a DataFrame and `options` that gives a matplotlib Figure. rows: what it draws and nothing else,
@@ -138,7 +144,7 @@ def publish(draw, rows, name, profile="laptop", *, of=None, **options):
     return Image(files[f"{name}.png"], format="png", metadata={"alt": name})
 
 
-def drawn(draw, rows, options, identity):
+def drawn(draw, rows, options, identity) -> dict[str, bytes]:
     """{".png": bytes, ".svg": , "-narrow.png": } of the figure that `draw` makes of rows; the figure is closed.
 
     The SVG is missing where it is heavy; the narrow image, panels below one another, where it is not narrow.
@@ -161,7 +167,7 @@ def drawn(draw, rows, options, identity):
     return images
 
 
-def refuse_tables(name, options):
+def refuse_tables(name, options) -> None:
     """ValueError for an option that is more than a look: what is drawn must stand in the published rows."""
     for option, value in options.items():
         parts = value if isinstance(value, (list, tuple)) else [value]
@@ -171,7 +177,7 @@ def refuse_tables(name, options):
             )
 
 
-def written(name, rows):
+def written(name, rows) -> tuple[bytes, dict[str, str]]:
     """(CSV bytes, {column: kind}) from which `read` gives the rows back, numbered from 0; else ValueError."""
     if not rows.columns.is_unique:
         raise ValueError(f"{name}: two columns of the rows have the same name")
@@ -189,13 +195,13 @@ def written(name, rows):
     return data, kinds
 
 
-def read(data, kinds):
+def read(data, kinds) -> pd.DataFrame:
     """The rows that were written as CSV bytes, each column of its kind."""
     text = pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False, na_filter=False)
     return pd.DataFrame({name: pd.Series(map(KINDS[kind], text[name]), dtype=kind) for name, kind in kinds.items()})
 
 
-def run_manifests(tables):
+def run_manifests(tables) -> list[dict]:
     """The manifests of the stored runs behind a table, or a tuple of tables; each once."""
     pairs = []
     for table in tables if isinstance(tables, tuple) else (tables,):

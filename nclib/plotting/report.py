@@ -37,7 +37,7 @@ INTERVAL = {"linewidth": 1.6, "marker": "|", "markersize": 11}
 LOGARITHMIC = "NC1: variability"
 
 
-def report(measured: dict, null: dict, intervals: dict | None = None):
+def report(measured: dict, null: dict, intervals: dict | None = None) -> "Figure":  # noqa: F821
     """Figure of `conventions.measure`, a panel for each kind of number, a row for each number that is there.
 
     null: `nulls.uniform_directions`, or the numbers of shuffled labels; drawn as a black dashed line for each number

@@ -32,44 +32,53 @@ class Measured:
 
     @cached_property
     def means(self) -> Tensor:
+        """Means (K', d) of the present classes."""
         return self.stats.means[present_classes(self.stats)]
 
     @cached_property
     def M(self) -> Tensor:
+        """Means (K', d) minus their own mean."""
         return self.stats.centered_means
 
     @cached_property
     def S(self) -> Tensor:
-        """Means minus the mean of samples, through the centered means, which an offset does not round."""
+        """Means (K', d) minus the mean of samples, through the centered means, which an offset does not round."""
         return self.M - self.weights @ self.M
 
     @cached_property
     def weights(self) -> Tensor:
+        """Shares (K',) of the samples, n_k/N."""
         return self.stats.counts[self.stats.present].double() / self.stats.counts.sum()
 
     @cached_property
     def v(self) -> Tensor:
+        """Within-class variances (K',), spread over count."""
         return (self.stats.spread / self.stats.counts.clamp(min=1))[self.stats.present]
 
     @cached_property
     def K(self) -> int:
+        """K', how many classes are present."""
         return len(self.means)
 
     @cached_property
     def W(self) -> Tensor:
+        """Rows (K', d) of the classifier, those of the present classes."""
         return self.W_all[self.stats.present.to(self.W_all.device)].double().to(self.M.device)
 
     @cached_property
     def W_centered(self) -> Tensor:
+        """Rows (K', d) of the present classes, minus the mean over all classes."""
         W = self.W_all.double().to(self.M.device)
         return (W - W.mean(0))[self.stats.present]
 
     @property
     def trace_within(self) -> Tensor:
+        """tr Sigma_W, a scalar: the mean squared distance of a sample to its class mean."""
         return self.stats.spread.sum() / self.stats.counts.sum()
 
     @property
     def sample_mean(self) -> Tensor:
+        """Mean (d,) over samples."""
         return self.stats.sample_mean
 
 

@@ -10,14 +10,14 @@ TEXTS = ("corpus", "data", "model")
 DECAYS = ("weight_decay",)  # of networks, which may have none
 
 
-def choose(value, options, name="profile"):
+def choose(value, options, name="profile") -> object:
     """`options[value]`; ValueError where the value of the argument `name` is none of them."""
     if value not in options:
         raise ValueError(f"{name} = {value!r}: must be one of {', '.join(options)}")
     return options[value]
 
 
-def overrides(function, given):
+def overrides(function, given) -> dict:
     """Overrides as `function` takes them, those that are None left out: a number > 0, a list of them or text.
 
     Whole floats count as integers, a number where a list is meant as a list of one, and text such as "[30, 10, 5]" as

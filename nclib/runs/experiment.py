@@ -36,45 +36,45 @@ class Experiment:
         if hidden:
             raise TypeError(f"{cls.__name__}: a field must not be called {', '.join(hidden)}")
 
-    def run(self, device="cpu"):
+    def run(self, device="cpu") -> pd.DataFrame:
         """The table of what is measured, a DataFrame as `rows` makes them."""
         raise TypeError(f"{type(self).__name__}: has no run")
 
-    def needs_gpu(self):
+    def needs_gpu(self) -> bool:
         """Whether a CPU would take hours."""
         return False
 
-    def reads(self):
+    def reads(self) -> dict[str, str]:
         """{file: sha256} of the data that it reads."""
         return {}
 
-    def own(self):
+    def own(self) -> dict[str, str]:
         """{file: sha256} of the reader's own files that it reads: a part of the key, as a path says nothing of them."""
         return {}
 
-    def at_hand(self):
+    def at_hand(self) -> dict[str, str | None]:
         """{file: sha256, or None where only the name is known} of other data that it reads, as far as this can be told
         at once: a cached run of other data is done again."""
         return {}
 
-    def together(self):
+    def together(self) -> object:
         """What runs share that a GPU does as one batch; None where each is done alone."""
         return None
 
-    def forget(self):
+    def forget(self) -> None:
         """Remove what the run keeps to go on from after a kill; called when its table is stored."""
 
     @classmethod
-    def run_together(cls, runs, device):
+    def run_together(cls, runs, device) -> list[pd.DataFrame]:
         """The tables of runs that are alike, by `together`."""
         return [run.run(device) for run in runs]
 
     @classmethod
-    def again(cls, parameters):
+    def again(cls, parameters) -> "Experiment":
         """The run of a manifest's parameters, in which JSON has made tuples lists."""
         return cls(**{name: _tuples(value) for name, value in parameters.items()})
 
-    def key(self):
+    def key(self) -> str:
         """sha256 of the canonical JSON of (NAME, VERSION, fields), and of `own` files where there are any: its first 16
         hexadecimal digits."""
         values = dataclasses.asdict(self)
@@ -86,12 +86,12 @@ class Experiment:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def later(default):
+def later(default) -> dataclasses.Field:
     """A field that came after runs had been stored; theirs is the default."""
     return dataclasses.field(default=default, kw_only=True, metadata={"later": True})
 
 
-def experiments():
+def experiments() -> dict[str, type[Experiment]]:
     """{NAME: class} of the experiments that are imported."""
     found, waiting = {}, [Experiment]
     while waiting:
@@ -105,7 +105,7 @@ def _tuples(value):
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-def rows(values, *axes, theory=None, **at):
+def rows(values, *axes, theory=None, **at) -> pd.DataFrame:
     """{metric: number, vector or matrix} as rows of a table: columns metric, value, theory, one for each axis, and
     those of `at`.
 
@@ -138,14 +138,14 @@ def _entries(value, index=()):
         yield index, float(value)
 
 
-def typed(table):
+def typed(table) -> pd.DataFrame:
     """The table with each column of one of `KINDS`; text that is missing becomes empty. TypeError for other columns."""
     return table.astype({name: kind(table[name]) for name in table}).fillna(
         {name: "" for name in table if kind(table[name]) == "str"}
     )
 
 
-def kind(column):
+def kind(column) -> str:
     """Which of `KINDS` a column is to be."""
     types = pd.api.types
     if types.is_bool_dtype(column):

@@ -17,7 +17,7 @@ _checkout = Path(__file__).resolve().parents[2]
 ROOT = _checkout if (_checkout / "pyproject.toml").exists() else Path.cwd()
 
 
-def commit():
+def commit() -> tuple[str | None, bool | None]:
     """The git commit of the project and whether the tree differs from it, but for `results/`, to which runs add;
     (None, None) outside a repository."""
     try:
@@ -31,7 +31,7 @@ def commit():
     return head, bool(changed.strip())
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Versions of Python and of the packages that numbers depend on."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
@@ -40,7 +40,7 @@ def versions():
     return found
 
 
-def hardware(device):
+def hardware(device) -> str:
     """The public model name of the device that a run used."""
     if device == "cuda":
         import torch
@@ -53,14 +53,14 @@ def hardware(device):
     return platform.processor() or platform.machine()
 
 
-def threads():
+def threads() -> int:
     """On how many threads torch works: sums in another order round otherwise."""
     import torch
 
     return torch.get_num_threads()
 
 
-def peak_memory(device):
+def peak_memory(device) -> float:
     """Peak memory in MiB: of the process on a CPU, allocated by torch on a GPU."""
     if device == "cuda":
         import torch
@@ -71,7 +71,7 @@ def peak_memory(device):
 
 
 @contextlib.contextmanager
-def manifest_of(run, device):
+def manifest_of(run, device) -> "Iterator[dict]":  # noqa: F821
     """The manifest of a run that is done in the body: complete when the body ends, which may add what it knows
     (`data`)."""
     head, dirty = commit()

@@ -19,7 +19,7 @@ class Damaged(ValueError):
     """What was read back is not what was written; the message says why."""
 
 
-def write_atomic(path, data):
+def write_atomic(path, data) -> None:
     """Write bytes to a path: a temporary name beside it, fsync, rename; an exception leaves nothing behind, and what a
     killed process left there is removed after a day."""
     path = Path(path)
@@ -36,7 +36,7 @@ def write_atomic(path, data):
         partial.unlink(missing_ok=True)
 
 
-def sweep(folder, pattern):
+def sweep(folder, pattern) -> None:
     """Remove files and folders of a pattern that nobody has written to for `OLD` seconds."""
     for left in Path(folder).glob(pattern):
         try:
@@ -46,7 +46,7 @@ def sweep(folder, pattern):
             continue
 
 
-def remove(path):
+def remove(path) -> None:
     """Remove a file or folder: out of the way by one rename first, so that racing removals are no error."""
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
@@ -56,7 +56,7 @@ def remove(path):
     shutil.rmtree(aside, ignore_errors=True) if aside.is_dir() else aside.unlink(missing_ok=True)
 
 
-def contents(path):
+def contents(path) -> bytes:
     """The bytes of a file; Damaged where there is something else under its name."""
     try:
         return Path(path).read_bytes()
@@ -66,13 +66,13 @@ def contents(path):
         raise Damaged(type(error).__name__) from error
 
 
-def sealed(content, indent=1):
+def sealed(content, indent=1) -> bytes:
     """JSON bytes of a dict with a digest of itself under "seal"."""
     kept = content | {"seal": digest(content)}
     return json.dumps(kept, indent=indent, sort_keys=True, allow_nan=False).encode() + b"\n"
 
 
-def unsealed(data, **expected):
+def unsealed(data, **expected) -> dict:
     """The dict that `sealed` was given. Damaged where the bytes are anything else, or a field is not as expected."""
     try:
         content = json.loads(data)
@@ -84,13 +84,13 @@ def unsealed(data, **expected):
     return content
 
 
-def belongs(content, expected):
+def belongs(content, expected) -> None:
     """Damaged where a field of a dict is not as expected: a file of something else under this name."""
     for name, value in expected.items():
         if content.get(name) != value:
             raise Damaged(f"its {name} is {content.get(name)!r}, must be {value!r}")
 
 
-def digest(content):
+def digest(content) -> str:
     """sha256 of what JSON can hold, in hexadecimal."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()

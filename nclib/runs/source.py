@@ -11,7 +11,7 @@ ORIGINS = "this code", "other code", "code that is not recorded"
 UNSEEN = {"kind", "type_comment", "type_ignores", "type_params", "ctx", "returns"}
 
 
-def digest(experiment):
+def digest(experiment) -> str:
     """sha256 of the statements of the module of an experiment, a run or its class, and of all that it imports of nclib,
     directly or through another module: comments, formatting, docstrings and the declared types of what is returned do
     not count. 16 hexadecimal digits."""
@@ -19,7 +19,7 @@ def digest(experiment):
     return _of_file(Path(sys.modules[kind.__module__].__file__).resolve())
 
 
-def origin(manifest, classes):
+def origin(manifest, classes) -> str:
     """By which code a stored run was made: one of `ORIGINS`. classes: {NAME: class} of the experiments here."""
     made, kind = manifest.get("code"), classes.get(manifest["experiment"])
     if made is None or kind is None:
@@ -33,7 +33,7 @@ def _of_file(path):
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def closure(path):
+def closure(path) -> list[Path]:
     """A file and the files of nclib that it imports, directly or through another, sorted."""
     found, waiting = set(), {Path(path)}
     while waiting:
@@ -44,7 +44,7 @@ def closure(path):
 
 
 @functools.cache
-def imported(path):
+def imported(path) -> set[Path]:
     """Files of nclib that a file imports, anywhere in it."""
     names = set()
     for node in ast.walk(_tree(path)):
@@ -62,7 +62,7 @@ def imported(path):
 
 
 @functools.cache
-def statements(path):
+def statements(path) -> str:
     """A file's syntax tree without docstrings, as text that does not depend on the version of Python."""
     return _text(_tree(path))
 

@@ -27,44 +27,44 @@ PROFILES = ("smoke", "laptop", "paper")
 INSTALLED = {"digits.csv.gz": ("sklearn", "datasets/data")}  # data that come with a package: {file: (it, its folder)}
 
 
-def build_folder():
+def build_folder() -> Path:
     """Where everything that can be made again goes: `NCLIB_BUILD`, default `build/` of the project."""
     return Path(os.environ.get("NCLIB_BUILD") or ROOT / "build")
 
 
-def cache_folder():
+def cache_folder() -> Path:
     """The cache of runs: `NCLIB_CACHE`, default `build/cache` of the project, whatever `NCLIB_BUILD` is."""
     return Path(os.environ.get("NCLIB_CACHE") or ROOT / "build" / "cache")
 
 
-def archive_folder():
+def archive_folder() -> Path:
     """The committed tables of expensive runs: `NCLIB_RESULTS`, default `results/` of the project."""
     return Path(os.environ.get("NCLIB_RESULTS") or ROOT / "results")
 
 
-def root_for(profile):
+def root_for(profile) -> Path:
     """Where new runs of a profile are stored: the archive for `paper`, else the cache."""
     return archive_folder() if profile == "paper" else cache_folder()
 
 
-def unfinished(name, suffix="safetensors"):
+def unfinished(name, suffix="safetensors") -> Path:
     """Where a run keeps what it has done so far."""
     return cache_folder() / "checkpoints" / f"{name}.{suffix}"
 
 
-def try_place(folder):
+def try_place(folder) -> None:
     """Raise OSError now, and not after hours of work, where an entry cannot be written."""
     trial = Path(folder).with_suffix(".tried")
     write_atomic(trial, b"")
     trial.unlink(missing_ok=True)
 
 
-def csv_bytes(table):
+def csv_bytes(table) -> bytes:
     """A table as CSV with 17 significant digits: what is read back is the same float64."""
     return table.to_csv(index=False, float_format="%.17g", na_rep="nan", lineterminator="\n").encode()
 
 
-def to_csv(table):
+def to_csv(table) -> tuple[bytes, dict[str, str]]:
     """(`csv_bytes`, kinds) of a table; kinds: {column: one of `KINDS`}."""
     table = typed(table)
     for name in table.select_dtypes("str"):
@@ -73,7 +73,7 @@ def to_csv(table):
     return csv_bytes(table), {name: str(dtype) for name, dtype in table.dtypes.items()}
 
 
-def from_csv(data, kinds):
+def from_csv(data, kinds) -> pd.DataFrame:
     """The table that `to_csv` gave, bit for bit. Damaged where the bytes are no such table."""
     try:
         found = pd.read_csv(io.BytesIO(data), dtype="str", keep_default_na=False)
@@ -100,18 +100,18 @@ def _boolean(column):
 READ = {"float64": _float64, "Int64": _int64, "boolean": _boolean}
 
 
-def place(run, root):
+def place(run, root) -> Path:
     """The folder of a run below a root."""
     return Path(root) / run.NAME / run.key()
 
 
-def entry(name, key):
+def entry(name, key) -> Path | None:
     """The folder of a stored run by its experiment and key (archive first, then cache), or None."""
     folders = (root / name / key for root in (archive_folder(), cache_folder()))
     return next((folder for folder in folders if folder.exists()), None)
 
 
-def save(run, table, manifest, root):
+def save(run, table, manifest, root) -> None:
     """Store one run: its files under a temporary folder name, then one rename. The first to finish a run wins."""
     folder = place(run, root)
     sweep(folder.parent, ".*.part")
@@ -130,7 +130,7 @@ def save(run, table, manifest, root):
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def read(folder):
+def read(folder) -> tuple[pd.DataFrame, dict]:
     """(table, manifest) of an entry by its folder. Damaged where it is not whole, or lies under another's name."""
     try:
         data, about = (contents(folder / name) for name in ("table.csv", "manifest.json"))
@@ -142,7 +142,7 @@ def read(folder):
     return from_csv(data, manifest["kinds"]), manifest
 
 
-def manifest_of(folder, data=None):
+def manifest_of(folder, data=None) -> dict:
     """The manifest of an entry by its folder; data: its bytes, where they are read already. Damaged as by `read`."""
     manifest = unsealed(contents(folder / "manifest.json") if data is None else data)
     if [manifest.get("format"), manifest.get("experiment"), manifest.get("key")] != [FORMAT, *folder.parts[-2:]]:
@@ -150,7 +150,7 @@ def manifest_of(folder, data=None):
     return manifest
 
 
-def find(run, *, archived_only=False):
+def find(run, *, archived_only=False) -> tuple[pd.DataFrame, dict] | None:
     """(table, manifest) of a stored run, archive first; None where there is none. A damaged entry of the cache is
     removed with a warning, one of the archive raises ValueError; an entry of the cache that other code has made, or of
     other data, is removed in silence, one of the archive is kept."""
@@ -178,7 +178,7 @@ def _same_data(run, stored):
     return all(name in stored and sha256 in (None, stored[name]) for name, sha256 in known.items())
 
 
-def installed(name):
+def installed(name) -> str | None:
     """sha256 of a file of data as the installed package has it, which is not imported; None where there is no file."""
     package, folder = INSTALLED[name]
     spec = importlib.util.find_spec(package)
@@ -186,6 +186,6 @@ def installed(name):
     return next((hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()), None)
 
 
-def folder_of(run):
+def folder_of(run) -> Path | None:
     """The folder of a stored run, or None; of one that other code has made, or that is damaged, there is none left."""
     return None if find(run) is None else entry(run.NAME, run.key())

@@ -11,7 +11,7 @@ import pandas as pd
 from nclib._progress import bar
 from nclib.runs import store
 from nclib.runs.arguments import choose, overrides
-from nclib.runs.experiment import MissingRun, typed
+from nclib.runs.experiment import Experiment, MissingRun, typed
 from nclib.runs.workers import each
 
 ADDED = ("experiment", "run", "part", "beside", "profile")
@@ -31,16 +31,16 @@ class Study:
     beside: dict = field(default_factory=dict)
     cost: dict = field(default_factory=dict)
 
-    def named(self, profile, **given):
+    def named(self, profile, **given) -> dict[str, list[Experiment]]:
         """{part: [runs]} of a profile. An override that is None is left to the profile."""
         choose(profile, dict.fromkeys(store.PROFILES))
         return self.parts(profile, **overrides(self.parts, given))
 
-    def runs(self, profile="laptop", **given):
+    def runs(self, profile="laptop", **given) -> list[Experiment]:
         """Every run of a profile once, in the order of the parts."""
         return list(dict.fromkeys(run for runs in self.named(profile, **given).values() for run in runs))
 
-    def table(self, profile="laptop", device="auto", **given):
+    def table(self, profile="laptop", device="auto", **given) -> pd.DataFrame:
         """The rows of all runs with further columns: `ADDED`, and the fields of each run that are a number or text, or
         whole numbers, as text such as "30 10 5".
 
@@ -64,7 +64,7 @@ class Study:
             frames += _parts(parts, stored, label, other)
         return typed(pd.concat(frames, ignore_index=True))
 
-    def advice(self, profile):
+    def advice(self, profile) -> str:
         """The command that makes the runs, and what they cost."""
         return f"run: nclib run {self.name} --profile {profile}  ({self.cost.get(profile, 'cost not stated')})"
 

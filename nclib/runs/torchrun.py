@@ -2,29 +2,33 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from typing import NoReturn
+
+import pandas as pd
 
 from nclib.distributed import ranks
 from nclib.runs import store, work, workers
 
 
-def processes():
+def processes() -> int:
     """How many processes torchrun started; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
-def first():
+def first() -> bool:
     """Whether this process is the only one, or the first of them."""
     return int(os.environ.get("RANK", 0)) == 0
 
 
-def refuse(reason):
+def refuse(reason) -> NoReturn:
     """Raise ValueError in the first process and end the others quietly: one message, not one from each."""
     if first():
         raise ValueError(reason)
     sys.exit()
 
 
-def each(runs, device, root):
+def each(runs, device, root) -> Iterator[pd.DataFrame | None]:
     """Do and store runs as `workers.each`; under torchrun all processes do one together, and the first stores it.
 
     One run under torchrun: its processes cannot meet a second time. Raises ValueError there for an experiment that does

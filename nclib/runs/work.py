@@ -2,12 +2,14 @@
 
 import contextlib
 
+import pandas as pd
+
 from nclib.runs import source, store
 from nclib.runs.experiment import MissingRun
 from nclib.runs.manifest import manifest_of
 
 
-def device_for(run, device="auto"):
+def device_for(run, device="auto") -> str:
     """The torch device of a run. "auto": the CPU, or a GPU where the experiment needs one (`run.needs_gpu()`).
 
     Raises MissingRun where it needs one and there is none, and ValueError for "cuda" without one.
@@ -22,7 +24,7 @@ def device_for(run, device="auto"):
     return "cuda"
 
 
-def has_gpu(device="auto"):
+def has_gpu(device="auto") -> bool:
     """Whether runs that need a GPU get one. ValueError for "cuda" where there is none."""
     import torch
 
@@ -33,7 +35,7 @@ def has_gpu(device="auto"):
     return device != "cpu" and torch.cuda.is_available()
 
 
-def get(run, device="auto", root=None):
+def get(run, device="auto", root=None) -> pd.DataFrame:
     """The table of one run: stored, or done now and stored below `root` (default: the cache)."""
     found = store.find(run)
     if found is None:
@@ -42,7 +44,7 @@ def get(run, device="auto", root=None):
     return found[0]
 
 
-def do(runs, device, root=None):
+def do(runs, device, root=None) -> None:
     """Do runs of one experiment, several together, and store each; each is said to have taken its share of the time.
 
     The place is tried before the work, and what a run keeps to go on from after a kill is forgotten only when its table

@@ -9,6 +9,9 @@ import threading
 import time
 import traceback
 import warnings
+from collections.abc import Iterator
+
+import pandas as pd
 
 from nclib.runs import store, work
 
@@ -16,7 +19,7 @@ WORTH = 10.0  # seconds of work ahead from which on it pays to start processes f
 FOLDERS = ("NCLIB_BUILD", "NCLIB_CACHE", "NCLIB_RESULTS", "NCLIB_DATA")
 
 
-def each(runs, device="auto", root=None):
+def each(runs, device="auto", root=None) -> Iterator[pd.DataFrame]:
     """Yield the tables of runs in their order, each as by `work.get`.
 
     On a CPU those that are missing are done side by side, as many as torch has threads, each in a process with one
@@ -93,7 +96,7 @@ def _attempt(run, device, root, folders):
 
 
 @functools.cache
-def end_with(parent):
+def end_with(parent) -> None:
     """End this process, in the middle of its work, when its parent is gone: a killed command leaves nothing running."""
 
     def wait():
@@ -103,7 +106,7 @@ def end_with(parent):
     _end_after(wait)
 
 
-def end_with_campaign():
+def end_with_campaign() -> None:
     """The same for a process that was forked from a server of multiprocessing, whose parent is who asked for it."""
     _end_after(multiprocessing.parent_process().join)
 

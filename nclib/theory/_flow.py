@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def reduced(H0, counts, y):
+def reduced(H0, counts, y) -> tuple[torch.Tensor, torch.Tensor]:
     """(Hbar (K, r), F (q, r)): class means and F^T F = Sigma_W in coordinates of the row space of H0.
 
     The flow never leaves that space. q = min(r, N) rows: F is the triangular factor of the deviations over sqrt N.
@@ -26,14 +26,14 @@ def reduced(H0, counts, y):
     return means, torch.linalg.qr((H0 - means[y]) / N**0.5, mode="r").R
 
 
-def classifier(means, F, p, lam_W):
-    """W = Y^T H (H^T H + n lam_W)^-1, n = N/K: H^T H/n = Hbar^T diag(p) Hbar + K Sigma_W, p = n_k/n."""
+def classifier(means, F, p, lam_W) -> torch.Tensor:
+    """(K, d): W = Y^T H (H^T H + n lam_W)^-1, n = N/K: H^T H/n = Hbar^T diag(p) Hbar + K Sigma_W, p = n_k/n."""
     K, d = means.shape
     S = means.mT @ (p[:, None] * means) + K * F.mT @ F
     return torch.linalg.solve(S + lam_W * torch.eye(d, dtype=S.dtype, device=S.device), (p[:, None] * means).mT).mT
 
 
-def log_slope(means, F, W):
+def log_slope(means, F, W) -> float:
     """d/dt log (tr Sigma_W / tr Sigma_B): -2 tr(W Sigma_W W^T)/tr Sigma_W - (2/K) tr(C T^T (I - T) C)/tr Sigma_B."""
     C = means - means.mean(0)
     T = means @ W.mT  # rows k: (W hbar_k)^T
@@ -42,7 +42,8 @@ def log_slope(means, F, W):
     return float(-2 * (F @ W.mT).square().sum() / within - 2 * (C * moved).sum() / between)
 
 
-def row(time, means, F, counts, slope):
+def row(time, means, F, counts, slope) -> dict[str, float]:
+    """The metrics at one time, {column: number}."""
     N = counts.sum()
     spread = counts * F.square().sum()  # only its sum is read: the flow pools the classes
     stats = ClassStatistics(counts, means, spread, N * F.mT @ F)
@@ -60,6 +61,7 @@ def row(time, means, F, counts, slope):
 
 
 def path(means, F, counts, lam_W, lam_H, times, rtol) -> pd.DataFrame:
+    """A row for each of `times`, as `row` gives it, of the flow from class means (K, d) and F (q, d)."""
     p = counts.double() * len(counts) / counts.sum()
     K, d = means.shape
 

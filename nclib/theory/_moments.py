@@ -28,7 +28,7 @@ def _tensor(name, value):
         raise ValueError(f"{name} must hold numbers, got {_short(value)}") from None
 
 
-def matrix(name, X):
+def matrix(name, X) -> torch.Tensor:
     """(rows, columns) float64, finite, not empty."""
     X = _tensor(name, X)
     if X.ndim != 2 or not X.numel() or X.is_complex():
@@ -39,7 +39,7 @@ def matrix(name, X):
     return X
 
 
-def data(H0, y):
+def data(H0, y) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(H0 (N, d) float64, y (N,) int64, counts (K,) int64), all K classes present."""
     H0, y = matrix("H0", H0), _tensor("y", y)
     if y.shape != H0.shape[:1] or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
@@ -50,7 +50,7 @@ def data(H0, y):
     return H0, y, torch.bincount(y)
 
 
-def numbers(name, value, zero, device):
+def numbers(name, value, zero, device) -> torch.Tensor:
     """() or (B,) float64, > 0 or, if zero, >= 0."""
     v = _tensor(name, value)
     v = v.to(device, torch.float64) if not v.is_complex() else torch.tensor(torch.nan)
@@ -59,7 +59,7 @@ def numbers(name, value, zero, device):
     return v
 
 
-def problems(H0, y, lam_W, lam_H, beta):
+def problems(H0, y, lam_W, lam_H, beta) -> tuple[Batch, torch.Tensor, bool]:
     """(moments in eigenvectors of H0's second moment, those vectors (d, r), whether all three numbers are scalars)."""
     H0, y, counts = data(H0, y)
     given = [numbers(*a, H0.device) for a in (("lam_W", lam_W, False), ("lam_H", lam_H, True), ("beta", beta, True))]

@@ -29,7 +29,7 @@ class Batch:
     a: torch.Tensor
     b: torch.Tensor
 
-    def keep(self, rows):
+    def keep(self, rows) -> "Batch":
         return replace(self, lam_W=self.lam_W[rows], a=self.a[rows], b=self.b[rows])
 
 
@@ -46,17 +46,17 @@ class Point:
     value: torch.Tensor
     gradient: torch.Tensor
 
-    def keep(self, rows):
+    def keep(self, rows) -> "Point":
         return Point(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
-def inner(X, Y):
+def inner(X, Y) -> torch.Tensor:
     """(B, 1, 1): the Frobenius inner products."""
     return (X * Y).sum((-2, -1), keepdim=True)
 
 
-def twice(X):
-    """X + X^T, the derivative of a symmetric product."""
+def twice(X) -> torch.Tensor:
+    """X + X^T (..., K, K), the derivative of a symmetric product."""
     return X + X.mT
 
 
@@ -70,12 +70,12 @@ def at(p, W) -> Point:
     return Point(W, Q, A, G, L, B, value, p.lam_W * W - p.b * (B @ (Q + G @ (B @ W))))
 
 
-def excess(p, v):
+def excess(p, v) -> torch.Tensor:
     """(B, K, K): lam_W I - R R^T/(n b), R = Y - W H the residual; R R^T/n = b^2 B G B."""
     return p.lam_W * torch.eye(v.G.shape[-1], dtype=v.G.dtype, device=v.G.device) - p.b * twice(v.B @ v.G @ v.B) / 2
 
 
-def precondition(p, v, X):
+def precondition(p, v, X) -> torch.Tensor:
     """(lam_W - b B G B + a^2 b s_j B)^-1 on every column j of X: the Hessian but for the derivatives of B and G in W.
 
     With U diag(x) U^T = L^T (lam_W - b B G B) L the inverse is L U diag(1/(x + a^2 b s_j)) U^T L^T: one eigenproblem of
@@ -87,7 +87,7 @@ def precondition(p, v, X):
     return T @ ((T.mT @ X) / torch.maximum(curvature, 0.1 * x.abs() + 1e-3 * p.lam_W * p.b))
 
 
-def line_search(p, v, D):
+def line_search(p, v, D) -> tuple[torch.Tensor, torch.Tensor]:
     """(step lengths, whether Armijo's condition was met): a Newton step in the length, then backtracking.
 
     A and G are quadratic in the length, so that a trial costs K x K operations only.
@@ -112,7 +112,7 @@ def line_search(p, v, D):
     return t, good
 
 
-def minimize(p, W, iterations=ITERATIONS):
+def minimize(p, W, iterations=ITERATIONS) -> tuple[torch.Tensor, torch.Tensor]:
     """Preconditioned nonlinear conjugate gradient (Polak-Ribiere+) -> (W, |gradient| (B,)): one step a problem a turn.
 
     A problem stops at |gradient| <= TOLERANCE, or at the rounding of the gradient's own terms where those are large.
@@ -143,7 +143,7 @@ def minimize(p, W, iterations=ITERATIONS):
         v = at(p, v.W + t * D)
 
 
-def starts(p):
+def starts(p) -> torch.Tensor:
     """(3, B, K, d): the best W for H = H0, the best for H = a H0, and one that mixes nothing.
 
     The third is sum_i w_i u_i v_i^T on the singular vectors of M, completed where M has too few, each w_i the lowest of
@@ -160,8 +160,8 @@ def starts(p):
     return torch.stack([ridge, shrunk, (U * w) @ VT])
 
 
-def escape(p, v, turn):
-    """W moved along the negative eigenvectors of `excess`, each in its own feature direction of least variance.
+def escape(p, v, turn) -> torch.Tensor:
+    """W (B, K, d) moved along the negative eigenvectors of `excess`, each in a feature direction of least variance.
 
     Where H0 leaves a direction free, and W does not use it, the value falls: every start lies in the span of H0, where
     descent would stay. K directions, counted from number `turn`.
@@ -174,7 +174,7 @@ def escape(p, v, turn):
     return v.W + line_search(p, v, D)[0] * D
 
 
-def best(p):
+def best(p) -> tuple[torch.Tensor, torch.Tensor]:
     """(W, |gradient|): from the lowest start; where that is not certified as global, from the others and by `escape`.
 
     The others get RACE turns, in which all but the slowest problems finish; those below by then go on.

@@ -7,17 +7,17 @@ from scipy.optimize import brentq
 from scipy.special import expit, xlogy
 
 
-def log_beta_at(y, M):
+def log_beta_at(y, M) -> float:
     """log of M x^(M-1)/(1+x^M)^2 at y = log x^M: concave in y, so neither depth nor beta can overflow."""
     return math.log(M) + (1 - 1 / M) * y - 2 * (max(y, 0) + math.log1p(math.exp(-abs(y))))
 
 
-def above(log_beta, M):
+def above(log_beta, M) -> float:
     """A y to the right of the largest root, because (1+x^M)^2 > x^(2M)."""
     return (math.log(M) - log_beta) * M / (M + 1) + 1
 
 
-def root(log_beta, M, low, high):
+def root(log_beta, M, low, high) -> float:
     """The root y in a bracket with a sign change, polished by Newton steps for as long as they reduce the residual."""
     residual = lambda y: log_beta_at(y, M) - log_beta  # noqa: E731
     y = brentq(residual, low, high, xtol=1e-14)
@@ -36,7 +36,7 @@ class Candidate(NamedTuple):
     alpha: float
 
 
-def best_scale(margins, sizes, cost, p):
+def best_scale(margins, sizes, cost, p) -> Candidate:
     """argmin over alpha >= 0 of log(1 + sum_i m_i e^(-a_i alpha)) + cost alpha^p, with 0 < p <= 1 and K = 1 + sum m_i.
 
     Positive stationary points solve log w + (1-p) log alpha = log(cost p), w = minus the slope of the first term.

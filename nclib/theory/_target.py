@@ -9,7 +9,7 @@ def _contrasts(m):
     return (torch.ones(m, m - 1, dtype=torch.float64).triu() - torch.diag(j, -1)[:, : m - 1]) / (j * (j + 1)).sqrt()
 
 
-def target_svd(n, bias):
+def target_svd(n, bias) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(U, s^2, V), s^2 descending and > 0: SVD of Y (bias-free: D) or Y (I - 11^T/N), here (I - n 1^T/N) D.
 
     Columns of Y are written in the basis 1_k/sqrt(n_k). The centered target has T T^T = diag(n) - n n^T/N: a count

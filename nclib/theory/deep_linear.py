@@ -104,7 +104,7 @@ def stationary_points(beta, depth) -> tuple[float, ...]:
 
 
 def overlap(beta, depth) -> torch.Tensor:
-    """q = diag(P Hbar) at the global minimum for each beta (any shape): 0 at and above collapse_threshold(depth).
+    """q = diag(P Hbar) at the global minimum, in the shape of beta (...): 0 at and above collapse_threshold(depth).
 
     >>> overlap([0.25, 4.0], 1).tolist()
     [0.5, 0.0]

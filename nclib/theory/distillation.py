@@ -111,7 +111,7 @@ def cross_entropy_residual(student, labels) -> Tensor:
 
 
 def kd_residual(student, teacher, tau) -> Tensor:
-    """tau (softmax(z^T/tau) - softmax(z^S/tau)) of `kd`, in the type of the logits; its entries sum to 0.
+    """tau (softmax(z^T/tau) - softmax(z^S/tau)) of `kd`, (..., B, K), in the type of the logits; its entries sum to 0.
 
     >>> z = torch.tensor([0.0, 2 * math.log(3)])  # 2 ((1/4, 3/4) - (1/2, 1/2))
     >>> [round(r, 6) for r in kd_residual(torch.zeros(2), z, 2.0).tolist()]
@@ -121,7 +121,7 @@ def kd_residual(student, teacher, tau) -> Tensor:
 
 
 def binary_kl_residual(student, teacher, tau) -> Tensor:
-    """tau (sigma(z^T/tau) - sigma(z^S/tau)) of `binary_kl`, in the type of the logits; the sum of its entries is free.
+    """tau (sigma(z^T/tau) - sigma(z^S/tau)) of `binary_kl`, in the shape and type of the logits; its sum is free.
 
     >>> z = torch.tensor(2 * math.log(3))  # 2 (3/4 - 1/2)
     >>> round(float(binary_kl_residual(torch.tensor(0.0), z, 2.0)), 6)
@@ -131,7 +131,7 @@ def binary_kl_residual(student, teacher, tau) -> Tensor:
 
 
 def binary_kl_norm_residual(student, teacher, tau) -> Tensor:
-    """(tau/2) tanh((z^T - z^S)/(2 tau)) of `binary_kl_norm`, in the type of the logits: at most tau/2 an entry.
+    """(tau/2) tanh((z^T - z^S)/(2 tau)) of `binary_kl_norm`, in the shape and type of the logits: at most tau/2.
 
     >>> z = torch.tensor(4 * math.log(2))  # tanh(log 2)
     >>> round(float(binary_kl_norm_residual(torch.tensor(0.0), z, 2.0)), 6)

@@ -318,7 +318,7 @@ def without_singletons(mask: Tensor, *, seed: int = 0) -> Tensor | None:
 
 
 def first_simplex(K: int, d: int, beta: float, *, seed: int = 0) -> Tensor | None:
-    """The simplex on the first of MASKS random masks, each without singletons, that allows one; None where none does.
+    """The simplex (K, d) on the first of MASKS random masks without singletons that allows one; None where none does.
 
     Masks with fewer unknowns than equations are passed over.
 

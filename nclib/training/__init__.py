@@ -18,7 +18,7 @@ PRECISIONS = ("float32", "tf32", "bfloat16")
 LOOK = 64  # steps between looks at the objective where they wait for a GPU
 
 
-def seed_everything(seed):
+def seed_everything(seed) -> torch.Generator:
     """Seed Python, numpy and torch (all devices); returns a CPU `torch.Generator` seeded alike, for `train`."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
@@ -26,14 +26,14 @@ def seed_everything(seed):
     return torch.Generator().manual_seed(seed)
 
 
-def log_steps(steps, count):
+def log_steps(steps, count) -> list[int]:
     """0, and about `count` distinct integers from 1 to `steps`, both included, evenly spaced on a logarithmic scale."""
     if min(steps, count) < 1:
         raise ValueError(f"steps, count = {steps}, {count}: must be positive integers")
     return sorted({0, steps, *np.geomspace(1, steps, count).round().astype(int).tolist()})
 
 
-def fit_scale(num_classes, scale="paper", loss="mse"):
+def fit_scale(num_classes, scale="paper", loss="mse") -> float:
     """The factor c of the fit term: 1 ("paper"), 1/K ("authors-imbalanced"), 2/K ("authors-balanced").
 
     With squared error the paper has 1/(2N) |Z - Y|^2; torch's mean over all N K entries makes it 1/(2NK) in the
@@ -47,7 +47,7 @@ def fit_scale(num_classes, scale="paper", loss="mse"):
     return {"paper": 1.0, "authors-imbalanced": 1 / num_classes, "authors-balanced": 2 / num_classes}[scale]
 
 
-def effective_lambda(lam, num_classes, scale="paper"):
+def effective_lambda(lam, num_classes, scale="paper") -> float:
     """The lambda with which the paper's objective has the minimizers of `scale` with `lam`: lam/c, c = fit_scale.
 
     c fit + lam R = c (fit + (lam/c) R). So K lam ("authors-imbalanced") and K lam/2 ("authors-balanced"). Derived.
@@ -57,7 +57,7 @@ def effective_lambda(lam, num_classes, scale="paper"):
 
 def objective(
     logits, targets, features, head, *, lam_W=0.0, lam_H=0.0, lam_b=0.0, num_samples=None, loss="mse", scale="paper"
-):
+) -> torch.Tensor:
     """The regularized objective of Dang et al. 2023 on a batch of B out of N = num_samples samples (None: N = B).
 
         c/(2B) |Z - Y|^2       + sum_m lam_Wm/2 |W_m|^2 + (N/B) lam_H/2 |H|^2 + lam_b/2 |b|^2    (loss "mse")
@@ -109,7 +109,7 @@ def train(
     precision="float32",
     checkpoint=None,
     **terms,
-):
+) -> torch.Tensor:
     """Minimize `objective(..., num_samples=N, **terms)` over batches; `terms` are its other keyword arguments.
 
     model: has `features(x)` and `head`, e.g. those of nclib.models; x (N, ...) and y (N,) are moved once to its device.

@@ -8,7 +8,7 @@ import torch
 WARM = 3  # calls of a length before it is captured: optimizer states, workspaces and compiled code exist then
 
 
-def graphs(device):
+def graphs(device) -> bool:
     """Whether steps on a device are captured: on a GPU, unless the variable NCLIB_GRAPHS is 0."""
     return device.type == "cuda" and os.environ.get("NCLIB_GRAPHS") != "0"
 
@@ -41,8 +41,8 @@ class Captured:
         graph.replay()
         return None if value is None else value.clone()
 
-    def beside(self, batch):
-        """A call from another stream, which waits for it: in a loop whose other work stays where it is."""
+    def beside(self, batch) -> torch.Tensor | None:
+        """Call from another stream, which waits for the value, a scalar or None: its other work stays where it is."""
         here = torch.cuda.current_stream()
         self.stream.wait_stream(here)
         with torch.cuda.stream(self.stream):
@@ -59,7 +59,7 @@ class Captured:
         return graph, index, value
 
 
-def capturable(optimizer, device):
+def capturable(optimizer, device) -> None:
     """Put the rates of an optimizer on the GPU, where a captured step finds what a schedule makes of them."""
     for group in optimizer.param_groups:
         group["lr"] = torch.tensor(float(group["lr"]), device=device)

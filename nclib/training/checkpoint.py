@@ -20,17 +20,17 @@ SECONDS = float(os.environ.get("NCLIB_CHECKPOINT_SECONDS") or 60)  # between two
 _ASKED = threading.Event()
 
 
-def ask(*_):
+def ask(*_) -> None:
     """Ask for an end at the next state that can be kept: as the handler of a signal."""
     _ASKED.set()
 
 
-def asked():
+def asked() -> bool:
     """Whether `ask` was called: what can keep its state then does so, and calls `end_if_asked`."""
     return _ASKED.is_set()
 
 
-def end_if_asked():
+def end_if_asked() -> None:
     """End this process, after a state was kept, where `ask` was called."""
     if asked():
         raise SystemExit(143)
@@ -47,18 +47,18 @@ class Checkpoint:
         self.written = time.monotonic()
 
     @property
-    def due(self):
+    def due(self) -> bool:
         """Whether it is time to save."""
         return asked() or time.monotonic() - self.written >= SECONDS
 
-    def save(self, tensors):
+    def save(self, tensors) -> None:
         """Write the rows and {name: tensor}, under a temporary name first; then end where this was asked for."""
         content = {"identity": self.identity, "rows": [_written(table) for table in self.rows]}
         _files.save(self.path, tensors, {"format": FORMAT, "content": json.dumps(content)})
         self.written = time.monotonic()
         end_if_asked()
 
-    def load(self):
+    def load(self) -> dict[str, torch.Tensor]:
         """The tensors, with `rows` as they were; {} where there is no file. ValueError for one that is damaged or of
         another run: it is named and left where it is."""
         if not self.path.exists():
@@ -79,14 +79,14 @@ class Checkpoint:
         return tensors
 
 
-def of_run(run, key, rows):
+def of_run(run, key, rows) -> Checkpoint:
     """The checkpoint of a run of a study: `run` is its dataclass, `key` that of the store."""
     from nclib.runs import source
 
     return Checkpoint(unfinished(key), {"key": key, "code": source.digest(run)}, rows)
 
 
-def state(model, optimizer):
+def state(model, optimizer) -> dict[str, torch.Tensor]:
     """{name: tensor} of a model with its buffers, and of an optimizer, under the places of its parameters."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     found = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
@@ -99,7 +99,7 @@ def state(model, optimizer):
 
 
 @torch.no_grad()
-def restore(model, optimizer, tensors):
+def restore(model, optimizer, tensors) -> None:
     """Put what `state` gave back in place."""
     model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
     parameters = [p for group in optimizer.param_groups for p in group["params"]]

@@ -8,7 +8,7 @@ import torch
 from nclib.data.longtail import at_least_one
 
 
-def weighted_mean(states, weights):
+def weighted_mean(states, weights) -> dict[str, torch.Tensor]:
     """The server's step: sum_c w_c theta_c / sum_c w_c over the first axis of every tensor of a dict, float64 inside.
 
     states   {name: (C, ...)}; weights (C,) >= 0, not all 0: the clients' numbers of samples in FedAvg
@@ -30,7 +30,7 @@ def weighted_mean(states, weights):
     }
 
 
-def normalized_head(W, *, tau=1.0, norm=1.7):
+def normalized_head(W, *, tau=1.0, norm=1.7) -> torch.Tensor:
     """The global realignment GA-FR: rows norm w_k / |w_k|^tau, so all of one length at tau = 1; the bias stays.
 
     tau-normalization (Kang et al. 2020) of the auxiliary head; tau = 1 and norm = 1.7 are those of the code of Xiao et
@@ -55,7 +55,7 @@ def normalized_head(W, *, tau=1.0, norm=1.7):
     return norm * W / lengths**tau
 
 
-def norm_transfer(W, local):
+def norm_transfer(W, local) -> torch.Tensor:
     """The local realignment LA-FR: rows w_k |phi_k|, the global row times the norm of the client's own one.
 
     W is (K, d), `local` (..., K, d); as the code of Xiao et al. 2024 has it, w_k is not normalized first. Raises
@@ -70,7 +70,7 @@ def norm_transfer(W, local):
     return W * torch.linalg.vector_norm(local, dim=-1, keepdim=True)
 
 
-def batches(parts, epochs, batch, generator):
+def batches(parts, epochs, batch, generator) -> tuple[torch.Tensor, torch.Tensor]:
     """What each client sees: (index, weight), both (C, S, B): sample numbers, and 1 where one stands, 0 for padding.
 
     Each epoch is a random order of the client's samples cut into batches, the last one short. S is that of the client
@@ -92,7 +92,7 @@ def batches(parts, epochs, batch, generator):
     return index, weight
 
 
-def mlp(sizes, generator, dtype=torch.float32):
+def mlp(sizes, generator, dtype=torch.float32) -> dict[str, torch.Tensor]:
     """{name: tensor} of a ReLU network with these layer sizes: weights (out, in) from N(0, 2/in), biases 0."""
     theta = {}
     for i, (a, b) in enumerate(pairwise(sizes)):
@@ -101,7 +101,7 @@ def mlp(sizes, generator, dtype=torch.float32):
     return theta
 
 
-def mlp_features(theta, x):
+def mlp_features(theta, x) -> torch.Tensor:
     """Features (C, B, d) of C networks at once, x (C, B, inputs): a ReLU after every layer, the last one included."""
     i = 0
     while f"{i}.weight" in theta:
@@ -110,12 +110,12 @@ def mlp_features(theta, x):
     return x
 
 
-def linear(theta, name, x):
+def linear(theta, name, x) -> torch.Tensor:
     """x (C, B, a) through the layer `name` of each of C clients."""
     return torch.baddbmm(theta[f"{name}.bias"][:, None], x, theta[f"{name}.weight"].mT)
 
 
-def of_module(module):
+def of_module(module) -> "Callable":  # noqa: F821
     """A `features` function, as `mlp_features`, of any torch module without buffers: one client after the other."""
 
     def features(theta, x):
@@ -128,7 +128,9 @@ def of_module(module):
     return features
 
 
-def local_training(theta, x, y, index, weight, *, lr, features=mlp_features, momentum=0.5, prox=0.0, frozen=None):
+def local_training(
+    theta, x, y, index, weight, *, lr, features=mlp_features, momentum=0.5, prox=0.0, frozen=None
+) -> dict[str, torch.Tensor]:
     """One round of C clients at once: SGD with momentum on each client's own batches. A pure function.
 
     theta   {name: (C, ...)}: the backbone; "main", the classifier that trains it; "aux" and "own", heads that learn

@@ -189,7 +189,7 @@ def _shape(model, windows, settings, identity):
     }
 
 
-def batch_size(model, windows, batch_tokens):
+def batch_size(model, windows, batch_tokens) -> int:
     """How many windows a batch of `batch_tokens` targets holds; ValueError for windows that the model cannot take."""
     if windows.ndim != 2 or windows.dtype.is_floating_point or windows.numel() == 0 or windows.shape[1] < 2:
         raise ValueError(f"windows is {windows.dtype} {tuple(windows.shape)}: must be integer ids (n, T + 1), n, T > 0")

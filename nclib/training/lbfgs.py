@@ -5,7 +5,9 @@ from dataclasses import dataclass, fields
 import torch
 
 
-def minimize(loss, theta, *, iterations=1000, tolerance=1e-9, history=8, nonnegative=None):
+def minimize(
+    loss, theta, *, iterations=1000, tolerance=1e-9, history=8, nonnegative=None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Minimize B independent functions: theta (B, D) -> (theta (B, D), values (B,), largest |gradient entry| (B,)).
 
     loss(x, which): x (b, D), which (b,) int64 -> (b,), the functions of those problems at the rows of x. A problem
