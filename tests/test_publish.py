@@ -119,6 +119,26 @@ def test_oracle_a_laid_out_image_has_the_pixels_of_a_tight_one():
     assert np.array_equal(pixels(True), pixels(False))
 
 
+@pytest.mark.parametrize(
+    ("scale", "limits", "labels"),
+    [
+        (("log", {}), (1e-12, 10), {"10⁻¹²", "10⁰"}),
+        (("log", {}), (2e-3, 5e-3), {"2×10⁻³", "3×10⁻³"}),
+        (("log", {"base": 2}), (1, 64), {"2⁰", "2⁵"}),
+        (("symlog", {"linthresh": 1}), (-1e3, 1e3), {"−10²", "0", "10²"}),
+        (("linear", {}), (-1, 1), {"−1.0", "0.5"}),
+    ],
+)
+def test_value_ticks_of_logarithmic_axes_are_plain_characters(scale, limits, labels):
+    made, axes = plotting.figure(sharey=True)
+    name, options = scale
+    axes[0, 0].set_yscale(name, **options)
+    axes[0, 0].set_ylim(*limits)
+    plotting.plain_powers(made)
+    shown = {tick.get_text() for minor in (False, True) for tick in axes[0, 0].get_yticklabels(minor=minor)}
+    assert labels <= shown and not any("$" in text for text in shown)
+
+
 def test_value_a_heavy_svg_is_left_out(monkeypatch):
     monkeypatch.setattr(provenance, "HEAVY", 1000)
     rows = pd.DataFrame({"step": [1, 2], "value": [1.0, 2.0]})

@@ -9,6 +9,7 @@ import re
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+from matplotlib.ticker import LogFormatterSciNotation
 
 PALETTE = sns.color_palette("colorblind")
 MARKERS = "osD^vPX*"
@@ -26,6 +27,7 @@ STYLE = {
     "lines.linewidth": 1.8,
     "svg.hashsalt": "nclib",
 }
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def figure(rows=1, columns=1, *, width=7.0, height=None, **more) -> tuple[plt.Figure, np.ndarray]:
@@ -80,6 +82,26 @@ def literal(text) -> str:
 def _in_order(label):
     words = re.sub(r"\d+", "", label)
     return len(words), words, [int(number) for number in re.findall(r"\d+", label)]
+
+
+class PlainPowers(LogFormatterSciNotation):
+    """Ticks of a logarithmic axis in plain characters, 2×10⁻³."""
+
+    def __call__(self, x, pos=None) -> str:
+        text = super().__call__(x, pos).removeprefix(r"$\mathdefault{").removesuffix("}$").replace(r"\times", "×")
+        return re.sub(r"\^\{(.*?)\}", lambda power: power[1].translate(RAISED), text).replace("-", "−")
+
+
+def plain_powers(made) -> None:
+    """Give the logarithmic axes of a figure ticks in plain characters, in place: set as formulas, as matplotlib does
+    by itself, these took half of the time of a figure."""
+    for axis in (axis for axes in made.axes for axis in (axes.xaxis, axes.yaxis)):
+        for old, change in (
+            (axis.get_major_formatter(), axis.set_major_formatter),
+            (axis.get_minor_formatter(), axis.set_minor_formatter),
+        ):
+            if type(old) is LogFormatterSciNotation:
+                change(PlainPowers(old._base, old.labelOnlyBase, old.minor_thresholds, old._linthresh))
 
 
 def narrow(made, width=4.6) -> None:

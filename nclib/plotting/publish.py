@@ -151,9 +151,10 @@ def drawn(draw, rows, options, identity) -> dict[str, bytes]:
     """
     import matplotlib.pyplot as plt
 
-    from nclib.plotting import narrow
+    from nclib.plotting import narrow, plain_powers
 
     figure = draw(rows, **options)
+    plain_powers(figure)
     layout, box = figure.get_layout_engine(), laid_out(figure)
     images = {".png": png(figure, identity, box), ".svg": svg(figure, identity, box)}
     if len(images[".svg"]) > HEAVY:
