@@ -216,7 +216,8 @@ HEADLINES = [
     ),
     Headline(
         "wu2024.grid.width",
-        "Wider models have a lower loss and more collapse; NC3 alone is largest at widths in the middle",
+        "Wider, deeper and longer trained models have a lower loss and more collapse; NC3 alone is largest at middle "
+        "widths",
         [
             *trends("width"),
             Claim(
@@ -231,25 +232,11 @@ HEADLINES = [
                     lambda models: enough(models) and by_width(measured(models)).dropna(axis=1).shape[1] > 2,
                 ),
             ),
+            *trends("depth"),
+            *trends("epochs"),
         ],
         of=f"{PAPER}, appendix figures",
-        note="rho of at least 0.2 is our rule; NC3 of the authors' models of three epochs",
-        **FILES,
-    ),
-    Headline(
-        "wu2024.grid.depth",
-        "Deeper models have a lower loss and more collapse",
-        trends("depth"),
-        of=f"{PAPER}, appendix figures",
-        note="rho of at least 0.2 is our rule",
-        **FILES,
-    ),
-    Headline(
-        "wu2024.grid.epochs",
-        "Longer training gives a lower loss and more collapse",
-        trends("epochs"),
-        of=f"{PAPER}, appendix figures",
-        note="rho of at least 0.2 is our rule",
+        note="rho of at least 0.2 is our rule; NC3's peak is that of the authors' models of three epochs",
         **FILES,
     ),
     Headline(
