@@ -128,53 +128,43 @@ def worst(arms, over, under, under_at="max"):
 
 MAMBA = "Stuffed Mamba, arXiv 2410.07145v4, abstract (toy)"
 LI = "Li et al. 2024, M-SMoE, abstract (toy)"
+FOUR = Need(
+    "four sizes with a threshold",
+    lambda table: len(by_size(table)) >= 4 and bool(by_size(table).notna().all(axis=None)),
+)
 QUESTION = {"kind": "extension", "of": "a question of ours", "seen": "derived"}
 STATES, EXPERTS = "collapses.states", "collapses.experts"
 
 HEADLINES = [
     Headline(
         f"{STATES}.forgets",
-        "A recurrence learns to forget only if it is trained beyond its capacity",
+        "A recurrence learns to forget only if trained beyond a length that is linear in the size of its state; else "
+        "it degrades on longer contexts",
         [
             Claim(
                 f"{STATES}.keeps",
                 "Half-life over training length of d tokens, the smallest of all sizes",
                 at_least(1.0),
                 lambda table: ends(table)[0].min(axis=1, skipna=False).to_numpy(),
+                every=True,
             ),
             Claim(
                 f"{STATES}.learns",
                 "The same of the longest training length, the largest of all sizes",
                 at_most(1.0),
                 lambda table: ends(table)[1].max(axis=1, skipna=False).to_numpy(),
+                every=True,
             ),
-        ],
-        kind="paper",
-        of=MAMBA,
-        seen="read",
-        note="thresholds are ours",
-        every=True,
-    ),
-    Headline(
-        f"{STATES}.threshold",
-        "The training length from which on it learns to forget is linear in the size of the state",
-        [
-            Claim(f"{STATES}.linear", "R^2 of a straight line", at_least(0.9), linear),
-            Claim(f"{STATES}.power", "Exponent of the threshold", near(1.0, 0.15), power),
-        ],
-        kind="paper",
-        of=MAMBA,
-        seen="read",
-        note="the paper's 'linear' read as an exponent of 1; tolerance ours",
-        needs=Need(
-            "four sizes with a threshold",
-            lambda table: len(by_size(table)) >= 4 and bool(by_size(table).notna().all(axis=None)),
-        ),
-    ),
-    Headline(
-        f"{STATES}.beyond",
-        "Trained on contexts too short, it degrades beyond them; trained on long ones it does not",
-        [
+            Claim(
+                f"{STATES}.linear",
+                "Training length where that ratio is one, over the size of the state: R^2 of a straight line",
+                at_least(0.9),
+                linear,
+                needs=FOUR,
+            ),
+            Claim(
+                f"{STATES}.power", "The same: exponent of the length over the size", near(1.0, 0.15), power, needs=FOUR
+            ),
             Claim(
                 f"{STATES}.degrades",
                 "Trained on d tokens: rise of the error from d to 2 d, the smallest of all sizes",
@@ -191,7 +181,7 @@ HEADLINES = [
         kind="paper",
         of=MAMBA,
         seen="read",
-        note="thresholds are ours",
+        note="thresholds are ours; 'linear' is read as an exponent of 1",
     ),
     Headline(
         f"{STATES}.load",
@@ -214,7 +204,8 @@ HEADLINES = [
     ),
     Headline(
         f"{EXPERTS}.merge",
-        "Experts merged by frequency and permutation lose less than those merged uniformly",
+        "Experts merged by frequency and permutation lose less than those merged uniformly, and have a lower dimension "
+        "than before",
         [
             Claim(
                 f"{EXPERTS}.merging",
@@ -225,28 +216,18 @@ HEADLINES = [
             ),
             Claim(f"{EXPERTS}.permutation", "Aligned less not aligned, the mean over all", at_least(0.0), alignment),
             Claim(f"{EXPERTS}.redundant", "Merged to half their number: accuracy lost", at_most(0.02), halved),
-        ],
-        kind="paper",
-        of=LI,
-        seen="read",
-        note="thresholds are ours",
-    ),
-    Headline(
-        f"{EXPERTS}.low-rank",
-        "A merged expert has a lower dimension than the experts had",
-        [
             Claim(
                 f"{EXPERTS}.rank",
                 "Stable rank of two merged experts over the mean of the eight",
                 at_most(1.0),
                 lambda table: accuracies(table, SLIGHT, "stable-rank")[CHOSEN, OURS].to_numpy(),
                 log=True,
-            )
+            ),
         ],
         kind="paper",
         of=LI,
         seen="read",
-        note="the stable rank is our measure",
+        note="thresholds are ours, and so is the stable rank as a measure",
     ),
     Headline(
         f"{EXPERTS}.use",
