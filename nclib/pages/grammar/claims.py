@@ -121,7 +121,8 @@ HEADLINES = [
     ),
     Headline(
         "wu2024.grammar.predictions",
-        "Within classes predictions vary as much as those of a perfect model, and that is mostly ambiguity",
+        "Within classes predictions vary as much as those of a perfect model; that, and what features vary, is mostly "
+        "ambiguity",
         [
             Claim(
                 "wu2024.grammar.predictions.within",
@@ -148,19 +149,12 @@ HEADLINES = [
                 at_least(0.5),
                 lambda table: linear(table, "predictions").iloc[:, -1],
             ),
-        ],
-        **OURS,
-    ),
-    Headline(
-        "wu2024.grammar.features",
-        "Within classes the variance of features is mostly ambiguity, too",
-        [
             Claim(
                 "wu2024.grammar.features.most",
-                "The share of ambiguity in it at the largest width",
+                "The share of ambiguity in the variance of features within classes at the largest width",
                 at_least(0.5),
                 lambda table: linear(table, "features").iloc[:, -1],
-            )
+            ),
         ],
         **OURS,
     ),
