@@ -144,7 +144,8 @@ HEADLINES = [
     ),
     Headline(
         "tirer2023.depth.model",
-        "In the model each layer lowers NC1 by the same factor near collapse, and from anywhere in the end",
+        "In the model each layer lowers NC1 by the same factor near collapse, and from anywhere in the end; layers "
+        "that move together are a single one",
         [
             Claim(
                 "tirer2023.depth.model.law",
@@ -169,37 +170,26 @@ HEADLINES = [
                 settled="after: 30 layers failed it with 4%, since the lengths of the class means converge slowly; so "
                 "there are 80",
             ),
+            *family(
+                "tirer2023.depth.chain",
+                "All layers at once",
+                "coupling == 'chain'",
+                [
+                    Claim(
+                        "single-layer",
+                        "exactly one layer with beta/L; largest relative distance of H_L",
+                        at_most(0.0, 1e-6),
+                        distance("single_layer"),
+                    ),
+                    Claim(
+                        "law",
+                        "near collapse NC1(L)/NC1(0) = (1 + L s/beta)^-2; relative error",
+                        at_most(0.0, 1e-3),
+                        lambda table: end(table.query("part == 'chain, near collapse'")),
+                    ),
+                ],
+            ),
         ],
-        **MODEL,
-    ),
-    Headline(
-        "tirer2023.depth.chain",
-        "In the model a chain of layers that move together is a single layer",
-        family(
-            "tirer2023.depth.chain",
-            "All layers at once",
-            "coupling == 'chain'",
-            [
-                Claim(
-                    "single-layer",
-                    "exactly one layer with beta/L; largest relative distance of H_L",
-                    at_most(0.0, 1e-6),
-                    distance("single_layer"),
-                ),
-                Claim(
-                    "straight-line",
-                    "H_l lies on the straight line from H_0 to H_L; largest relative distance",
-                    at_most(0.0, 1e-6),
-                    distance("straight_line"),
-                ),
-                Claim(
-                    "law",
-                    "near collapse NC1(L)/NC1(0) = (1 + L s/beta)^-2; relative error",
-                    at_most(0.0, 1e-3),
-                    lambda table: end(table.query("part == 'chain, near collapse'")),
-                ),
-            ],
-        ),
         **MODEL,
     ),
 ]
