@@ -106,14 +106,10 @@ HEADLINES = [
     ),
     Headline(
         "tirer2023.regularization.direction",
-        "With batch normalization, more decay of the features is more collapse",
-        each(direction, *BN),
-        **READ,
-    ),
-    Headline(
-        "tirer2023.regularization.last-helps",
-        "With cross-entropy, twice the decay of the last layer may help, too",
+        "With batch normalization, more decay of the features is more collapse; with cross-entropy, that of the last "
+        "layer may help, too",
         [
+            *each(direction, *BN),
             claim(
                 "bn.ce",
                 "nc1.last-helps",
@@ -121,20 +117,14 @@ HEADLINES = [
                 at_most(0.0),
                 lambda change: change["2x last layer"],
                 "may be lower",
-            )
+            ),
         ],
         **READ,
     ),
     Headline(
         "tirer2023.regularization.plain.matters",
-        "Without batch normalization, too, weight decay of the features matters more",
-        each(matters, *PLAIN),
-        **READ,
-    ),
-    Headline(
-        "tirer2023.regularization.plain.direction",
-        "Without batch normalization, too, more decay of the features is more collapse",
-        each(direction, *PLAIN),
+        "Without batch normalization, too, weight decay of the features matters more, and more of it is more collapse",
+        [*each(matters, *PLAIN), *each(direction, *PLAIN)],
         **READ,
     ),
 ]
