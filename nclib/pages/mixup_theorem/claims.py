@@ -71,7 +71,7 @@ DERIVED = {"kind": "extension", "seen": "derived", "every": True}
 HEADLINES = [
     Headline(
         "fisher2024.theorem.closed-form",
-        "The optimal features for a simplex ETF have a closed form by Lambert's W",
+        "The best features for a simplex ETF have a closed form by Lambert's W; a free classifier becomes such an ETF",
         [
             Claim(
                 "fisher2024.theorem.error",
@@ -81,25 +81,10 @@ HEADLINES = [
             ),
             Claim(
                 "fisher2024.theorem.gradient",
-                "Largest entry of the objective's gradient at the closed form",
+                "Largest entry of the gradient of the objective, which is strictly convex, at the closed form",
                 at_most(1e-10),
                 most("slope"),
             ),
-            Claim(
-                "fisher2024.theorem.lowest",
-                "Loss of what the minimizer found less that of the closed form, the lowest",
-                at_least(0, 1e-12),
-                most("excess", reduce="min"),
-            ),
-        ],
-        of="Fisher et al. 2024, theorem on unconstrained features; this form of it is derived here",
-        note="the paper's theorem gives implicit equations, which were not read",
-        **DERIVED,
-    ),
-    Headline(
-        "fisher2024.theorem.joint",
-        "A free classifier becomes the simplex ETF that the theorem assumes",
-        [
             Claim(
                 "fisher2024.joint.angle",
                 "Mean of |cos + 1/(K-1)| over pairs of classifiers, W and H minimized together (M2)",
@@ -119,7 +104,8 @@ HEADLINES = [
                 most("error", "joint"),
             ),
         ],
-        of="Fisher et al. 2024, assumption of the theorem",
+        of="Fisher et al. 2024, theorem on unconstrained features and its assumption; this form is derived here",
+        note="the paper's theorem gives implicit equations, which were not read",
         **DERIVED,
     ),
     Headline(
@@ -132,13 +118,6 @@ HEADLINES = [
                 at_least(1, 1e-6),
                 most("cosine", reduce="min"),
                 paper_value="align",
-            ),
-            Claim(
-                "fisher2024.theorem.span",
-                "Largest share of |h|^2 outside of the span of the two classifiers",
-                at_most(1e-6),
-                most("outside"),
-                seen="derived",
             ),
             Claim(
                 "fisher2024.theorem.bend",
