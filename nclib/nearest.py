@@ -5,7 +5,8 @@ choices fall to one of the few means that are nearest most often; only those tha
 answer is that of a full search.
 
 `agreeing` counts as float64 does, and multiplies in float32: a bound on its rounding says which rows that decides, and
-the others are done in float64.
+the others are done in float64. Where the classifier is nearly a multiple of the means, as at collapse, a choice that is
+clear enough is that of the nearest mean too, and no distance is computed.
 """
 
 from __future__ import annotations
@@ -95,8 +96,9 @@ def agreeing(H: Tensor, W: Tensor, b: Tensor, means: Tensor, label: Tensor) -> i
     centers = means - origin
     offsets = -0.5 * torch.linalg.vecdot(centers, centers)
     o = origin.float().double()  # what float32 features lose exactly: any vector near the means will do
-    choose = _Scores(W, b, W @ o + b, o)
-    near = _Scores(centers, offsets, offsets + centers @ (o - origin), o)
+    c, c_near = W @ o + b, offsets + centers @ (o - origin)
+    choose, near = _Scores(W, b, c, o), _Scores(centers, offsets, c_near, o)
+    twins = _Twins(W, centers, c, c_near, label)
     total, size = 0, block_size(W.device)
     room = torch.empty(max(size, min(_ROWS, size * size // len(W))), W.shape[1], device=W.device)
     with exact_products(W.device):
@@ -106,9 +108,13 @@ def agreeing(H: Tensor, W: Tensor, b: Tensor, means: Tensor, label: Tensor) -> i
                 raise ValueError("H holds NaN or inf, must be finite")
             x = room[: len(h)].copy_(h if h.dtype in _EXACT else h.double() - o)
             x = x.sub_(o.float()) if h.dtype in _EXACT else x
-            (chosen, sure), (nearest, known) = choose.winner(x), near.winner(x)
-            total += int(((chosen == label[nearest]) & sure & known).sum())
-            for part in h[~(sure & known)].double().split(size):
+            chosen, lead, sure = choose.winner(x)
+            same = sure & twins.agree(chosen, lead, x, near)
+            left = (~same).nonzero()[:, 0]
+            nearest, _, known = near.winner(x[left])
+            known &= sure[left]
+            total += int(same.sum()) + int(((chosen[left] == label[nearest]) & known).sum())
+            for part in h[left[~known]].double().split(size):
                 total += int((arg_max(part, W, b) == label[arg_max(part - origin, centers, offsets)]).sum())
     return total
 
@@ -135,8 +141,8 @@ class _Scores:
             return torch.addmm(self.c[k], x, self.A[k].mT)
         return torch.addmm(self.c[:, None], self.A, x.mT).mT.contiguous()  # few columns are multiplied slowly
 
-    def winner(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(arg max_k, whether no rounding could have changed it) of each x (n, d)."""
+    def winner(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of each x (n, d): arg max_k; how far, float64, it leads all others at least; whether it surely does."""
         best = second = x.new_full((len(x),), -math.inf)
         arg = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         for k in range(0, len(self.A), size := block_size(x.device)):
@@ -147,9 +153,39 @@ class _Scores:
             second = torch.maximum(torch.minimum(best, value), torch.maximum(second, rival))
             arg = torch.where(value > best, place[:, 0] + k, arg)
             best = torch.maximum(best, value)
-        length = torch.linalg.vector_norm(x, dim=1).double()
-        slack = self.slack[0] * length.clamp(min=_SMALL) + self.slack[1]
-        return arg, (best.double() - second > slack) & (length < _LARGE) & self.usable
+        length = _lengths(x)
+        lead = best.double() - second - self.rounding(length)
+        return arg, lead, (lead > 0) & (length < _LARGE) & self.usable
+
+    def rounding(self, length: Tensor) -> Tensor:
+        return self.slack[0] * length.clamp(min=_SMALL) + self.slack[1]
+
+
+class _Twins:
+    """Scores <m_k, x> + c'_k that nearly are s > 0 times others, <w_k, x> + c_k, and so have the same arg max.
+
+    With e_k = m_k - s w_k and f_k = c'_k - s c_k, both less their means over k, on which no choice depends: the lead of
+    class j over k in the scores of m is that in the scores of w times s, up to 2 max |e| |x| + max f - min f. The s is
+    that of least squares. Here all is in float64; 1.01 covers its rounding.
+    """
+
+    def __init__(self, W: Tensor, M: Tensor, c: Tensor, c_near: Tensor, label: Tensor):
+        self.present = torch.zeros(len(W), dtype=torch.bool, device=W.device)
+        self.present[label] = True
+        w = W[label]  # a copy
+        w.sub_(w.mean(0))
+        self.s = torch.linalg.vecdot(w, M).sum() / torch.linalg.vecdot(w, w).sum()
+        e, f = w.mul_(-self.s).add_(M), c_near - self.s * c[label]
+        self.slack = 2.02 * torch.linalg.vector_norm(e, dim=1).max(), 1.01 * (f.max() - f.min())
+
+    def agree(self, chosen: Tensor, lead: Tensor, x: Tensor, near: _Scores) -> Tensor:
+        """(n,) whether the scores `near` of x (n, d) must be largest at chosen (n,), as those of w are by `lead`."""
+        length = _lengths(x)
+        return self.present[chosen] & (self.s * lead > self.slack[0] * length + self.slack[1] + near.rounding(length))
+
+
+def _lengths(x):
+    return torch.linalg.vector_norm(x, dim=1).double()
 
 
 def choice(logits: Tensor, present: Tensor) -> Tensor:

@@ -17,9 +17,9 @@ from nclib._files import read, write
 
 _CPU_BLOCK = 256  # rows: three float64 scratch blocks stay in cache, and fresh large temporaries would page-fault
 _DEVICE_BLOCK = 16_384
-_COLUMNS = 128  # of a scatter are multiplied at a time: its lower triangle costs nothing
+_COLUMNS = 256  # of a scatter are multiplied at a time: its lower triangle costs nothing
 _WIDE, _MANY = 256, 128  # dimensions and rows from which products of a scatter are what an update costs
-_FLUSH = 2048  # rows whose products are summed in float32
+_FLUSH = 2048  # rows whose products are summed in float32: a multiple of _CPU_BLOCK
 _RANGE = 2.0**-50, 2.0**50  # of entries whose products float32 holds, with 2,048 of them summed
 
 
@@ -297,7 +297,7 @@ class StatisticsAccumulator:
         self._scatter = torch.zeros(dim, dim, **double) if scatter else None
         self._slot = torch.zeros(rows, dtype=torch.int64, device=self.device)
         self._scratch = torch.empty(3, 0, dim, **double)
-        self._partial, self._halves, self._pending = None, None, 0
+        self._halves, self._pending = None, 0
         self._invalid = torch.zeros((), dtype=torch.bool, device=self.device)
 
     @torch.inference_mode(False)
@@ -417,22 +417,21 @@ class StatisticsAccumulator:
             self._multiply(x, torch.sub(x, z, out=z), single)
 
     def _multiply(self, x, z, single):
-        """The upper triangle of the scatter gains x^T z."""
-        if single and self._partial is None:
-            self._partial, self._halves = self._scatter.float().zero_(), x.new_empty(2, _CPU_BLOCK, self.dim).float()
-        if not (single and _fill_float32(self._halves[:, : len(x)], x, z)):
+        """The upper triangle of the scatter gains x^T z; of float32 copies, when there are _FLUSH rows of them."""
+        if single and self._halves is None:
+            self._halves = x.new_empty(2, _FLUSH, self.dim, dtype=torch.float32)
+        end = self._pending + len(x)
+        if not (single and _fill_float32(self._halves[:, self._pending : end], x, z)):
             add_upper_product(self._scatter, x, z)
             return
-        add_upper_product(self._partial, *self._halves[:, : len(x)])
-        self._pending += len(x)
-        if self._pending >= _FLUSH:
+        self._pending = end
+        if end >= _FLUSH:
             self._flush()
 
     def _flush(self):
-        """The float32 sums of the last rows go to the scatter."""
+        """The products of the float32 copies so far go to the scatter."""
         if self._pending:
-            self._scatter.add_(self._partial)
-            self._partial.zero_()
+            add_upper_product(self._scatter, *self._halves[:, : self._pending])
             self._pending = 0
 
     def _start(self, new, H, y):
@@ -460,7 +459,7 @@ def _fill_float32(halves, x, z):
 
 
 def add_upper_product(total, x, z) -> None:
-    """total += x^T z, in its upper triangle at least.
+    """total += x^T z, in its upper triangle at least; the product in the dtype of x and z.
 
     >>> total = torch.ones(2, 2)
     >>> add_upper_product(total, torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]]))
@@ -469,7 +468,8 @@ def add_upper_product(total, x, z) -> None:
     """
     step = _COLUMNS if total.device.type == "cpu" else len(total)
     for i in range(0, len(total), step):
-        total[i : i + step, i:].addmm_(x[:, i : i + step].mT, z[:, i:])
+        part, left, right = total[i : i + step, i:], x[:, i : i + step].mT, z[:, i:]
+        part.addmm_(left, right) if x.dtype == total.dtype else part.add_(left @ right)
 
 
 def _tensors(H, y, mask):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nclib.metrics import ncc_agreement
-from nclib.nearest import NearestMean, _Scores, choice
+from nclib.nearest import NearestMean, _Scores, _Twins, choice
 from nclib.statistics import ClassStatistics
 
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
@@ -156,12 +156,37 @@ def test_law_float32_decides_most_rows_and_none_wrongly():
         o = H.mean(0).float().double()
         if not o.isfinite().all():
             continue
-        arg, sure = _Scores(W, b, W @ o + b, o).winner((H - o).float())
+        arg, _, sure = _Scores(W, b, W @ o + b, o).winner((H - o).float())
         exact = (H @ W.T + b).argmax(1)
         assert torch.equal(arg[sure], exact[sure]), kind
         undecided[kind], wrong[kind] = float((~sure).double().mean()), int((arg != exact).sum())
     assert undecided["plain"] < 0.01 and wrong["plain"] == 0
     assert undecided["near ties"] > 0.5 and wrong["near ties"] > 10
+
+
+@pytest.mark.parametrize(("noise", "settled"), [(0.0, 0.85), (0.01, 0.7), (0.1, 0.4), (1.0, 0.0)])
+def test_law_a_classifier_near_the_means_settles_the_nearest_mean(noise, settled):
+    """Of a clear choice by W = 3 M + noise + a vector that all classes share. An eighth is absent: never settled."""
+    g = torch.Generator().manual_seed(1)
+    H, M, b, means = adversarial("plain", N=2000)
+    H[::2] += 2 * torch.randn(1000, 40, generator=g)
+    label = (torch.arange(256) % 8 > 0).nonzero()[:, 0]
+    W = 3 * (M + noise * torch.randn(256, 40, generator=g)) + 7
+    b = 3 * b + noise * torch.randn(256, generator=g) + 11
+    origin = means[label].mean(0)
+    o, centers = origin.float().double(), means[label] - origin
+    offsets = -centers.square().sum(1) / 2
+    c, c_near = W @ o + b, offsets + centers @ (o - origin)
+    choose, near = _Scores(W, b, c, o), _Scores(centers, offsets, c_near, o)
+    x = (H - o).float()
+    chosen, lead, sure = choose.winner(x)
+    twins = _Twins(W, centers, c, c_near, label)
+    same = sure & twins.agree(chosen, lead, x, near)
+    nearest = label[((H - origin) @ centers.T + offsets).argmax(1)]
+    assert torch.equal(chosen[same], nearest[same])
+    assert float(same.double().mean()) >= settled
+    other = sure & (chosen != nearest) & twins.present[chosen]
+    assert bool(other.any()) == (noise > 0)
 
 
 def test_value_integers_and_a_class_of_its_own():
