@@ -237,6 +237,13 @@ def test_value_the_short_form_links_each_headline_and_leaves_out_scales_without_
     assert 'data-verdict="holds|fails"' in full and 'id="headline-dang2023.tests"' in full and "tiny" not in full
 
 
+def test_value_a_headline_is_found_by_the_papers_of_its_claims():
+    from nclib.evidence.report import html
+
+    other = dataclasses.replace(claim(), id="fang2021.test")
+    assert 'data-paper="dang2023|fang2021"' in html(judge_all([headline(claim(), other)], table(1.0)))
+
+
 def test_law_a_page_judges_once_what_it_shows_twice_and_again_when_values_change():
     from nclib.evidence.report import short
 

@@ -73,7 +73,8 @@ def _headline(name, part):
     hold = f" · {held} of {len(own)} claims hold" if len(own) > 1 and judged else ""
     about = f"<small>{first.kind} · {typeset(first.of)}{hold}</small>"
     shown = part[part["beside"].isin(["", *scales])]
-    facts = {"paper": name.split(".")[0], "kind": first.kind, "verdict": "|".join(shown["verdict"].unique())}
+    papers, verdicts = part["id"].str.split(".").str[0], shown["verdict"]
+    facts = {"paper": "|".join(papers.unique()), "kind": first.kind, "verdict": "|".join(verdicts.unique())}
     facts["scale"] = "|".join(["the page's own", *scales])
     data = "".join(f' data-{fact}="{escape(value)}"' for fact, value in facts.items())
     head = ["Claim", "Paper", "Rule", "Ours", "Verdict", *scales]
