@@ -6,10 +6,8 @@ from nclib.evidence.claims import Claim, Headline, Need, at_least, at_most, near
 from nclib.evidence.seeds import by_seed, counted
 from nclib.pages._linear_heads.views import NETWORK
 from nclib.pages.minority_collapse import views
-from nclib.pages.minority_collapse.views import SPINODAL
 
 ALIVE, MERGED = 1e-3, 1e-4
-STEP = 0.05  # of beta over the threshold, along a branch
 DANG = "Dang et al. 2023"
 
 
@@ -40,19 +38,6 @@ def agreement(table):
     return worst(counted((rows["q"] > ALIVE) == (rows["beta"] < 1), rows["q"]), rows["seed"], "mean")
 
 
-def fall(depth):
-    """table -> for each seed q at beta = 0.98 thr minus q at 1.02 thr, the mean over classes."""
-
-    def ours(table):
-        rows = views.overlap(table).query(f"depth == {depth}")
-        near_thr = [rows[(rows["beta"] - ratio).abs() < 1e-6] for ratio in (0.98, 1.02)]
-        seeds = rows["seed"].unique()
-        before, after = (np.array(by_seed(part.set_index("seed")["q"], seeds, "mean")) for part in near_thr)
-        return before - after
-
-    return ours
-
-
 def kept(query, reduce):
     """table -> for each seed the share of classes that survive from the smallest start, over depths."""
 
@@ -70,17 +55,6 @@ def branch(query, measure):
     def ours(table):
         rows = views.branches(table).query(query)
         return worst(measure(rows), rows["seed"])
-
-    return ours
-
-
-def end(depth):
-    """table -> for each seed the middle of the step after the last ratio with survivors."""
-
-    def ours(table):
-        rows = views.branches(table).query(f"depth == {depth}").set_index("seed")
-        alive = rows[~(rows["up"] <= ALIVE)]
-        return by_seed((alive["ratio"] + STEP / 2).where(alive["up"].notna()), rows.index.unique())
 
     return ours
 
@@ -165,8 +139,10 @@ TRAINED = Need(
 )
 STARTS = "after: the random starts, of which the lowest is taken, were made more after trial runs; the rule stood"
 SIXTEEN = "after: 16 starts for 8, which from another set of seeds missed one of 33 minima; the rule stood"
+CONTAINED = "what it contains, the order of deaths and whether q_k fades or jumps, had claims of its own"
 CHANGED = "start and learning rate were changed when three seeds had failed"
 PAPER = {"kind": "paper", "seen": "recalled", "every": True}
+IMAGES = {"needs": TRAINED, "every": False, "seen": "recalled"}
 OURS = {"kind": "extension", "seen": "derived", "every": True}
 
 HEADLINES = [
@@ -177,17 +153,18 @@ HEADLINES = [
             Claim(
                 "dang2023.minority.overlap-M1",
                 "M = 1: q_k = max(0, 1 - N lambda / sqrt(n_k)) for every class and lambda, so that exactly the classes "
-                "beyond the threshold die; largest error",
+                "beyond the threshold die, and fade before; largest error",
                 at_most(1e-5),
                 overlap_error("depth == 1"),
-                settled=f"{STARTS}; that the order of deaths is right was a claim of its own, which this one contains",
+                settled=f"{STARTS}; {CONTAINED}",
             ),
             Claim(
                 "dang2023.minority.overlap-deep",
-                "M = 2, 3: q_k = x^M/(1 + x^M) at the largest root, 0 from the threshold on; largest error",
+                "M = 2, 3: q_k = x^M/(1 + x^M) at the largest root, 0 from the threshold on, so that it jumps there "
+                "from (M-1)/M; largest error",
                 at_most(1e-5),
                 overlap_error("depth > 1"),
-                settled=f"{STARTS}; that the order of deaths is right was a claim of its own, which this one contains",
+                settled=f"{STARTS}; {CONTAINED}",
             ),
             Claim(
                 "dang2023.minority.loss",
@@ -207,88 +184,6 @@ HEADLINES = [
         ],
         of=f"{DANG}, Theorems 4.1 and 4.4",
         note="numbers recalled, formulas derived",
-        **PAPER,
-    ),
-    Headline(
-        "dang2023.minority.transition",
-        "With one layer a minority fades; with more it jumps out",
-        [
-            Claim(
-                "dang2023.minority.continuous-M1",
-                "M = 1: collapse is continuous; fall of q between beta = 0.98 thr and 1.02 thr, mean over classes",
-                at_most(0.02),
-                fall(1),
-            ),
-            *(
-                Claim(
-                    f"dang2023.minority.jump-M{M}",
-                    f"M = {M}: q falls from at least (M-1)/M to 0; fall between beta = 0.98 thr and 1.02 thr, mean "
-                    "over classes",
-                    at_least((M - 1) / M, 1e-6),
-                    fall(M),
-                )
-                for M in (2, 3)
-            ),
-        ],
-        of="our reading of the closed form",
-        **OURS,
-    ),
-    Headline(
-        "dang2023.minority.landscape",
-        "With more than one layer 0 is a bad local minimum: small starts lose classes, and lambda has hysteresis",
-        [
-            Claim(
-                "dang2023.minority.small-starts-deep",
-                "M = 2, 3: from the smallest start, the share of classes alive of those that should be; the larger of "
-                "the two depths",
-                at_most(0.05),
-                kept("depth > 1", "max"),
-            ),
-            Claim(
-                "dang2023.minority.local-branch",
-                "Followed upward, q is the largest stationary point of the scalar loss, also above the threshold; "
-                "largest error",
-                at_most(1e-4),
-                branch("depth > 0", lambda rows: (rows["up"] - rows["local"]).abs()),
-            ),
-            *(
-                Claim(
-                    f"dang2023.minority.spinodal-M{M}",
-                    f"M = {M}: survivors disappear at the spinodal; middle of the step of beta/thr in which q falls to "
-                    "0",
-                    near(SPINODAL[M], STEP / 2),
-                    end(M),
-                )
-                for M in (2, 3)
-            ),
-            Claim(
-                "dang2023.minority.hysteresis",
-                "M = 2, 3: followed downward, collapsed classes stay so below the threshold; largest q on that branch",
-                at_most(ALIVE),
-                branch("depth > 1", lambda rows: rows["down"]),
-            ),
-            Claim(
-                "dang2023.minority.reversible-M1",
-                "M = 1: no hysteresis; largest difference between the two branches",
-                at_most(1e-4),
-                branch("depth == 1", lambda rows: (rows["up"] - rows["down"]).abs()),
-            ),
-        ],
-        of="our reading of the scalar loss",
-        **OURS,
-    ),
-    Headline(
-        "zhu2021.minority.benign",
-        "With one layer there is no bad local minimum",
-        [
-            Claim(
-                "dang2023.minority.small-starts-M1",
-                "From the smallest start, the share of classes alive of those that should be",
-                near(1, 0),
-                kept("depth == 1", "min"),
-            )
-        ],
-        of="Zhu et al. 2021, benign landscape",
         **PAPER,
     ),
     Headline(
@@ -370,8 +265,68 @@ HEADLINES = [
         **PAPER,
     ),
     Headline(
-        "thrampoulidis2022.rate",
-        "But only as 1/log^2(1/lambda)",
+        "dang2023.minority.landscape",
+        "With one layer descent finds the classes that live, far from the threshold on images too; with more, small "
+        "starts lose classes, and lambda has hysteresis",
+        [
+            Claim(
+                "dang2023.minority.small-starts-M1",
+                "M = 1: from the smallest start, the share of classes alive of those that should be",
+                near(1, 0),
+                kept("depth == 1", "min"),
+            ),
+            Claim(
+                "dang2023.minority.small-starts-deep",
+                "M = 2, 3: from the smallest start, the share of classes alive of those that should be; the larger of "
+                "the two depths",
+                at_most(0.05),
+                kept("depth > 1", "max"),
+            ),
+            Claim(
+                "dang2023.minority.local-branch",
+                "Followed upward, q is the largest stationary point of the scalar loss, also above the threshold, and "
+                "0 from the spinodal on; largest error",
+                at_most(1e-4),
+                branch("depth > 0", lambda rows: (rows["up"] - rows["local"]).abs()),
+            ),
+            Claim(
+                "dang2023.minority.hysteresis",
+                "M = 2, 3: followed downward, collapsed classes stay so below the threshold; largest q on that branch",
+                at_most(ALIVE),
+                branch("depth > 1", lambda rows: rows["down"]),
+            ),
+            Claim(
+                "dang2023.minority.reversible-M1",
+                "M = 1: no hysteresis; largest difference between the two branches",
+                at_most(1e-4),
+                branch("depth == 1", lambda rows: (rows["up"] - rows["down"]).abs()),
+            ),
+            Claim(
+                "dang2023.minority.network-overlap",
+                "A network on digits, M = 1, classes with beta_k <= 1/4: q_k against 1 - N lambda/sqrt(n_k); mean "
+                "error",
+                at_most(0.01),
+                images("beta <= 0.25", lambda rows: (rows["value"] - rows["theory"]).abs(), "mean"),
+                settled=f"after: restricted to beta_k <= 1/4 after trial runs; {CHANGED}; 0.05 was wide",
+                **IMAGES,
+            ),
+            Claim(
+                "dang2023.minority.network-collapse",
+                "A network on digits, M = 1: largest q_k of a class with n_k <= N^2 lambda^2",
+                at_most(0.02),
+                images("beta >= 1", lambda rows: rows["value"], "max"),
+                settled=f"after: {CHANGED}; the rule stood",
+                **IMAGES,
+            ),
+        ],
+        of=f"our question: does descent find the minimum of {DANG}, Theorems 4.1 and 4.4?",
+        note="numbers of the theorems recalled",
+        **OURS,
+    ),
+    Headline(
+        "fang2021.layer-peeled",
+        "The limit of small lambda is approached as 1/log^2(1/lambda) only; in the layer-peeled model that of unequal "
+        "classes is reached at a finite ratio R0",
         [
             Claim(
                 "thrampoulidis2022.seli.rate",
@@ -379,16 +334,9 @@ HEADLINES = [
                 near(-2, 0.3),
                 slopes,
                 settled="after: exponent and tolerance were set after trial runs",
-            )
-        ],
-        of="our observation",
-        needs=REACHED,
-        **OURS | {"every": False},
-    ),
-    Headline(
-        "fang2021.layer-peeled",
-        "In the layer-peeled model minority classifiers merge at a finite ratio R0 of class sizes",
-        [
+                needs=REACHED,
+                every=False,
+            ),
             Claim(
                 "fang2021.layer-peeled.below",
                 "At R = 0.9 R0 they differ: smallest mean |w_j - w_k| for 3, 5, 7 of 10 classes, over sqrt(E_W)",
@@ -402,33 +350,8 @@ HEADLINES = [
                 peeled(1.1, "max"),
             ),
         ],
-        of="our value of the ratio",
-        note="Fang et al. 2021 have the limit of an infinite ratio (recalled)",
+        of="our rate and our ratio in two limits",
+        note="limits recalled: small lambda of Thrampoulidis et al. 2022, an infinite ratio of Fang et al. 2021",
         **OURS,
-    ),
-    Headline(
-        "dang2023.minority.network",
-        "In a network on digits classes beyond the threshold die, and those far from it are where the theorem has them",
-        [
-            Claim(
-                "dang2023.minority.network-overlap",
-                "M = 1, classes with beta_k <= 1/4: q_k against 1 - N lambda/sqrt(n_k); mean error",
-                at_most(0.01),
-                images("beta <= 0.25", lambda rows: (rows["value"] - rows["theory"]).abs(), "mean"),
-                settled=f"after: restricted to beta_k <= 1/4 after trial runs; {CHANGED}; 0.05 was wide",
-            ),
-            Claim(
-                "dang2023.minority.network-collapse",
-                "Largest q_k of a class with n_k <= N^2 lambda^2",
-                at_most(0.02),
-                images("beta >= 1", lambda rows: rows["value"], "max"),
-                settled=f"after: {CHANGED}; the rule stood",
-            ),
-        ],
-        of=f"{DANG}, Theorem 4.1, for free features",
-        note="number recalled, threshold derived",
-        needs=TRAINED,
-        kind="extension",
-        seen="recalled",
     ),
 ]
