@@ -17,7 +17,7 @@ from nclib.evidence.claims import judge_all
 from nclib.nulls import uniform_directions
 from nclib.pages._language_models import grid, language_model
 from nclib.pages._language_models.language_model import LanguageModel
-from nclib.pages._language_models.models import interval, models
+from nclib.pages._language_models.models import columns, interval, models
 from nclib.pages.linguistic_scaling import figures, quoted, tables, views
 from nclib.pages.linguistic_scaling.claims import DECAYED, HEADLINES, by_width, inner, largest
 from nclib.pages.linguistic_scaling.study import STUDY
@@ -206,9 +206,8 @@ def test_value_what_a_larger_weight_decay_does():
 
 def test_value_the_peak_of_nc3_is_inside_the_range():
     """Means over depths of widths 16, 32, 64: 3, 5, 4; so 1. With the last at 6: -1."""
-    frame = pd.DataFrame({16: [2.0, 4.0], 32: [4.0, 6.0], 64: [3.0, 5.0]}, index=[1, 2])
-    assert inner(frame) == 1 and inner(frame.assign(**{"64": 0.0}).rename(columns={64: 128}).drop(columns="64")) == 1
-    assert inner(frame.replace({64: {3.0: 5.0, 5.0: 7.0}})) == -1
+    assert inner(np.array([[2.0, 4, 3], [4, 6, 5]])) == 1
+    assert inner(np.array([[2.0, 4, 5], [4, 6, 7]])) == -1
     rows = [
         {"width": d, "depth": L, "epochs": epochs, "weight_decay": decay, "self_duality": 10 * d + L + epochs + decay}
         for d in (1, 2) for L in (1, 2) for epochs in (1, 3) for decay in (0.0, 0.5)
@@ -220,14 +219,14 @@ def test_value_the_peak_of_nc3_is_inside_the_range():
 
 def test_value_the_largest_effect_is_in_standard_deviations_over_shapes():
     light, heavy = np.array([1.0, 2, 3]), np.array([1.0, 2.5, 2])  # |changes| 0, 0.5, 1; SD 1
-    columns = {(name, decay): light for name in DECAYED for decay in (0.0, 0.1)} | {("nc1", 0.1): heavy}
-    assert largest(pd.DataFrame(columns).rename_axis(columns=["metric", "weight_decay"])) == pytest.approx(0.5)
+    values = np.stack([[light, light, light], [light, heavy, light]]).transpose(2, 0, 1)  # (shapes, decays, measures)
+    assert largest(values) == pytest.approx(0.5)
 
 
 def test_oracle_the_interval_of_a_mean_over_models():
     """For 200 models the bootstrap of a mean is m -+ 1.645 s / sqrt(200)."""
     x = np.random.default_rng(0).normal(size=200)
-    found = interval(pd.DataFrame({"x": x}), lambda frame: frame["x"].mean())
+    found = interval(columns(pd.DataFrame({"x": x, "word": "a"})), lambda rows: rows["x"].mean())
     assert found.value == x.mean()
     half = 1.645 * x.std(ddof=1) / math.sqrt(200)
     assert [found.value - found.low, found.high - found.value] == pytest.approx([half, half], rel=0.15)

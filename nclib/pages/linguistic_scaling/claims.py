@@ -13,8 +13,8 @@ import numpy as np
 from scipy.stats import rankdata
 
 from nclib.evidence.claims import Claim, Headline, Need, at_least, at_most
-from nclib.pages._language_models.models import interval
-from nclib.pages.linguistic_scaling.views import signed_r2, within_width
+from nclib.pages._language_models.models import columns, interval
+from nclib.pages.linguistic_scaling.views import pearson, signed_r2, within_width
 
 NAMES = {
     "nc1": "NC1, log of the mean CDNV over distance^4",
@@ -56,34 +56,33 @@ SHORT = Need(
 
 def over(statistic):
     """models -> a statistic of its measured models with its interval."""
-    return lambda models: interval(measured(models), statistic)
+    return lambda models: interval(columns(measured(models)), statistic)
 
 
-def with_loss(metric, frame):
+def with_loss(metric, rows):
     """`signed_r2` of a column with the validation loss."""
-    return signed_r2(frame[metric], frame["validation"])
+    return signed_r2(rows[metric], rows["validation"])
 
 
-def over_null(metric, frame):
+def over_null(metric, rows):
     """The same of a column over that of independent directions."""
-    return signed_r2(frame[metric] / frame[f"null_{metric}"], frame["validation"])
+    return signed_r2(rows[metric] / rows[f"null_{metric}"], rows["validation"])
 
 
-def weaker(first, second, frame):
+def weaker(first, second, rows):
     """R^2 of the first column minus that of the second."""
-    return abs(with_loss(first, frame)) - abs(with_loss(second, frame))
+    return abs(with_loss(first, rows)) - abs(with_loss(second, rows))
 
 
-def trend(metric, factor, frame):
+def trend(metric, factor, rows):
     """Spearman's rho of a column with a factor; NaN where one of them does not vary."""
-    ranks = [rankdata(frame[name].to_numpy()) for name in (factor, metric)]
-    return math.nan if min(map(np.ptp, ranks)) == 0 else float(np.corrcoef(*ranks)[0, 1])
+    return pearson(rankdata(rows[factor]), rankdata(rows[metric]))
 
 
 def peak(models):
     """NC3 at the best width inside the range, over the better of the ends: means over the depths that all widths have,
     after the longest training at the smallest weight decay. The interval is over depths."""
-    return interval(by_width(measured(models)), inner)
+    return interval(by_width(measured(models)).to_numpy(), inner)
 
 
 def by_width(frame):
@@ -95,7 +94,7 @@ def by_width(frame):
 
 def inner(wide):
     """The largest mean of the columns but the first and last, minus the larger mean of these two."""
-    means = wide.mean().to_numpy()
+    means = wide.mean(0)
     return means[1:-1].max() - max(means[0], means[-1])
 
 
@@ -105,7 +104,7 @@ def change(metric):
     def ours(models):
         wide = both_decays(models, 10)[metric]
         changes = wide[wide.columns.max()] - wide[wide.columns.min()]
-        return interval(changes.to_frame("change"), lambda frame: frame["change"].median())
+        return interval(changes.to_numpy(), np.median)
 
     return ours
 
@@ -113,14 +112,19 @@ def change(metric):
 def effect(models):
     """Of the five measures the largest median over shapes of |what the larger weight decay does in one epoch|, in
     standard deviations over shapes."""
-    return interval(both_decays(models, 1, 1), largest)
+    return interval(by_decay(both_decays(models, 1, 1)), largest)
 
 
-def largest(wide):
-    """The same of a frame with columns (metric, weight decay)."""
-    light, heavy = (wide.xs(decay, axis=1, level=1) for decay in sorted(wide.columns.unique(1)))
+def by_decay(wide):
+    """A frame with columns (metric, weight decay) as an array (shapes, 2 weight decays, measures)."""
+    return np.stack([wide.xs(decay, axis=1, level=1)[DECAYED] for decay in sorted(wide.columns.unique(1))], axis=1)
+
+
+def largest(values):
+    """The same of values (shapes, 2 weight decays, measures)."""
+    light, heavy = values[:, 0], values[:, 1]
     with np.errstate(invalid="ignore", divide="ignore"):  # the same shape drawn again and again does not vary
-        return float(((heavy - light).abs().median().to_numpy() / light.std().to_numpy()).max())
+        return float((np.median(np.abs(heavy - light), axis=0) / light.std(0, ddof=1)).max())
 
 
 R2 = {"nc1": 0.916, "gnc2": 0.841, "unc3": 0.693, "nc4": 0.891}

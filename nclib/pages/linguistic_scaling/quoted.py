@@ -4,7 +4,7 @@ import itertools
 
 from nclib.glued import number
 from nclib.pages.linguistic_scaling import views
-from nclib.pages.linguistic_scaling.claims import both_decays, by_width, largest, measured
+from nclib.pages.linguistic_scaling.claims import both_decays, by_decay, by_width, largest, measured
 
 COLUMNS = {"pooled": "pooled", "within widths": "widths", "within trainings": "trainings"}
 FACTORS = ("width", "depth", "epochs")
@@ -60,7 +60,7 @@ def of_grid(frame):
     if len(shapes := both_decays(frame, 1, 1)):
         light, heavy = (shapes.xs(decay, axis=1, level=1) for decay in sorted(shapes.columns.unique(1)))
         found |= {f"decay-{name.replace('_', '-')}": value for name, value in (heavy - light).median().items()}
-        found |= {"decay-effect": largest(shapes)}
+        found |= {"decay-effect": largest(by_decay(shapes))}
     return found | {"models": len(frame), "lowest": loss.min(), "highest": loss.max(), "rose": frame["rose"].sum()}
 
 

@@ -47,19 +47,28 @@ def _widened(frame):
     )
 
 
-def signed_r2(x, y):
-    """r |r|: R^2 with the sign of Pearson's r. NaN where x does not vary, and for fewer than two."""
-    if len(x) < 2:
+def pearson(x, y):
+    """Pearson's r; NaN where x or y does not vary, and for fewer than two."""
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return math.nan
-    with np.errstate(invalid="ignore", divide="ignore"):
-        r = np.corrcoef(x, y)[0, 1]
-    return float(r * abs(r))
+    x, y = x - x.mean(), y - y.mean()
+    return float(x @ y / math.sqrt((x @ x) * (y @ y)))
+
+
+def signed_r2(x, y):
+    """r |r|: R^2 with the sign of Pearson's r."""
+    r = pearson(x, y)
+    return r * abs(r)
 
 
 def within_width(frame, metric, by="width"):
     """The median over widths of `signed_r2` with the validation loss among models of one width (of one `by`)."""
-    x, loss = frame[metric].to_numpy(), frame["validation"].to_numpy()
-    found = [signed_r2(x[rows], loss[rows]) for rows in frame.groupby(by).indices.values() if len(rows) > 2]
+    x, loss = np.asarray(frame[metric]), np.asarray(frame["validation"])
+    keys = np.stack([frame[name] for name in ([by] if isinstance(by, str) else by)])
+    found = [
+        signed_r2(x[own], loss[own]) for key in np.unique(keys, axis=1).T if sum(own := (keys.T == key).all(1)) > 2
+    ]
     return float(np.median(found)) if found else math.nan
 
 

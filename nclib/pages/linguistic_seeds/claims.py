@@ -12,7 +12,7 @@ import numpy as np
 
 from nclib.evidence.claims import Claim, Headline, Need, at_least, at_most, near
 from nclib.evidence.permutation import correlation
-from nclib.pages._language_models.models import interval
+from nclib.pages._language_models.models import columns, interval
 from nclib.pages.linguistic_seeds.views import PROPERTIES
 
 NEGATIVE = ("NC2 equiangularity", "GNC2", "NC3", "NC4")  # the sign of r in the authors' files
@@ -29,12 +29,12 @@ def authors_r(name):
 
 def over(statistic):
     """points -> a statistic of them with its interval."""
-    return lambda points: interval(points, statistic)
+    return lambda points: interval(columns(points), statistic)
 
 
 def with_loss(name, frame):
     """Pearson's r of a column with the validation loss; NaN where it does not vary."""
-    x, loss = frame[name].to_numpy(), frame["validation"].to_numpy()
+    x, loss = frame[name], frame["validation"]
     return np.nan if np.ptp(x) == 0 or np.ptp(loss) == 0 else correlation(x, loss)
 
 
