@@ -94,7 +94,7 @@ def test_law_runs_are_distinct():
 
 def test_figures_and_claims_of_the_smoke_profile(table):
     judged = judge_all(HEADLINES, table)
-    assert len(judged) == 15 and set(judged["verdict"]) == {"holds"}
+    assert len(judged) == 13 and set(judged["verdict"]) == {"holds"}
     for name in ("plane", "channel", "amplification"):
         made = drawn(getattr(figures, name), getattr(views, name)(table))
         assert all(axis.get_xlabel() for axis in made.axes[: 2 if name != "amplification" else 1])
