@@ -184,8 +184,9 @@ HEADLINES = [
         **READ | {"note": "text read, numbering of the first version; the constant derived"},
     ),
     Headline(
-        "tirer2023.central-path.constant",
-        "The constant of the corollary is explicit, and a certificate does without it",
+        "tirer2023.central-path.conjecture",
+        "No layer raises the trace ratio: certain from an explicit constant on and where there is a certificate, found "
+        "elsewhere",
         [
             Claim(
                 "tirer2023.central-path.bounds",
@@ -202,14 +203,6 @@ HEADLINES = [
                 certified,
                 settled="after: what the corollary covers is judged there alone",
             ),
-        ],
-        of="our constant and our certificate",
-        **DERIVED,
-    ),
-    Headline(
-        "tirer2023.central-path.conjecture",
-        "Without a certificate, too, no layer raises the trace ratio",
-        [
             Claim(
                 "tirer2023.central-path.conjecture",
                 "Up to the constant and without a certificate: the trace ratio falls; largest quotient",
@@ -218,9 +211,9 @@ HEADLINES = [
                 settled="after: made a claim of its own when a first run had shown no exception, and later left to "
                 "what neither the corollary nor a certificate covers",
                 needs=OPEN,
-            )
+            ),
         ],
-        of="a conjecture of ours",
+        of="our constant, our certificate and our conjecture",
         **DERIVED,
     ),
     Headline(
