@@ -89,7 +89,8 @@ READ = {"kind": "paper", "of": f"{PAPER}, abstract", "seen": "read", "needs": FI
 HEADLINES = [
     Headline(
         "papyan2020.original.terminal",
-        "In the terminal phase the training error stays effectively zero and the loss goes on falling",
+        "In the terminal phase the training error stays effectively zero, the loss goes on falling, and the test error "
+        "is not harmed",
         [
             Claim(
                 "papyan2020.terminal.error",
@@ -100,6 +101,14 @@ HEADLINES = [
                 every=True,
             ),
             falls("terminal.loss", "Cross-entropy of the training images", "metric == 'loss' and split == 'train'"),
+            Claim(
+                "papyan2020.test-error",
+                "Test error: at the end minus at the beginning of the terminal phase",
+                at_most(0.0),
+                change("metric == 'error' and split == 'test'"),
+                settled=NINE,
+                paper_value="falls",
+            ),
         ],
         **READ,
     ),
@@ -112,19 +121,15 @@ HEADLINES = [
     ),
     Headline(
         "papyan2020.original.nc2",
-        "NC2: class means and classifiers become equally long, and their angles equal and as large as can be",
+        "NC2, NC3: class means and classifiers become equally long, their angles equal and as large as can be, and the "
+        "two the same up to scale",
         [
             of_vectors(*LENGTHS, "means"),
             of_vectors(*LENGTHS, "classifiers", settled=NINE),
             *both("equiangular", "Standard deviation of the cosines between pairs", "cosine_std"),
             *both("angle", "Mean of |cos + 1/(K-1)| over pairs", "equiangularity"),
+            falls("self-duality", "Distance of W/|W| to M/|M|", "metric == 'nc3'"),
         ],
-        **READ,
-    ),
-    Headline(
-        "papyan2020.original.nc3",
-        "NC3: classifiers and class means become the same up to scale",
-        [falls("self-duality", "Distance of W/|W| to M/|M|", "metric == 'nc3'")],
         **READ,
     ),
     Headline(
@@ -146,21 +151,6 @@ HEADLINES = [
                 paper_value="falls",
                 seen="recalled",
             ),
-        ],
-        **READ,
-    ),
-    Headline(
-        "papyan2020.original.test-error",
-        "To train on after the last training error does not harm the test error",
-        [
-            Claim(
-                "papyan2020.test-error",
-                "Test error: at the end minus at the beginning of the terminal phase",
-                at_most(0.0),
-                change("metric == 'error' and split == 'test'"),
-                settled=NINE,
-                paper_value="falls",
-            )
         ],
         **READ,
     ),
