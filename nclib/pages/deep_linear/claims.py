@@ -65,25 +65,22 @@ BIAS_RATE = Claim(
     bias_rate,
     settled=f"{rules.SEEN_FIRST}; it counted a value for each depth as if it were a seed",
 )
-THEOREM = {"kind": "paper", "seen": "recalled", "every": True, "needs": rules.DONE}
 NUMBERING = "numbering recalled, formulas derived"
 
 HEADLINES = [
     Headline(
-        "dang2023.balanced.of",
-        "Without a bias all layers collapse to an orthogonal frame, at every depth",
-        family(*OF, [rules.NC1, rules.NC2, rules.NC3, rules.INNER, rules.LOSS]),
-        of=f"{PAPER}, Theorem 3.1",
+        "dang2023.balanced",
+        "At every depth all layers collapse, without a bias to an orthogonal frame, with one to a simplex ETF",
+        [
+            *family(*OF, [rules.NC1, rules.NC2, rules.NC3, rules.INNER, rules.LOSS]),
+            *family(*ETF, [rules.NC1, rules.NC2, rules.NC3, INNER_BIAS, rules.LOSS, BIAS]),
+        ],
+        kind="paper",
+        of=f"{PAPER}, Theorems 3.1 and 3.2",
+        seen="recalled",
         note=NUMBERING,
-        **THEOREM,
-    ),
-    Headline(
-        "dang2023.balanced.etf",
-        "With a bias all layers collapse to a simplex ETF, at every depth",
-        family(*ETF, [rules.NC1, rules.NC2, rules.NC3, INNER_BIAS, rules.LOSS, BIAS]),
-        of=f"{PAPER}, Theorem 3.2",
-        note=NUMBERING,
-        **THEOREM,
+        every=True,
+        needs=rules.DONE,
     ),
     Headline(
         "dang2023.balanced.network",
