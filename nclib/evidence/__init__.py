@@ -1,1 +1,1 @@
-"""Evidence: what a paper says, the rule that holds our values against it, the verdict, the ledger of all."""
+"""Evidence: the claims of papers, the rules that hold our values against them, the verdicts, and the ledger of all."""

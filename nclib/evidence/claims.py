@@ -1,18 +1,20 @@
-"""What a paper says, what we measured, and the verdict: computed by a rule in the code.
+"""What a paper says, what we measured, and the verdict, which a rule in the code computes.
 
 A `Headline` is a theorem, figure or table of a paper, a question of our own, or a check of our code; it holds the
-claims that it stands or falls with. The rule of a claim gives a region A of values, our values, one a seed, an
-interval I:
+claims with which it stands or falls. The rule of a claim gives a region A of values. Our values, one for each seed,
+give an interval I:
 
     every run   I = [min, max]                     holds: I in A    fails: otherwise (one counterexample is enough)
     the mean    I = m -+ t_{0.95, n-1} s/sqrt(n)    holds: I in A    fails: I and A are disjoint    else undecided
 
-m and s are mean and standard deviation (ddof 1); with `log` I is that of log v, exponentiated. Either error, "holds"
-of what does not and "fails" of what does, then has at most 5 %, for normal values, for each claim by itself. A single
-value is an interval of one point; an `Interval` is its own. A spread excuses nothing.
+Here m and s are mean and standard deviation (ddof 1); with `log`, I is computed from log v and exponentiated. For
+normal values, and for each claim by itself, the probability of either error is at most 5 %: of "holds" for what does
+not hold, and of "fails" for what does. A single value is an interval of one point, and an `Interval` is taken as it is.
+A wide spread excuses nothing: it can make a claim undecided, but never makes it hold.
 
-What is not a finite number (for `log`: a positive one) fails, an infinity that would lie in A included: it is no
-measurement. A claim is "not at this scale" only where the need that it declares is not met, or no run is there.
+A value that is not a finite number (with `log`: a positive one) makes the claim fail, even an infinity that would lie
+in A, since it is no measurement. A claim is "not at this scale" only where the need that it declares is not met, or
+where there is no run.
 """
 
 import dataclasses
@@ -51,7 +53,7 @@ COLUMNS = [
 
 
 class Rule(NamedTuple):
-    """A region of values: those that are `relation` ("<=", ">=", "==") reference, within tolerance."""
+    """A region of values: at most ("<="), at least (">=") or equal to ("==") `reference`, within `tolerance`."""
 
     relation: str
     reference: float
@@ -59,7 +61,7 @@ class Rule(NamedTuple):
 
     @property
     def region(self) -> tuple[float, float]:
-        """(low, high)."""
+        """The ends (low, high) of the region, which may be infinite."""
         low, high = self.reference - self.tolerance, self.reference + self.tolerance
         return {"==": (low, high), "<=": (-math.inf, high), ">=": (low, math.inf)}[self.relation]
 
@@ -69,17 +71,17 @@ class Rule(NamedTuple):
 
 
 def at_most(reference, tolerance=0.0) -> Rule:
-    """Values up to reference + tolerance."""
+    """The rule that a value is at most reference + tolerance."""
     return Rule("<=", reference, tolerance)
 
 
 def at_least(reference, tolerance=0.0) -> Rule:
-    """Values from reference - tolerance on."""
+    """The rule that a value is at least reference - tolerance."""
     return Rule(">=", reference, tolerance)
 
 
 def near(reference, tolerance) -> Rule:
-    """Values within tolerance of reference."""
+    """The rule that a value is within tolerance of reference."""
     return Rule("==", reference, tolerance)
 
 
@@ -100,11 +102,18 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Claim:
-    """One rule. id: "dang2023..." and the like, for good. ours(table): one value a seed, a number, or an `Interval`.
+    """One statement and the rule that judges it.
 
-    settled: "before" the first run that it judged, or "after: " and why it was changed then. log: its values are
-    positive and vary by factors. paper_value: the number or few words that the paper gives, None where it gives none.
-    needs, seen, every: None where they are the headline's.
+    id           such as "dang2023..."; it never changes.
+    ours         ours(table) gives our values: one for each seed, a single number, or an `Interval`.
+    settled      "before" where the rule was fixed before the first run that it judged; else "after: " and why it was
+                 changed then.
+    log          whether the values are positive and vary by factors.
+    paper_value  the number or the few words that the paper gives; None where it gives none.
+    needs, seen, every
+                 None where they are those of the headline.
+
+    Raises ValueError for any other `settled`.
     """
 
     id: str
@@ -125,8 +134,15 @@ class Claim:
 
 @dataclass(frozen=True)
 class Headline:
-    """What claims stand or fall with. of: "Dang et al. 2023, Theorem 4.1" and the like. every: its claims are about
-    every run, not about the mean over seeds. needs, seen, every hold for each claim that says nothing else."""
+    """A theorem, figure, table, question or check, and the claims with which it stands or falls.
+
+    of           its source, such as "Dang et al. 2023, Theorem 4.1".
+    every        whether its claims are about every run, and not about the mean over seeds.
+    needs, seen, every
+                 hold for each claim that says nothing else.
+
+    Raises ValueError for no claims, and for a `kind` or `seen` that is not one of `KINDS` or `SEEN`.
+    """
 
     id: str
     statement: str
@@ -150,7 +166,10 @@ class Headline:
 
 
 def family(prefix, where, query, claims) -> list[Claim]:
-    """The same claims on the rows of a DataFrame.query: ids get the prefix, statements "where: "."""
+    """Return the same claims about the rows that a DataFrame.query selects.
+
+    Their ids begin with the prefix, their statements with "where: ".
+    """
     return [
         dataclasses.replace(
             claim,
@@ -163,7 +182,10 @@ def family(prefix, where, query, claims) -> list[Claim]:
 
 
 def judge(claim, ours, *, every=False, met=True) -> dict:
-    """{"ours": mean, "values", "interval": [low, high] or None, "verdict"} of a claim; ours: what its function gave."""
+    """Return {"ours": mean, "values": list, "interval": [low, high] or None, "verdict": text} of a claim.
+
+    ours: what the function of the claim returned. every: whether it is about every run. met: whether its need is met.
+    """
     given = ours if isinstance(ours, Interval) else None
     if given and given.low > given.high:
         raise ValueError(f"{claim.id}: interval = [{given.low}, {given.high}], must have low <= high")
@@ -179,7 +201,7 @@ def judge(claim, ours, *, every=False, met=True) -> dict:
 
 
 def interval_of(values, every, log) -> list[float]:
-    """[low, high] of one value a seed, by the rule above."""
+    """Return [low, high] of one value for each seed, by the rule at the top of this module."""
     if every or len(values) == 1:
         return [min(values), max(values)]
     scaled = [math.log(value) for value in values] if log else values
@@ -189,7 +211,7 @@ def interval_of(values, every, log) -> list[float]:
 
 
 def verdict_of(region, interval, every) -> str:
-    """The verdict of an interval [low, high], or None, on a region, by the rule above."""
+    """Return the verdict on an interval [low, high], or None, for a region, by the rule at the top of this module."""
     if interval is None:
         return "fails"
     (low, high), (first, last) = interval, region
@@ -239,12 +261,12 @@ def _row(headline, claim, table, beside):
 
 
 def worst(verdicts) -> str:
-    """The verdict of a headline: the worst of its judged claims; "not at this scale" where none is judged."""
+    """Return the verdict of a headline: the worst of its judged claims, or "not at this scale" where none is judged."""
     return next((verdict for verdict in ORDER if verdict in set(verdicts)), "not at this scale")
 
 
 def number(value, digits=4) -> str:
-    """A value for a reader: text as it is, a number with a few significant digits, a dash for none."""
+    """Return a value as a reader sees it: text as it is, a number with a few significant digits, a dash for none."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     return value if isinstance(value, str) else f"{value:.{digits}g}"

@@ -1,4 +1,4 @@
-"""The ledger: what the pages of a build recorded, kept by profile, sealed by a digest of each file."""
+"""The ledger: the claims that the pages of a build have recorded, by profile, each file with a seal."""
 
 import json
 import math
@@ -14,15 +14,17 @@ RECORDED = [*COLUMNS, "notebook", "profile"]
 
 
 def folder(profile) -> Path:
-    """Where the claims of a profile are. ValueError for a profile that there is none of."""
+    """The folder with the claims of a profile. Raises ValueError for an unknown profile."""
     if profile not in store.PROFILES:
         raise ValueError(f"profile = {profile!r}: must be one of {', '.join(store.PROFILES)}")
     return store.build_folder() / "claims" / profile
 
 
 def record(judged, notebook, profile) -> None:
-    """Write a page's judged claims to `claims/<profile>/<notebook>.json` of the build folder, each with the seal of
-    all of them."""
+    """Write the judged claims of a page to `claims/<profile>/<notebook>.json` of the build folder.
+
+    Each claim carries a seal of all of them.
+    """
     rows = judged.assign(notebook=notebook, profile=profile)[RECORDED].to_dict("records")
     rows = [{name: plain(value) for name, value in row.items()} for row in rows]
     text = json.dumps([row | {"seal": digest(rows)} for row in rows], indent=1, allow_nan=False)
@@ -30,14 +32,14 @@ def record(judged, notebook, profile) -> None:
 
 
 def plain(value) -> object:
-    """A value for JSON: what is not finite is none."""
+    """Return a value for JSON: a number that is not finite becomes None."""
     if isinstance(value, list):
         return [plain(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def load(where) -> pd.DataFrame:
-    """Every claim recorded in a folder of `<notebook>.json`: a row each, with columns `RECORDED`.
+    """Return every claim recorded in a folder of `<notebook>.json`, a row each, with columns `RECORDED`.
 
     Raises ValueError, which names the file, for one that is damaged.
     """
@@ -45,7 +47,10 @@ def load(where) -> pd.DataFrame:
 
 
 def rows(path) -> list[dict]:
-    """The claims in `<profile>/<notebook>.json`, a dict each. ValueError names what is damaged or another page's."""
+    """Return the claims in `<profile>/<notebook>.json`, a dict each.
+
+    Raises ValueError, which names the file, where it is damaged or another page's.
+    """
     try:
         found = json.loads(contents(path))
         seals = {row.pop("seal") for row in found}

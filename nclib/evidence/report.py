@@ -1,4 +1,4 @@
-"""What a page says of its claims: judged, recorded and shown, a line for each headline that opens."""
+"""The claims of a page as HTML: judged, recorded in the ledger, and shown with a line for each headline that opens."""
 
 import re
 from html import escape
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def report(headlines, table, notebook) -> "HTML":
-    """Judge headlines on a table of runs, record that for the ledger, and show it."""
+    """Judge headlines on a table of runs, record the verdicts in the ledger, and return them as HTML."""
     from IPython.display import HTML
 
     judged = _judged(headlines, table)
@@ -21,16 +21,16 @@ def report(headlines, table, notebook) -> "HTML":
 
 
 def html(judged) -> str:
-    """Judged claims as HTML, each headline a line that opens to the table of its claims.
+    """Return judged claims as HTML: a line for each headline, which opens to the table of its claims.
 
-    A scale that is shown beside the page's own has columns of its own.
+    Each scale that is shown beside the page's own has a column of its own.
     """
     parts = [_headline(name, part) for name, part in judged.groupby("headline", sort=False)]
     return f'<div class="nc-claims">{"".join(parts)}</div>'
 
 
 def short(headlines, table) -> "HTML":
-    """The findings of a page for its beginning: a line for each headline, linked to what `report` shows of it."""
+    """Return the findings for the top of a page as HTML: a line for each headline, linked to its place in `report`."""
     from IPython.display import HTML
 
     lines = []
@@ -51,7 +51,7 @@ def _judged(headlines, table):
 
 
 def scales_of(part) -> list[str]:
-    """The scales beside the page's own at which a headline has a verdict."""
+    """The labels of the scales, other than the page's own, at which a headline has a verdict."""
     return [scale for scale in part.loc[part["verdict"] != UNJUDGED, "beside"].unique() if scale]
 
 
@@ -62,7 +62,7 @@ def _chips(part, scales):
 
 
 def chip_at(part, scale) -> str:
-    """The verdict of a headline at a scale."""
+    """The verdict of a headline at one scale, as HTML."""
     return chip(worst(part.loc[part["beside"] == scale, "verdict"]))
 
 
@@ -120,7 +120,7 @@ POWER = re.compile(r"\^(?:\(((?:[^()]|\([^()]*\))*)\)|(-?\w+))")  # ^2, ^-1, ^(.
 
 
 def typeset(text) -> str:
-    """Plain text with formulas such as lam_H, |w_k|^2, 1e-6 as HTML: Greek letters, indices, powers."""
+    """Return plain text with formulas such as lam_H, |w_k|^2, 1e-6 as HTML with Greek letters, indices and powers."""
     text = escape(" ".join(text.split()))
     text = re.sub(r"\b(\d+(?:\.\d+)?)e([+-]?)0*(\d+)\b", _power_of_ten, text)
     text = re.sub(rf"(?<![\w.])({NAME}|[A-Za-z])_(\w+)", r"\1<sub>\2</sub>", text)
@@ -139,17 +139,17 @@ def _minus(text):
 
 
 def chip(verdict) -> str:
-    """A verdict as a word with a color."""
+    """A verdict as HTML: a word with a color."""
     return f'<span class="nc-verdict nc-{escape(verdict.replace(" ", "-"))}">{escape(verdict)}</span>'
 
 
 def rule(row) -> str:
-    """The rule of a claim in a few words."""
+    """The rule of a claim, a row of `judge_all`, in a few words."""
     return row.rule + ", every run" * bool(row.every) + ", logarithms" * bool(row.log)
 
 
 def ours(row, plain=False) -> str:
-    """Our value, and below it the interval that the rule judges, where it is not a point."""
+    """Our value as text, followed by the interval that the rule judges, where that is not a point."""
     text = number(row.ours)
     if not isinstance(row.interval, list) or row.interval[0] == row.interval[1]:
         return text

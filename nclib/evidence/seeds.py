@@ -1,4 +1,4 @@
-"""From the values of a table to one a seed, so that what is missing cannot pass."""
+"""One value for each seed from the values of a table, so that a missing value cannot pass a claim."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,11 @@ import pandas as pd
 
 
 def by_seed(values, seeds, reduce="max") -> list[float]:
-    """One value for each of `seeds`, for a claim: `values`, a Series that is indexed by seed, reduced.
+    """Return one value for each of `seeds`, for a claim.
 
-    NaN for a seed without values, such as one with an empty class, and for one that has a NaN: reductions of pandas
-    leave out both, and what is left would be judged as if it were all.
+    values: a Series indexed by seed; reduce: how pandas makes one value of those of a seed. A seed without values, such
+    as one with an empty class, gives NaN, and so does a seed that has a NaN: reductions of pandas leave out both, and
+    what is left would be judged as if it were all.
     """
     groups = values.groupby(level="seed")
     whole = groups.count() == groups.size()
@@ -17,7 +18,7 @@ def by_seed(values, seeds, reduce="max") -> list[float]:
 
 
 def farthest(reference) -> Callable:
-    """For `by_seed`: the value that is farthest from a reference."""
+    """A `reduce` for `by_seed`: the value that is farthest from a reference."""
     return lambda values: values.iloc[(values - reference).abs().to_numpy().argmax()]
 
 

@@ -1,7 +1,8 @@
-"""DataFrame -> Figure: the house style. Nothing here imports torch.
+"""The house style of figures, which are drawn from DataFrames. Nothing here imports torch.
 
-Measured values are colored, one color and one marker a series, with the range over seeds as a band; theory is a black
-dashed line. Figures are at most 7 inches wide with type of 10 points and more, so that they can be read on a phone.
+Measured values are colored, with one color and one marker for each series and the range over seeds as a band; theory is
+a black dashed line. Figures are at most 7 inches wide and their type has at least 10 points, so that they can be read
+on a phone.
 """
 
 import re
@@ -31,7 +32,7 @@ RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def figure(rows=1, columns=1, *, width=7.0, height=None, **more) -> tuple[plt.Figure, np.ndarray]:
-    """A figure in the house style and its axes, an array (rows, columns).
+    """Return a figure in the house style and its axes, an array (rows, columns).
 
     height: inches of the whole figure; default 2.9 a row. `more` goes to `plt.subplots`.
     """
@@ -41,7 +42,10 @@ def figure(rows=1, columns=1, *, width=7.0, height=None, **more) -> tuple[plt.Fi
 
 
 def seed_band(axis, table, x, *, label, index=0, log=True) -> None:
-    """The mean over seeds of `value` against `x` (geometric mean where `log`), and the range over seeds as a band."""
+    """Draw the mean over seeds of `value` against `x` as a line, and the range over seeds as a band.
+
+    With `log` the axis is logarithmic and the mean is the geometric one.
+    """
     to, back = (np.log, np.exp) if log else (lambda v: v, lambda v: v)
     by = table.groupby(x)["value"]
     mean, low, high = back(by.apply(lambda v: to(v).mean())), by.min(), by.max()
@@ -54,7 +58,10 @@ def seed_band(axis, table, x, *, label, index=0, log=True) -> None:
 
 
 def nothing(axis, values, log=False) -> bool:
-    """Whether none of the values of a panel can be drawn: finite, on a logarithmic axis positive. The panel says so."""
+    """Whether a panel has nothing to draw; if so, the panel says it.
+
+    Values can be drawn where they are finite and, on a logarithmic axis, positive.
+    """
     values = np.asarray(values, dtype=float)
     if (np.isfinite(values) & ((values > 0) | (not log))).any():
         return False
@@ -63,19 +70,19 @@ def nothing(axis, values, log=False) -> bool:
 
 
 def places(column) -> dict:
-    """{value: place in the palette and among the markers}, the same in every panel that draws some of the values."""
+    """{value: its place in the palette and among the markers}, so that a value looks the same in every panel."""
     return {value: place for place, value in enumerate(sorted(column.unique()))}
 
 
 def legend_above(made, ncols=4) -> None:
-    """One legend above all panels, off their points: every label once, short ones first, numbers in their order."""
+    """Put one legend above all panels, with every label once: short labels first, numbers in their order."""
     pairs = [pair for axis in made.axes for pair in zip(*axis.get_legend_handles_labels(), strict=True)]
     handles = dict(sorted(((label, handle) for handle, label in pairs), key=lambda pair: _in_order(pair[0])))
     made.legend(handles.values(), handles, loc="outside upper center", ncols=ncols, columnspacing=1, handletextpad=0.4)
 
 
 def literal(text) -> str:
-    """A text of a reader's or of a corpus as a label: a dollar begins no formula."""
+    """Return a text of a reader or a corpus for a label, in which a dollar begins no formula."""
     return text.replace("$", r"\$")
 
 
@@ -105,10 +112,10 @@ def plain_powers(made) -> None:
 
 
 def narrow(made, width=4.6) -> None:
-    """Set a finished figure for a narrow screen, in place: panels one below the other, legends in two columns or,
-    where these are wider than it, in one.
+    """Change a finished figure for a narrow screen, in place: put its panels one below the other.
 
-    width: inches; type of 9 points is then 9 pixels high where the figure is shown 350 pixels wide.
+    Legends get two columns or, where these are wider than the figure, one. width: inches; type of 9 points is then 9
+    pixels high where the figure is shown 350 pixels wide.
     """
     parts = made.subfigs or [made]
     made.set_size_inches(width, made.get_figheight() * max(_stack(part) for part in parts))
@@ -125,7 +132,7 @@ def narrow(made, width=4.6) -> None:
 
 
 def _stack(part):
-    """Put the panels of a figure or subfigure below one another; how many stand where one stood."""
+    """Put the panels of a figure or subfigure below one another, and return how many stood in a row."""
     panels = [axis for axis in part.axes if axis.get_subplotspec() is not None]
     columns = max((axis.get_gridspec().ncols for axis in panels), default=1)
     if columns > 1:

@@ -1,4 +1,4 @@
-"""Where a number comes from: figures published with the rows that they draw and the manifests behind them."""
+"""Publishing figures: each is written with the rows that it draws and the manifests of the runs behind them."""
 
 import hashlib
 import io
@@ -35,8 +35,11 @@ NARROW = 5.6  # inches with its margins: a wider figure for a phone has type of 
 
 
 def laid_out(figure, dpi=DPI) -> "Bbox":
-    """The box to save of a figure, in inches: what is drawn and a margin. Its layout is done here and then stays, so
-    that its files are drawn once each: `savefig` draws twice for `bbox_inches="tight"`, and for any layout engine."""
+    """Lay a figure out for good, and return the box to save, in inches: what is drawn and a margin.
+
+    Each of its files is then drawn once, where `savefig` draws twice for `bbox_inches="tight"`, and for any layout
+    engine.
+    """
     import matplotlib.pyplot as plt
 
     figure.set_dpi(dpi)
@@ -49,7 +52,7 @@ def laid_out(figure, dpi=DPI) -> "Bbox":
 
 
 def png(figure, run, box, dpi=DPI) -> bytes:
-    """A figure as PNG bytes, the same for the same figure and versions; `run` is embedded in the image's metadata."""
+    """Return a figure as PNG bytes, which are the same for the same figure and versions. Their metadata hold `run`."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
@@ -62,8 +65,11 @@ def png(figure, run, box, dpi=DPI) -> bytes:
 
 
 def few_colors(image, exact=64) -> "PIL.Image.Image":
-    """An image in 256 colors, two fifths of the bytes: its most frequent ones as they are, the others by the nearest of
-    a palette in which each of them counts once, however few its pixels are."""
+    """Return an image in 256 colors, which takes two fifths of the bytes.
+
+    Its `exact` most frequent colors stay as they are. Each of the others becomes the nearest of a palette for which
+    they count once each, however few their pixels are.
+    """
     from PIL import Image
 
     red, green, blue = np.moveaxis(np.asarray(image.convert("RGB"), dtype=np.uint32), -1, 0)
@@ -85,8 +91,11 @@ def few_colors(image, exact=64) -> "PIL.Image.Image":
 
 
 def svg(figure, run, box) -> bytes:
-    """A figure as SVG bytes, the same for the same figure and versions: no date, and identifiers from `run`. Its text
-    is text, to be searched and edited, in DejaVu Sans where that is at hand."""
+    """Return a figure as SVG bytes, which are the same for the same figure and versions.
+
+    They hold no date, and their identifiers come from `run`. Text remains text, to be searched and edited, in DejaVu
+    Sans where that is at hand.
+    """
     import matplotlib.pyplot as plt
 
     buffer = io.BytesIO()
@@ -98,13 +107,17 @@ def svg(figure, run, box) -> bytes:
 
 
 def publish(draw, rows, name, profile="laptop", *, of=None, **options) -> "IPython.display.Image":
-    """Write rows as CSV, draw what is read back, and write the figure and its manifest beside it; the image to show.
+    """Publish a figure: write its rows as CSV, draw what is read back, write images and manifest, and return the image.
 
-    draw: a function of a DataFrame and `options` that gives a matplotlib Figure. rows: what it draws and nothing else,
-    in columns of the `KINDS`. name: the figure's label, "fig-<paper>-<what>". of: the table, or a tuple of tables,
-    whose runs stand behind rows that name none by columns `experiment` and `run`. options: looks, no
-    tables. Writes to `figures/` of the build folder what `drawn` gives, `<name>.csv` and `<name>.json`, the manifest.
-    Images are deterministic, and their metadata carry the id of the rows.
+    draw      a function of a DataFrame and `options` that returns a matplotlib Figure.
+    rows      what the figure draws and nothing else, in columns of the `KINDS`.
+    name      the figure's label, "fig-<paper>-<what>".
+    of        the table, or a tuple of tables, whose runs stand behind the figure; it can be left out where the rows
+              name them in columns `experiment` and `run`.
+    options   how the figure looks: text, numbers or lists of these, no tables.
+
+    The folder `figures/` of the build folder gets the images of `drawn`, `<name>.csv`, and `<name>.json`, the manifest.
+    Images are deterministic, and their metadata hold the id of the rows.
     """
     from IPython.display import Image
 
@@ -145,9 +158,10 @@ def publish(draw, rows, name, profile="laptop", *, of=None, **options) -> "IPyth
 
 
 def drawn(draw, rows, options, identity) -> dict[str, bytes]:
-    """{".png": bytes, ".svg": , "-narrow.png": } of the figure that `draw` makes of rows; the figure is closed.
+    """Draw rows with `draw`, and return {".png": bytes, ".svg": bytes, "-narrow.png": bytes}; the figure is closed.
 
-    The SVG is missing where it is heavy; the narrow image, panels below one another, where it is not narrow.
+    The SVG is left out where it is heavy. The narrow image, which has its panels below one another, is left out where
+    it is not narrow.
     """
     import matplotlib.pyplot as plt
 
@@ -169,7 +183,7 @@ def drawn(draw, rows, options, identity) -> dict[str, bytes]:
 
 
 def refuse_tables(name, options) -> None:
-    """ValueError for an option that is more than a look: what is drawn must stand in the published rows."""
+    """Raise ValueError for an option that is more than a look: what is drawn must stand in the published rows."""
     for option, value in options.items():
         parts = value if isinstance(value, (list, tuple)) else [value]
         if not all(isinstance(part, LOOKS) for part in parts):
@@ -179,7 +193,10 @@ def refuse_tables(name, options) -> None:
 
 
 def written(name, rows) -> tuple[bytes, dict[str, str]]:
-    """(CSV bytes, {column: kind}) from which `read` gives the rows back, numbered from 0; else ValueError."""
+    """Return (CSV bytes, {column: kind}) of rows, from which `read` gives them back, numbered from 0.
+
+    Raises ValueError for rows that it would not give back.
+    """
     if not rows.columns.is_unique:
         raise ValueError(f"{name}: two columns of the rows have the same name")
     rows, kinds = rows.reset_index(drop=True), {}
@@ -197,13 +214,13 @@ def written(name, rows) -> tuple[bytes, dict[str, str]]:
 
 
 def read(data, kinds) -> pd.DataFrame:
-    """The rows that were written as CSV bytes, each column of its kind."""
+    """Return the rows that were written as CSV bytes, each column in its kind."""
     text = pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False, na_filter=False)
     return pd.DataFrame({name: pd.Series(map(KINDS[kind], text[name]), dtype=kind) for name, kind in kinds.items()})
 
 
 def run_manifests(tables) -> list[dict]:
-    """The manifests of the stored runs behind a table, or a tuple of tables; each once."""
+    """Return the manifests of the stored runs behind a table, or a tuple of tables, each once."""
     pairs = []
     for table in tables if isinstance(tables, tuple) else (tables,):
         if {"experiment", "run"} <= set(table):

@@ -1,1 +1,1 @@
-"""Runs: what one is, where it is kept, how many are done, and what is published of them."""
+"""Runs: how they are defined, stored, done and described by a manifest."""

@@ -1,4 +1,4 @@
-"""What a study is asked for: a profile, and overrides as papermill and the command line hand them over."""
+"""The arguments of a study: its profile, and the overrides that papermill or the command line pass to it."""
 
 import inspect
 import json
@@ -11,24 +11,26 @@ DECAYS = ("weight_decay",)  # of networks, which may have none
 
 
 def choose(value, options, name="profile") -> object:
-    """`options[value]`; ValueError where the value of the argument `name` is none of them."""
+    """Return `options[value]`. Raises ValueError, which names the argument `name`, where `value` is none of the
+    options."""
     if value not in options:
         raise ValueError(f"{name} = {value!r}: must be one of {', '.join(options)}")
     return options[value]
 
 
 def overrides(function, given) -> dict:
-    """Overrides as `function` takes them, those that are None left out: a number > 0, a list of them or text.
+    """Return the overrides in `given` that are not None, in the types that `function` takes.
 
-    Whole floats count as integers, a number where a list is meant as a list of one, and text such as "[30, 10, 5]" as
-    the list. Raises ValueError for a bad one.
+    An override is a number > 0, a list of such numbers, or text. A whole float becomes an integer; where a list is
+    wanted, a number becomes a list of one and text such as "[30, 10, 5]" becomes that list. Raises ValueError for
+    anything else.
     """
     known = inspect.signature(function).parameters
     return {name: _override(name, value, known.get(name)) for name, value in given.items() if value is not None}
 
 
 def _override(name, value, parameter):
-    """An override as the study takes it. parameter: what its `runs` says of it, or None."""
+    """One override in the type that the study takes. parameter: the parameter of that name, or None."""
     if name in TEXTS and isinstance(value, str):
         return value
     real = "lam" in name or name in DECAYS or (parameter is not None and isinstance(parameter.default, float))
@@ -55,7 +57,7 @@ def _override(name, value, parameter):
 
 
 def _read(value):
-    """What JSON reads in text, or the text where it is none."""
+    """The value that a text holds as JSON, or the text itself where it is no JSON."""
     try:
         return json.loads(value) if isinstance(value, str) else value
     except ValueError:

@@ -13,16 +13,17 @@ KINDS = ("str", "float64", "Int64", "boolean")
 
 
 class MissingRun(ValueError):
-    """A run that is neither archived nor cached, and that this machine is not meant to do."""
+    """Raised where a run is neither archived nor cached, and needs a GPU that this machine does not have."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One run; its fields are what defines it. A subclass is a frozen dataclass with a NAME and `run`.
+    """One run, defined by its fields. A subclass is a frozen dataclass with a NAME and a method `run`.
 
-    NAME is for good: the key of a run is of NAME, VERSION and fields, so file and class may move. VERSION is raised
-    when the same fields give other numbers. A field that is added later is made by `later`: at its default it is not in
-    the key, so that old keys stay. DISTRIBUTED: whether all processes of torchrun do one run together.
+    A run is stored under a key that is computed from NAME, VERSION and fields. NAME never changes, so the file and the
+    class may be moved. VERSION is raised when the same fields give other numbers. A field that is added once runs are
+    stored is declared with `later`: while it has its default it is not part of the key, and the old keys stay valid.
+    DISTRIBUTED says whether all processes of torchrun do one run together.
     """
 
     NAME: ClassVar[str]
@@ -30,53 +31,56 @@ class Experiment:
     DISTRIBUTED: ClassVar[bool] = False
 
     def __init_subclass__(cls, **more):
-        """Refuse a field that hides one of the names below."""
+        """Raise TypeError for a field that has the name of one of the attributes below."""
         super().__init_subclass__(**more)
         hidden = [name for name in inspect.get_annotations(cls) if hasattr(Experiment, name) and not name.isupper()]
         if hidden:
             raise TypeError(f"{cls.__name__}: a field must not be called {', '.join(hidden)}")
 
     def run(self, device="cpu") -> pd.DataFrame:
-        """The table of what is measured, a DataFrame as `rows` makes them."""
+        """Return the table of what is measured, a DataFrame as `rows` makes it."""
         raise TypeError(f"{type(self).__name__}: has no run")
 
     def needs_gpu(self) -> bool:
-        """Whether a CPU would take hours."""
+        """Whether the run would take a CPU hours."""
         return False
 
     def reads(self) -> dict[str, str]:
-        """{file: sha256} of the data that it reads."""
+        """{file: sha256} of the data that the run reads."""
         return {}
 
     def own(self) -> dict[str, str]:
-        """{file: sha256} of the reader's own files that it reads: a part of the key, as a path says nothing of them."""
+        """{file: sha256} of the reader's own files that the run reads. They are part of the key, since a path does not
+        say what a file holds."""
         return {}
 
     def at_hand(self) -> dict[str, str | None]:
-        """{file: sha256, or None where only the name is known} of other data that it reads, as far as this can be told
-        at once: a cached run of other data is done again."""
+        """{file: sha256} of other data that the run reads, where that is known without delay; None for a file of which
+        only the name is known. A cached run whose data has changed is done again."""
         return {}
 
     def together(self) -> object:
-        """What runs share that a GPU does as one batch; None where each is done alone."""
+        """A value that is the same for all runs that a GPU may do as one batch; None for a run that is done alone."""
         return None
 
     def forget(self) -> None:
-        """Remove what the run keeps to go on from after a kill; called when its table is stored."""
+        """Remove the files that let the run go on after a kill. It is called once the table is stored."""
 
     @classmethod
     def run_together(cls, runs, device) -> list[pd.DataFrame]:
-        """The tables of runs that are alike, by `together`."""
+        """Return the tables of `runs`, which have the same `together`. Here they are done one after another."""
         return [run.run(device) for run in runs]
 
     @classmethod
     def again(cls, parameters) -> "Experiment":
-        """The run of a manifest's parameters, in which JSON has made tuples lists."""
+        """Return the run with the parameters of a manifest, in which JSON has turned tuples into lists."""
         return cls(**{name: _tuples(value) for name, value in parameters.items()})
 
     def key(self) -> str:
-        """sha256 of the canonical JSON of (NAME, VERSION, fields), and of `own` files where there are any: its first 16
-        hexadecimal digits."""
+        """The first 16 hexadecimal digits of the sha256 of the canonical JSON of (NAME, VERSION, fields).
+
+        Where the run reads `own` files, their checksums are part of that JSON.
+        """
         values = dataclasses.asdict(self)
         for field in dataclasses.fields(self):
             if field.metadata.get("later") and values[field.name] == field.default:
@@ -87,12 +91,12 @@ class Experiment:
 
 
 def later(default) -> dataclasses.Field:
-    """A field that came after runs had been stored; theirs is the default."""
+    """Declare a field that is added once runs are stored. They count as runs with its default."""
     return dataclasses.field(default=default, kw_only=True, metadata={"later": True})
 
 
 def experiments() -> dict[str, type[Experiment]]:
-    """{NAME: class} of the experiments that are imported."""
+    """{NAME: class} of all experiments that have been imported."""
     found, waiting = {}, [Experiment]
     while waiting:
         below = waiting.pop().__subclasses__()
@@ -106,8 +110,9 @@ def _tuples(value):
 
 
 def rows(values, *axes, theory=None, **at) -> pd.DataFrame:
-    """{metric: number, vector or matrix} as rows of a table: columns metric, value, theory, one for each axis, and
-    those of `at`.
+    """Return {metric: number, vector or matrix} as a table with a row for each number.
+
+    Its columns are metric, value, theory, one for each axis, and those of `at`.
 
     axes      names of the indices of vectors (the first) and matrices (the first two), whole numbers from 0 on; a
               number has none there.
@@ -139,14 +144,15 @@ def _entries(value, index=()):
 
 
 def typed(table) -> pd.DataFrame:
-    """The table with each column of one of `KINDS`; text that is missing becomes empty. TypeError for other columns."""
+    """Return a table with each column converted to one of `KINDS`, and missing text made empty. Raises TypeError for a
+    column that is none of them."""
     return table.astype({name: kind(table[name]) for name in table}).fillna(
         {name: "" for name in table if kind(table[name]) == "str"}
     )
 
 
 def kind(column) -> str:
-    """Which of `KINDS` a column is to be."""
+    """The one of `KINDS` to which a column is converted. Raises TypeError where there is none."""
     types = pd.api.types
     if types.is_bool_dtype(column):
         return "boolean"

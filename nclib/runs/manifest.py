@@ -1,4 +1,4 @@
-"""What a manifest says of a run: command, parameters, seeds, commit, versions, hardware, time and memory."""
+"""The manifest of a run: its command, parameters, seeds, commit, versions, hardware, time and memory."""
 
 import contextlib
 import dataclasses
@@ -18,8 +18,10 @@ ROOT = _checkout if (_checkout / "pyproject.toml").exists() else Path.cwd()
 
 
 def commit() -> tuple[str | None, bool | None]:
-    """The git commit of the project and whether the tree differs from it, but for `results/`, to which runs add;
-    (None, None) outside a repository."""
+    """Return (commit, dirty): the git commit of the project, and whether the working tree differs from it.
+
+    Changes below `results/`, to which runs add, do not count. Outside a repository both are None.
+    """
     try:
         # without a lock: a process that is killed in between would leave it in the repository
         git = ["git", "--no-optional-locks", "-C", str(ROOT)]
@@ -32,7 +34,7 @@ def commit() -> tuple[str | None, bool | None]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that numbers depend on."""
+    """The versions of Python and of the packages on which the numbers depend."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -41,7 +43,7 @@ def versions() -> dict[str, str]:
 
 
 def hardware(device) -> str:
-    """The public model name of the device that a run used."""
+    """The model name of the device that a run uses."""
     if device == "cuda":
         import torch
 
@@ -54,14 +56,14 @@ def hardware(device) -> str:
 
 
 def threads() -> int:
-    """On how many threads torch works: sums in another order round otherwise."""
+    """The number of threads that torch uses. Sums are rounded differently with another number."""
     import torch
 
     return torch.get_num_threads()
 
 
 def peak_memory(device) -> float:
-    """Peak memory in MiB: of the process on a CPU, allocated by torch on a GPU."""
+    """Peak memory in MiB: on a CPU that of the process, on a GPU what torch allocated."""
     if device == "cuda":
         import torch
 
@@ -72,8 +74,10 @@ def peak_memory(device) -> float:
 
 @contextlib.contextmanager
 def manifest_of(run, device) -> "Iterator[dict]":  # noqa: F821
-    """The manifest of a run that is done in the body: complete when the body ends, which may add what it knows
-    (`data`)."""
+    """A context manager that yields the manifest of the run that is done in its body.
+
+    When the body ends, time and memory are added. The body may add what it knows, such as `data`.
+    """
     head, dirty = commit()
     seeds = [run.seed] if hasattr(run, "seed") else list(getattr(run, "seeds", []))
     manifest = {

@@ -1,6 +1,7 @@
-"""What is read back is what was written: files that appear whole, and one seal for what they hold and whose it is.
+"""Files that appear whole or not at all, and seals that show whether a file still holds what was written.
 
-A seal is a sha256 of the content. Who reads a file reads its bytes once, checks these, and parses these.
+A seal is a sha256 of the content, kept in the file. A reader reads the bytes once, checks them, and parses the same
+bytes.
 """
 
 import glob
@@ -16,12 +17,15 @@ OLD = 86_400.0  # seconds after which a temporary file is one that a killed proc
 
 
 class Damaged(ValueError):
-    """What was read back is not what was written; the message says why."""
+    """Raised where a file does not hold what was written; the message says why."""
 
 
 def write_atomic(path, data) -> None:
-    """Write bytes to a path: a temporary name beside it, fsync, rename; an exception leaves nothing behind, and what a
-    killed process left there is removed after a day."""
+    """Write bytes to a path so that no reader ever finds a part of them.
+
+    They go to a temporary file beside it, which is synced and renamed. An exception leaves nothing behind; what a
+    killed process left there is removed after a day.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent, f".{glob.escape(path.name)}.*.part")
@@ -37,7 +41,7 @@ def write_atomic(path, data) -> None:
 
 
 def sweep(folder, pattern) -> None:
-    """Remove files and folders of a pattern that nobody has written to for `OLD` seconds."""
+    """Remove the files and folders that match a pattern and that nobody has changed for `OLD` seconds."""
     for left in Path(folder).glob(pattern):
         try:
             if time.time() - left.lstat().st_mtime > OLD:
@@ -47,7 +51,7 @@ def sweep(folder, pattern) -> None:
 
 
 def remove(path) -> None:
-    """Remove a file or folder: out of the way by one rename first, so that racing removals are no error."""
+    """Remove a file or folder. It is renamed first, so that several processes may remove it at once."""
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         path.rename(aside)
@@ -57,7 +61,7 @@ def remove(path) -> None:
 
 
 def contents(path) -> bytes:
-    """The bytes of a file; Damaged where there is something else under its name."""
+    """Return the bytes of a file. Raises Damaged where a folder, or something else that is no file, has its name."""
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
@@ -67,13 +71,14 @@ def contents(path) -> bytes:
 
 
 def sealed(content, indent=1) -> bytes:
-    """JSON bytes of a dict with a digest of itself under "seal"."""
+    """Return a dict as JSON bytes, with a digest of itself under "seal"."""
     kept = content | {"seal": digest(content)}
     return json.dumps(kept, indent=indent, sort_keys=True, allow_nan=False).encode() + b"\n"
 
 
 def unsealed(data, **expected) -> dict:
-    """The dict that `sealed` was given. Damaged where the bytes are anything else, or a field is not as expected."""
+    """Return the dict that was given to `sealed`. Raises Damaged where the bytes are anything else, or where a field
+    differs from `expected`."""
     try:
         content = json.loads(data)
         if content.pop("seal") != digest(content):
@@ -85,12 +90,12 @@ def unsealed(data, **expected) -> dict:
 
 
 def belongs(content, expected) -> None:
-    """Damaged where a field of a dict is not as expected: a file of something else under this name."""
+    """Raise Damaged where a field of a dict differs from `expected`: then the file belongs to something else."""
     for name, value in expected.items():
         if content.get(name) != value:
             raise Damaged(f"its {name} is {content.get(name)!r}, must be {value!r}")
 
 
 def digest(content) -> str:
-    """sha256 of what JSON can hold, in hexadecimal."""
+    """The sha256, in hexadecimal, of a value that JSON can hold."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""A digest of the code behind an experiment: of everything that its module imports of this library."""
+"""The digest of the code behind an experiment: its module and everything of this library that it imports."""
 
 import ast
 import functools
@@ -12,15 +12,17 @@ UNSEEN = {"kind", "type_comment", "type_ignores", "type_params", "ctx", "returns
 
 
 def digest(experiment) -> str:
-    """sha256 of the statements of the module of an experiment, a run or its class, and of all that it imports of nclib,
-    directly or through another module: comments, formatting, docstrings and the declared types of what is returned do
-    not count. 16 hexadecimal digits."""
+    """The first 16 hexadecimal digits of a sha256 of the code of an experiment, a run or its class.
+
+    The code is that of its module and of everything of nclib that it imports, directly or through other modules.
+    Comments, formatting, docstrings and return annotations do not count.
+    """
     kind = experiment if isinstance(experiment, type) else type(experiment)
     return _of_file(Path(sys.modules[kind.__module__].__file__).resolve())
 
 
 def origin(manifest, classes) -> str:
-    """By which code a stored run was made: one of `ORIGINS`. classes: {NAME: class} of the experiments here."""
+    """Say by which code a stored run was made, as one of `ORIGINS`. classes: {NAME: class} of the experiments here."""
     made, kind = manifest.get("code"), classes.get(manifest["experiment"])
     if made is None or kind is None:
         return ORIGINS[2]
@@ -34,7 +36,7 @@ def _of_file(path):
 
 
 def closure(path) -> list[Path]:
-    """A file and the files of nclib that it imports, directly or through another, sorted."""
+    """Return a file and all files of nclib that it imports, directly or through others, sorted."""
     found, waiting = set(), {Path(path)}
     while waiting:
         file = waiting.pop()
@@ -45,7 +47,7 @@ def closure(path) -> list[Path]:
 
 @functools.cache
 def imported(path) -> set[Path]:
-    """Files of nclib that a file imports, anywhere in it."""
+    """Return the files of nclib that a file imports, anywhere in it."""
     names = set()
     for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
@@ -63,7 +65,7 @@ def imported(path) -> set[Path]:
 
 @functools.cache
 def statements(path) -> str:
-    """A file's syntax tree without docstrings, as text that does not depend on the version of Python."""
+    """Return the syntax tree of a file without docstrings, as text that is the same in every version of Python."""
     return _text(_tree(path))
 
 

@@ -1,9 +1,10 @@
-"""The content-addressed store of runs: `<experiment>/<key>/` with `table.csv` (17 digits) and a sealed `manifest.json`.
+"""The store of runs: a folder `<experiment>/<key>/` for each, with `table.csv` and a sealed `manifest.json`.
 
 A run is looked for in the archive (`results/`, committed), then in the cache (`NCLIB_CACHE`, default `build/cache`). An
-entry is written under a temporary name, synced and renamed, so that what is found under its own name is whole. What is
-read back is what was written: the manifest carries a digest of itself, of the table, and the name of its place. What
-does not fit is damaged: removed from the cache with a warning and run again, an error in the archive.
+entry is written under a temporary name, synced and renamed, so that an entry that is found is whole. Its manifest holds
+digests of itself and of the table, and the name of its place. An entry that does not fit them is damaged: in the cache
+it is removed with a warning and run again, in the archive it is an error. Numbers have 17 digits, so what is read back
+is what was written.
 """
 
 import hashlib
@@ -28,27 +29,28 @@ INSTALLED = {"digits.csv.gz": ("sklearn", "datasets/data")}  # data that come wi
 
 
 def build_folder() -> Path:
-    """Where everything that can be made again goes: `NCLIB_BUILD`, default `build/` of the project."""
+    """The folder for everything that can be made again: `NCLIB_BUILD`, default `build/` of the project."""
     return Path(os.environ.get("NCLIB_BUILD") or ROOT / "build")
 
 
 def cache_folder() -> Path:
-    """The cache of runs: `NCLIB_CACHE`, default `build/cache` of the project, whatever `NCLIB_BUILD` is."""
+    """The folder of the cache of runs: `NCLIB_CACHE`, default `build/cache` of the project even where `NCLIB_BUILD` is
+    set."""
     return Path(os.environ.get("NCLIB_CACHE") or ROOT / "build" / "cache")
 
 
 def archive_folder() -> Path:
-    """The committed tables of expensive runs: `NCLIB_RESULTS`, default `results/` of the project."""
+    """The folder of the committed tables of expensive runs: `NCLIB_RESULTS`, default `results/` of the project."""
     return Path(os.environ.get("NCLIB_RESULTS") or ROOT / "results")
 
 
 def root_for(profile) -> Path:
-    """Where new runs of a profile are stored: the archive for `paper`, else the cache."""
+    """The folder where new runs of a profile are stored: the archive for `paper`, else the cache."""
     return archive_folder() if profile == "paper" else cache_folder()
 
 
 def unfinished(name, suffix="safetensors") -> Path:
-    """Where a run keeps what it has done so far."""
+    """The file in which the run of a key keeps what it has done so far."""
     return cache_folder() / "checkpoints" / f"{name}.{suffix}"
 
 
@@ -60,12 +62,15 @@ def try_place(folder) -> None:
 
 
 def csv_bytes(table) -> bytes:
-    """A table as CSV with 17 significant digits: what is read back is the same float64."""
+    """Return a table as CSV with 17 significant digits, from which the same float64 are read back."""
     return table.to_csv(index=False, float_format="%.17g", na_rep="nan", lineterminator="\n").encode()
 
 
 def to_csv(table) -> tuple[bytes, dict[str, str]]:
-    """(`csv_bytes`, kinds) of a table; kinds: {column: one of `KINDS`}."""
+    """Return (CSV bytes, kinds) of a table, where kinds is {column: one of `KINDS`}.
+
+    Raises ValueError for text with a carriage return.
+    """
     table = typed(table)
     for name in table.select_dtypes("str"):
         if table[name].str.contains("\r").any():
@@ -74,7 +79,7 @@ def to_csv(table) -> tuple[bytes, dict[str, str]]:
 
 
 def from_csv(data, kinds) -> pd.DataFrame:
-    """The table that `to_csv` gave, bit for bit. Damaged where the bytes are no such table."""
+    """Return the table that was given to `to_csv`, bit for bit. Raises Damaged where the bytes are no such table."""
     try:
         found = pd.read_csv(io.BytesIO(data), dtype="str", keep_default_na=False)
         if sorted(found) != sorted(kinds) or not set(kinds.values()) <= set(KINDS):
@@ -101,18 +106,21 @@ READ = {"float64": _float64, "Int64": _int64, "boolean": _boolean}
 
 
 def place(run, root) -> Path:
-    """The folder of a run below a root."""
+    """The folder that a run has below a root, whether it is stored there or not."""
     return Path(root) / run.NAME / run.key()
 
 
 def entry(name, key) -> Path | None:
-    """The folder of a stored run by its experiment and key (archive first, then cache), or None."""
+    """The folder of a stored run, found by experiment and key in the archive, then in the cache; or None."""
     folders = (root / name / key for root in (archive_folder(), cache_folder()))
     return next((folder for folder in folders if folder.exists()), None)
 
 
 def save(run, table, manifest, root) -> None:
-    """Store one run: its files under a temporary folder name, then one rename. The first to finish a run wins."""
+    """Store one run: write its files to a temporary folder, then rename that.
+
+    Where several processes do the same run, the first to finish it wins.
+    """
     folder = place(run, root)
     sweep(folder.parent, ".*.part")
     partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
@@ -131,7 +139,10 @@ def save(run, table, manifest, root) -> None:
 
 
 def read(folder) -> tuple[pd.DataFrame, dict]:
-    """(table, manifest) of an entry by its folder. Damaged where it is not whole, or lies under another's name."""
+    """Return (table, manifest) of a stored run by its folder.
+
+    Raises Damaged where the entry is not whole, or lies in the folder of another run.
+    """
     try:
         data, about = (contents(folder / name) for name in ("table.csv", "manifest.json"))
     except OSError as error:
@@ -143,7 +154,11 @@ def read(folder) -> tuple[pd.DataFrame, dict]:
 
 
 def manifest_of(folder, data=None) -> dict:
-    """The manifest of an entry by its folder; data: its bytes, where they are read already. Damaged as by `read`."""
+    """Return the manifest of a stored run by its folder. data: the bytes of the manifest, where they have been read
+    already.
+
+    Raises Damaged as `read` does.
+    """
     manifest = unsealed(contents(folder / "manifest.json") if data is None else data)
     if [manifest.get("format"), manifest.get("experiment"), manifest.get("key")] != [FORMAT, *folder.parts[-2:]]:
         raise Damaged(f"it is of {manifest.get('experiment')} {manifest.get('key')}, format {manifest.get('format')}")
@@ -151,9 +166,12 @@ def manifest_of(folder, data=None) -> dict:
 
 
 def find(run, *, archived_only=False) -> tuple[pd.DataFrame, dict] | None:
-    """(table, manifest) of a stored run, archive first; None where there is none. A damaged entry of the cache is
-    removed with a warning, one of the archive raises ValueError; an entry of the cache that other code has made, or of
-    other data, is removed in silence, one of the archive is kept."""
+    """Return (table, manifest) of a stored run, from the archive or else from the cache; None where there is none.
+
+    An entry of the archive counts whatever code made it, and raises ValueError where it is damaged. An entry of the
+    cache that is damaged is removed with a warning; one that was made by other code or from other data is removed
+    without.
+    """
     for root in (archive_folder(),) if archived_only else (archive_folder(), cache_folder()):
         folder = place(run, root)
         if not folder.exists():
@@ -179,7 +197,8 @@ def _same_data(run, stored):
 
 
 def installed(name) -> str | None:
-    """sha256 of a file of data as the installed package has it, which is not imported; None where there is no file."""
+    """The sha256 of a file of data in an installed package, which is not imported for this; None where there is no such
+    file."""
     package, folder = INSTALLED[name]
     spec = importlib.util.find_spec(package)
     paths = [Path(place, folder, name) for place in (spec.submodule_search_locations if spec else [])]
@@ -187,5 +206,6 @@ def installed(name) -> str | None:
 
 
 def folder_of(run) -> Path | None:
-    """The folder of a stored run, or None; of one that other code has made, or that is damaged, there is none left."""
+    """The folder of a stored run, or None. Like `find` it removes an entry of the cache that is damaged or made by
+    other code."""
     return None if find(run) is None else entry(run.NAME, run.key())

@@ -1,4 +1,4 @@
-"""Which runs a page stands on, and their rows as one table."""
+"""Studies: the runs on which a page stands, and the rows of these runs as one table."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ ADDED = ("experiment", "run", "part", "beside", "profile")
 
 @dataclass(frozen=True)
 class Study:
-    """The runs of a page, in named parts, and those of a larger scale that are shown beside them.
+    """The runs of a page in named parts, and those of a larger scale that are shown beside them.
 
-    name: as on the command line, that of its page. parts(profile, *, seed=0, ...): {part: [runs]}, and ValueError for
-    bad arguments; what it is given has been read by `arguments.overrides`.
-    beside: {label: (profile, overrides)}: shown where the archive has them, never done. cost: {profile: in words}.
+    name      as on the command line: the name of the page.
+    parts     parts(profile, *, seed=0, ...) -> {part: [runs]}; its arguments have been read by `arguments.overrides`,
+              and it raises ValueError for bad ones.
+    beside    {label: (profile, overrides)} of runs that are shown where they are archived, and never done.
+    cost      {profile: what its runs cost, in words}.
     """
 
     name: str
@@ -32,20 +34,21 @@ class Study:
     cost: dict = field(default_factory=dict)
 
     def named(self, profile, **given) -> dict[str, list[Experiment]]:
-        """{part: [runs]} of a profile. An override that is None is left to the profile."""
+        """Return {part: [runs]} of a profile. An override that is None is left to the profile."""
         choose(profile, dict.fromkeys(store.PROFILES))
         return self.parts(profile, **overrides(self.parts, given))
 
     def runs(self, profile="laptop", **given) -> list[Experiment]:
-        """Every run of a profile once, in the order of the parts."""
+        """Return every run of a profile once, in the order of the parts."""
         return list(dict.fromkeys(run for runs in self.named(profile, **given).values() for run in runs))
 
     def table(self, profile="laptop", device="auto", **given) -> pd.DataFrame:
-        """The rows of all runs with further columns: `ADDED`, and the fields of each run that are a number or text, or
-        whole numbers, as text such as "30 10 5".
+        """Return the rows of all runs of a profile as one table; runs that are not stored are done.
 
-        `run` is the key; `beside` is "" for the runs of this profile, else a label. Runs of profile `paper` are stored
-        in the archive. Raises MissingRun, with the command and its cost, where a run is neither stored nor possible.
+        To the columns of the runs it adds `ADDED` and those fields of a run that are numbers, text, or tuples of whole
+        numbers, as text such as "30 10 5". `run` is the key; `beside` is "" for the runs of this profile, else a label.
+        Runs of profile `paper` are stored in the archive. Raises MissingRun, with the command and its cost, where a run
+        is neither stored nor possible here.
         """
         runs = self.runs(profile, **given)
         found, tables = each(runs, device, store.root_for(profile)), {}
@@ -65,7 +68,7 @@ class Study:
         return typed(pd.concat(frames, ignore_index=True))
 
     def advice(self, profile) -> str:
-        """The command that makes the runs, and what they cost."""
+        """The command that makes the runs of a profile, and what they cost."""
         return f"run: nclib run {self.name} --profile {profile}  ({self.cost.get(profile, 'cost not stated')})"
 
 

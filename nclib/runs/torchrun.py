@@ -1,4 +1,4 @@
-"""One run on several processes, as torchrun starts them."""
+"""One run that several processes do together, as torchrun starts them."""
 
 import os
 import sys
@@ -12,27 +12,28 @@ from nclib.runs import store, work, workers
 
 
 def processes() -> int:
-    """How many processes torchrun started; 1 without it."""
+    """The number of processes that torchrun has started; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def first() -> bool:
-    """Whether this process is the only one, or the first of them."""
+    """Whether this process is the only one, or the first of several."""
     return int(os.environ.get("RANK", 0)) == 0
 
 
 def refuse(reason) -> NoReturn:
-    """Raise ValueError in the first process and end the others quietly: one message, not one from each."""
+    """Raise ValueError in the first process and end the others quietly, so that there is one message."""
     if first():
         raise ValueError(reason)
     sys.exit()
 
 
 def each(runs, device, root) -> Iterator[pd.DataFrame | None]:
-    """Do and store runs as `workers.each`; under torchrun all processes do one together, and the first stores it.
+    """Do and store runs as `workers.each` does; under torchrun all processes do one run together, and the first stores
+    it.
 
-    One run under torchrun: its processes cannot meet a second time. Raises ValueError there for an experiment that does
-    not say that it is `DISTRIBUTED`.
+    Under torchrun `runs` must be one run, since its processes cannot meet a second time, and what is yielded is None.
+    Raises ValueError there for an experiment that is not `DISTRIBUTED`.
     """
     if processes() == 1:
         yield from workers.each(runs, device, root)

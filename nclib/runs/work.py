@@ -1,4 +1,4 @@
-"""Doing runs: on which device, alone or several as one, and stored when they are done."""
+"""The work of a run: on which device it is done, alone or with others as one batch, and stored at the end."""
 
 import contextlib
 
@@ -10,9 +10,9 @@ from nclib.runs.manifest import manifest_of
 
 
 def device_for(run, device="auto") -> str:
-    """The torch device of a run. "auto": the CPU, or a GPU where the experiment needs one (`run.needs_gpu()`).
+    """Return the device of a run, "cpu" or "cuda"; for "auto" that is a GPU where `run.needs_gpu()`.
 
-    Raises MissingRun where it needs one and there is none, and ValueError for "cuda" without one.
+    Raises MissingRun where the run needs a GPU and there is none, and ValueError for "cuda" without one.
     """
     gpu = has_gpu(device)
     if device != "auto":
@@ -25,7 +25,7 @@ def device_for(run, device="auto") -> str:
 
 
 def has_gpu(device="auto") -> bool:
-    """Whether runs that need a GPU get one. ValueError for "cuda" where there is none."""
+    """Whether runs that need a GPU get one. Raises ValueError for "cuda" where there is none."""
     import torch
 
     if device not in ("auto", "cpu", "cuda"):
@@ -36,7 +36,7 @@ def has_gpu(device="auto") -> bool:
 
 
 def get(run, device="auto", root=None) -> pd.DataFrame:
-    """The table of one run: stored, or done now and stored below `root` (default: the cache)."""
+    """Return the table of one run. A run that is not stored is done, and stored below `root` (default: the cache)."""
     found = store.find(run)
     if found is None:
         do([run], device_for(run, device), root)
@@ -45,10 +45,10 @@ def get(run, device="auto", root=None) -> pd.DataFrame:
 
 
 def do(runs, device, root=None) -> None:
-    """Do runs of one experiment, several together, and store each; each is said to have taken its share of the time.
+    """Do runs of one experiment, several of them together, and store each, with its share of the time.
 
-    The place is tried before the work, and what a run keeps to go on from after a kill is forgotten only when its table
-    is stored.
+    Whether the tables can be written is tried before the work begins. The files that let a run go on after a kill are
+    removed only when its table is stored.
     """
     root = root or store.cache_folder()
     for run in runs:

@@ -1,4 +1,4 @@
-"""Many runs on one machine: side by side on a CPU, those that are alike as one batch on a GPU."""
+"""Many runs on one machine: side by side on a CPU, and on a GPU those that are alike as one batch."""
 
 import contextlib
 import functools
@@ -20,14 +20,14 @@ FOLDERS = ("NCLIB_BUILD", "NCLIB_CACHE", "NCLIB_RESULTS", "NCLIB_DATA")
 
 
 def each(runs, device="auto", root=None) -> Iterator[pd.DataFrame]:
-    """Yield the tables of runs in their order, each as by `work.get`.
+    """Yield the tables of runs in their order. A run that is not stored is done, as by `work.get`.
 
-    On a CPU those that are missing are done side by side, as many as torch has threads, each in a process with one
-    thread: for the models of this project that is faster than all threads for one of them. The first is done alone, to
-    see whether it is worth it. On a GPU runs that follow one another are done as one if `together()` is the
-    same for both and not None, by `run_together`; where one of them diverges, or they are too large together, each is
-    done by itself. What `work.get` raises for a run is raised when its turn comes; the
-    others then stop.
+    On a CPU the missing runs are done side by side, as many at a time as torch has threads, each in a process with one
+    thread: for the models of this project that is faster than to give one of them all threads. The first is done alone,
+    to see whether other processes are worth their start. On a GPU, runs that follow one another are done as one, by
+    `run_together`, where `together()` is the same for all and not None; where one of them diverges, or they do not fit
+    into memory together, each is done by itself. What `work.get` raises for a run is raised when its turn comes, and
+    the others then stop.
     """
     stored = [store.find(run) for run in runs]
     done = _done([run for run, found in zip(runs, stored, strict=True) if found is None], device, root)

@@ -1,4 +1,4 @@
-"""Objectives with their exact scaling, one training loop, seeding."""
+"""The training of classifiers: objectives with their exact scaling, one training loop, and seeding."""
 
 import contextlib
 import random
@@ -19,7 +19,7 @@ LOOK = 64  # steps between looks at the objective where they wait for a GPU
 
 
 def seed_everything(seed) -> torch.Generator:
-    """Seed Python, numpy and torch (all devices); returns a CPU `torch.Generator` seeded alike, for `train`."""
+    """Seed Python, numpy and torch on all devices; return a CPU `torch.Generator` with the same seed, for `train`."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
     torch.manual_seed(seed)
@@ -27,7 +27,10 @@ def seed_everything(seed) -> torch.Generator:
 
 
 def log_steps(steps, count) -> list[int]:
-    """0, and about `count` distinct integers from 1 to `steps`, both included, evenly spaced on a logarithmic scale."""
+    """Return 0 and about `count` distinct integers from 1 to `steps`, both included, evenly spaced by their logarithms.
+
+    Raises ValueError where steps or count is not positive.
+    """
     if min(steps, count) < 1:
         raise ValueError(f"steps, count = {steps}, {count}: must be positive integers")
     return sorted({0, steps, *np.geomspace(1, steps, count).round().astype(int).tolist()})
@@ -48,9 +51,10 @@ def fit_scale(num_classes, scale="paper", loss="mse") -> float:
 
 
 def effective_lambda(lam, num_classes, scale="paper") -> float:
-    """The lambda with which the paper's objective has the minimizers of `scale` with `lam`: lam/c, c = fit_scale.
+    """The lambda at which the paper's objective has the same minimizers as that of `scale` at `lam`: lam/c.
 
-    c fit + lam R = c (fit + (lam/c) R). So K lam ("authors-imbalanced") and K lam/2 ("authors-balanced"). Derived.
+    Here c is `fit_scale`: c fit + lam R = c (fit + (lam/c) R). So it is K lam for "authors-imbalanced" and K lam/2 for
+    "authors-balanced". Derived.
     """
     return lam / fit_scale(num_classes, scale)
 

@@ -1,4 +1,7 @@
-"""Steps of training that a GPU does as one CUDA graph: what launches of hundreds of small kernels cost is paid once."""
+"""Training steps as CUDA graphs.
+
+A step launches hundreds of small kernels; as a graph it is launched once.
+"""
 
 import os
 from collections import Counter
@@ -9,18 +12,18 @@ WARM = 3  # calls of a length before it is captured: optimizer states, workspace
 
 
 def graphs(device) -> bool:
-    """Whether steps on a device are captured: on a GPU, unless the variable NCLIB_GRAPHS is 0."""
+    """Whether training steps on a device are captured: on a GPU, unless the variable NCLIB_GRAPHS is 0."""
     return device.type == "cuda" and os.environ.get("NCLIB_GRAPHS") != "0"
 
 
 class Captured:
-    """`step(batch)` as a graph for each length B; it takes a tensor of B rows on a GPU, such as indices, or None, and
-    returns a scalar or None.
+    """The function `step(batch)` as a CUDA graph for each length of batch.
 
-    The first WARM calls of a length are done as they come and count like all others; then the step is captured, and
-    from then on replayed on indices that are copied to where the captured ones lie. So what changes from step to step
-    (rates, counters) must lie on the GPU, and `step` must not wait for it. All is done on one stream of its own: use it
-    inside `with torch.cuda.stream(captured.stream)`.
+    `step` takes a tensor of B rows on a GPU, such as indices, or None, and returns a scalar or None. The first WARM
+    calls of a length are done without a graph, and count like all others. Then the step is captured, and from then on
+    it is replayed on batches that are copied to where the captured one lies. So everything that changes from step to
+    step (rates, counters) must lie on the GPU, and `step` must not wait for the GPU. All work is done on a stream of
+    its own: use it inside `with torch.cuda.stream(captured.stream)`.
     """
 
     def __init__(self, step):
@@ -42,7 +45,7 @@ class Captured:
         return None if value is None else value.clone()
 
     def beside(self, batch) -> torch.Tensor | None:
-        """Call from another stream, which waits for the value, a scalar or None: its other work stays where it is."""
+        """Call from another stream, which waits for the value, a scalar or None, and on which other work stays."""
         here = torch.cuda.current_stream()
         self.stream.wait_stream(here)
         with torch.cuda.stream(self.stream):
@@ -60,7 +63,7 @@ class Captured:
 
 
 def capturable(optimizer, device) -> None:
-    """Put the rates of an optimizer on the GPU, where a captured step finds what a schedule makes of them."""
+    """Put the rates of an optimizer on the GPU, where a captured step finds the values that a schedule sets."""
     for group in optimizer.param_groups:
         group["lr"] = torch.tensor(float(group["lr"]), device=device)
         if "capturable" in group:

@@ -1,4 +1,4 @@
-"""What a training run keeps to go on from after a kill: tensors and the rows found so far, in one file."""
+"""Checkpoints: one file with the tensors and rows from which a training run goes on after a kill."""
 
 import json
 import os
@@ -21,25 +21,25 @@ _ASKED = threading.Event()
 
 
 def ask(*_) -> None:
-    """Ask for an end at the next state that can be kept: as the handler of a signal."""
+    """Ask for an end as soon as the state has been saved. Any arguments are taken, as a handler of signals needs."""
     _ASKED.set()
 
 
 def asked() -> bool:
-    """Whether `ask` was called: what can keep its state then does so, and calls `end_if_asked`."""
+    """Whether `ask` was called. A run that can save its state then does so, and calls `end_if_asked`."""
     return _ASKED.is_set()
 
 
 def end_if_asked() -> None:
-    """End this process, after a state was kept, where `ask` was called."""
+    """End this process where `ask` was called. It is to be called when the state has been saved."""
     if asked():
         raise SystemExit(143)
 
 
 class Checkpoint:
-    """The file of one run. `rows` is the list of tables that the run fills as it goes; `load` fills it again.
+    """The file of one run, and `rows`, the list of tables that the run fills as it goes.
 
-    identity: a JSON-able dict that must be that of the file: of the run, its settings and its code.
+    identity: a JSON-able dict of the run, its settings and its code. A file with another one is refused.
     """
 
     def __init__(self, path, identity, rows):
@@ -52,15 +52,20 @@ class Checkpoint:
         return asked() or time.monotonic() - self.written >= SECONDS
 
     def save(self, tensors) -> None:
-        """Write the rows and {name: tensor}, under a temporary name first; then end where this was asked for."""
+        """Write the rows and {name: tensor} under a temporary name, then rename the file.
+
+        The process ends after that where `ask` was called.
+        """
         content = {"identity": self.identity, "rows": [_written(table) for table in self.rows]}
         _files.save(self.path, tensors, {"format": FORMAT, "content": json.dumps(content)})
         self.written = time.monotonic()
         end_if_asked()
 
     def load(self) -> dict[str, torch.Tensor]:
-        """The tensors, with `rows` as they were; {} where there is no file. ValueError for one that is damaged or of
-        another run: it is named and left where it is."""
+        """Return the tensors and put back the `rows`; return {} where there is no file.
+
+        Raises ValueError, which names the file, where it is damaged or of another run; it is left where it is.
+        """
         if not self.path.exists():
             return {}
         try:
@@ -80,14 +85,14 @@ class Checkpoint:
 
 
 def of_run(run, key, rows) -> Checkpoint:
-    """The checkpoint of a run of a study: `run` is its dataclass, `key` that of the store."""
+    """Return the checkpoint of a run of a study. key: its key in the store; rows: the list that it fills."""
     from nclib.runs import source
 
     return Checkpoint(unfinished(key), {"key": key, "code": source.digest(run)}, rows)
 
 
 def state(model, optimizer) -> dict[str, torch.Tensor]:
-    """{name: tensor} of a model with its buffers, and of an optimizer, under the places of its parameters."""
+    """{name: tensor} of a model with its buffers, and of an optimizer, by the places of its parameters."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     found = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     return found | {
@@ -100,7 +105,7 @@ def state(model, optimizer) -> dict[str, torch.Tensor]:
 
 @torch.no_grad()
 def restore(model, optimizer, tensors) -> None:
-    """Put what `state` gave back in place."""
+    """Put what `state` returned back into a model and an optimizer."""
     model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for name, value in tensors.items():

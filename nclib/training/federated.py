@@ -31,11 +31,11 @@ def weighted_mean(states, weights) -> dict[str, torch.Tensor]:
 
 
 def normalized_head(W, *, tau=1.0, norm=1.7) -> torch.Tensor:
-    """The global realignment GA-FR: rows norm w_k / |w_k|^tau, so all of one length at tau = 1; the bias stays.
+    """The global realignment GA-FR: rows norm w_k / |w_k|^tau, all of one length at tau = 1. The bias stays as it is.
 
-    tau-normalization (Kang et al. 2020) of the auxiliary head; tau = 1 and norm = 1.7 are those of the code of Xiao et
-    al. 2024. W (..., K, d). Raises ValueError if a row is 0 or not finite, norm is not a finite number > 0, or tau
-    is not finite.
+    This is tau-normalization (Kang et al. 2020) of the auxiliary head; tau = 1 and norm = 1.7 are those of the code of
+    Xiao et al. 2024. W and the result are (..., K, d). Raises ValueError if a row is 0 or not finite, norm is not a
+    finite number > 0, or tau is not finite.
 
     >>> normalized_head(torch.tensor([[3.0, 4.0], [0.0, 0.5]]), norm=2.0)
     tensor([[1.2000, 1.6000],
@@ -71,11 +71,12 @@ def norm_transfer(W, local) -> torch.Tensor:
 
 
 def batches(parts, epochs, batch, generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """What each client sees: (index, weight), both (C, S, B): sample numbers, and 1 where one stands, 0 for padding.
+    """Return what each client sees as (index, weight), both (C, S, B): sample numbers, and 1 for a sample, 0 for none.
 
-    Each epoch is a random order of the client's samples cut into batches, the last one short. S is that of the client
-    with most; a client that is done has weights 0. Batches of one client alone are those of plain training. Raises
-    ValueError for no client, one without samples, and epochs or batch that are no positive integers.
+    Each epoch is a random order of the client's samples, cut into batches of which the last may be short. S is the
+    number of batches of the client with most; a client that has fewer has weights 0 at the end. With one client the
+    batches are those of plain training. Raises ValueError for no client, one without samples, and epochs or batch that
+    are no positive integers.
     """
     epochs, batch = at_least_one("epochs", epochs), at_least_one("batch", batch)
     if not parts or not all(map(len, parts)):
@@ -111,12 +112,15 @@ def mlp_features(theta, x) -> torch.Tensor:
 
 
 def linear(theta, name, x) -> torch.Tensor:
-    """x (C, B, a) through the layer `name` of each of C clients."""
+    """Return (C, B, b), x (C, B, a) through the layer `name` of each of C clients."""
     return torch.baddbmm(theta[f"{name}.bias"][:, None], x, theta[f"{name}.weight"].mT)
 
 
 def of_module(module) -> "Callable":  # noqa: F821
-    """A `features` function, as `mlp_features`, of any torch module without buffers: one client after the other."""
+    """Return a function `features`, like `mlp_features`, for any torch module without buffers.
+
+    It goes through the clients one after another.
+    """
 
     def features(theta, x):
         names = [name for name, _ in module.named_parameters()]

@@ -31,12 +31,14 @@ _FORMAT = "nclib.training.language/2"
 
 @dataclass(frozen=True)
 class Settings:
-    """What shapes a run of `fit`, and must be the same where it goes on from a checkpoint.
+    """The settings that shape a run of `fit`. A run that goes on from a checkpoint must have the same, but for
+    `compiled`.
 
     epochs: passes over the windows; batch_tokens: targets of an update; lr: the first rate; weight_decay: AdamW's;
-    seed: of the orders of the windows, a whole number. For a GPTStack of G models lr, weight_decay and seed may each be
-    a list of G. warmup: updates over which the rate rises. precision: "float32", or "bfloat16" for the loss under
-    autocast, parameters and update in float32. compiled: torch.compile of the loss, which a checkpoint does not hold.
+    seed: a whole number, from which the orders of the windows are drawn. For a GPTStack of G models lr, weight_decay
+    and seed may each be a list of G. warmup: updates over which the rate rises. precision: "float32", or "bfloat16" for
+    the loss under autocast, with parameters and update in float32. compiled: whether the loss is compiled by
+    torch.compile.
     """
 
     epochs: int
@@ -190,7 +192,10 @@ def _shape(model, windows, settings, identity):
 
 
 def batch_size(model, windows, batch_tokens) -> int:
-    """How many windows a batch of `batch_tokens` targets holds; ValueError for windows that the model cannot take."""
+    """Return how many windows a batch of `batch_tokens` targets holds.
+
+    Raises ValueError for windows that the model cannot take, and a batch smaller than one of them.
+    """
     if windows.ndim != 2 or windows.dtype.is_floating_point or windows.numel() == 0 or windows.shape[1] < 2:
         raise ValueError(f"windows is {windows.dtype} {tuple(windows.shape)}: must be integer ids (n, T + 1), n, T > 0")
     V, (low, high) = model.classifier.shape[-2], torch.aminmax(windows)
