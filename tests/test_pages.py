@@ -14,6 +14,7 @@ from nclib.runs.study import Study
 ELSEWHERE = ("linguistic_scaling", "linguistic_seeds", "linguistic_tokens", "linguistic_published", "measure")
 PAGES = [name for name in pages.names() if name not in ELSEWHERE]
 BROKEN = 1
+MOST = 6  # headlines of a page
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,12 @@ def from_two_seeds(config):
     if not hasattr(config, "seed"):  # archived numbers of others
         return [config]
     return [dataclasses.replace(config, seed=seed) for seed in (0, BROKEN)]
+
+
+@pytest.mark.parametrize("name", pages.names())
+def test_law_a_page_has_few_headlines(name):
+    """What a reader meets first; claims that speak of one finding stand under one of them."""
+    assert len(importlib.import_module(f"nclib.pages.{name}.claims").HEADLINES) <= MOST
 
 
 @pytest.mark.parametrize("name", PAGES)
