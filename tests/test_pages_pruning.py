@@ -91,9 +91,9 @@ def toy():
         for part, shift in {"units at once": 0.1, "units in five cycles": 0.0}.items():
             at = {"part": part, "seed": seed}
             found.append(at | {"metric": "dense", "value": 0.95})
-            for kept, accuracy, rank in ((48, 0.96, 9), (24, 0.945 - shift, 4)):
-                found += [at | {"metric": "accuracy", "kept": kept, "value": accuracy}]
-                found += [at | {"metric": "rank", "kept": kept, "value": rank}]
+            for kept, pruned, accuracy, rank in ((64, 0.4 - shift, 0.96, 9), (24, 0.1, 0.945 - shift, 4)):
+                at_kept = {"pruned": pruned, "accuracy": accuracy, "rank": rank}
+                found += [at | {"metric": name, "kept": kept, "value": value} for name, value in at_kept.items()]
     return pd.DataFrame(found).assign(beside="", theory=np.nan)
 
 
@@ -123,6 +123,21 @@ def test_value_quoted():
     )  # fmt: skip
     assert (said["full-lost"], said["short-recovered"], said["least-rank"]) == ("0%", "25%", "4")
     assert (said["behind-once"], said["emptied"]) == ("10.5", "2 of 2")
+    assert (said["gone-once"], said["gone-cycles"], said["back-once"]) == ("30%", "40%", "-1.0")
+
+
+def test_value_accuracy_when_units_have_gone_and_after_training_on():
+    """Of both moments a row for each number of units, way and seed; the dense network's beside it."""
+    rows = views.mended(toy())
+    assert len(rows) == 2 * 2 * 2 * 2 and set(rows["theory"]) == {0.95}
+    at_once = rows.query("line == 'units at once' and seed == 1").set_index(["metric", "kept"])["value"]
+    assert at_once.to_dict() == pytest.approx(
+        {("pruned", 64): 0.3, ("accuracy", 64): 0.96, ("pruned", 24): 0.1, ("accuracy", 24): 0.845}
+    )
+    left, right = drawn(figures.mended, rows).axes
+    assert left.lines[0].get_ydata() == pytest.approx([0.1, 0.3])
+    assert right.lines[0].get_ydata() == pytest.approx([0.845, 0.96])
+    assert left.lines[2].get_ydata() == pytest.approx([0.95, 0.95]) and left.xaxis.get_inverted()
 
 
 def test_figures_and_claims_of_the_smoke_profile(smoke_table):
@@ -130,8 +145,12 @@ def test_figures_and_claims_of_the_smoke_profile(smoke_table):
     judged = judge_all(claims.HEADLINES, table)
     assert len(judged) == 14 and "not at this scale" not in set(judged["verdict"])
     assert all(quoted(table).values())
-    for draw, rows, panels in ((figures.rounds, views.rounds(table), 6), (figures.units, views.units(table), 1)):
-        made = drawn(draw, rows)
+    for draw, view, panels in (
+        (figures.rounds, views.rounds, 6),
+        (figures.mended, views.mended, 2),
+        (figures.units, views.units, 1),
+    ):
+        made = drawn(draw, view(table))
         assert len(made.axes) == panels and all(axis.lines for axis in made.axes)
         plt.close(made)
 

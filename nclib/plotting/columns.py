@@ -290,6 +290,19 @@ OF_FIGURE = {
         "line": "on which contexts the model was trained",
         "load": "tokens over the dimension",
     },
+    "fig-collapses-pruning-rounds": {"line": "how the weights were removed"},
+    "fig-collapses-pruning-mended": {
+        "line": "how the units were removed",
+        "metric": "pruned: when the last units had gone; accuracy: after training on",
+        "theory": "test accuracy of the dense network",
+        "value": "test accuracy",
+    },
+    "fig-collapses-pruning-units": {
+        "line": "how the units were removed",
+        "rank": "least rank of Sigma_B over the layers when the last units had gone",
+        "theory": "test accuracy of the dense network",
+        "value": "test accuracy after training on",
+    },
     "fig-rosetta-values": {
         "family": "the name that the number goes by",
         "code": "who computes it, and the formula",

@@ -10,6 +10,7 @@ AXES = {
     "rank": (r"rank of $\Sigma_B$", None),
     "emptiest": ("weights of\nemptiest layer", None),
 }
+MOMENTS = {"pruned": "when the units have gone", "accuracy": "after training on"}
 
 
 def rounds(rows):
@@ -39,4 +40,19 @@ def units(rows):
     axis.axhline(rows["theory"].mean() - 0.01, label="dense network less one point", **THEORY)
     axis.set(xlabel=r"least rank of $\Sigma_B$ over the layers, after pruning", ylabel="test accuracy, trained on")
     axis.legend(loc="lower right")
+    return made
+
+
+def mended(rows):
+    """Of `views.mended`: accuracy against the units that are left, fewer to the right, before and after training on."""
+    made, axes = figure(1, 2, height=3.2, sharey=True)
+    for axis, (metric, title) in zip(axes.flat, MOMENTS.items(), strict=True):
+        for s, (line, part) in enumerate(rows[rows["metric"] == metric].groupby("line", sort=False)):
+            seed_band(axis, part, "kept", label=line, index=s, log=False)
+            axis.lines[-1].set_markevery(None)
+        axis.axhline(rows["theory"].mean(), label="dense network", **THEORY)
+        axis.set(title=title, xlabel="units left", ylim=(0, 1))
+        axis.invert_xaxis()
+    axes[0, 0].set_ylabel("test accuracy")
+    legend_above(made, ncols=3)
     return made

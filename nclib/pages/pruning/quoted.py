@@ -4,7 +4,9 @@ import numpy as np
 
 from nclib.glued import number, word
 from nclib.pages.pruning import claims
-from nclib.pages.pruning.views import WEIGHTS, drop, series, turns, units, warning
+from nclib.pages.pruning.views import WEIGHTS, drop, mended, series, turns, units, warning
+
+HALF = 64  # of the hidden units
 
 
 def quoted(table):
@@ -19,11 +21,20 @@ def quoted(table):
     found["emptied"] = f"{(empty == 0).sum()} of {len(empty)}"
     for key, part in {"once": "units at once", "cycles": "units in five cycles"}.items():
         found |= {f"behind-{key}": number(100 * np.mean(claims.behind(part)(table)), ".1f")}
+        gone, back = at_half(table, part)
+        found |= {f"gone-{key}": number(gone, ".0%"), f"back-{key}": number(100 * back, ".1f")}
     rows = units(table)
     recovered, full = rows["value"] >= rows["theory"] - 0.01, rows["rank"] >= 9
     found["least-rank"] = number(rows.loc[recovered, "rank"].min(), ".0f")
     found |= {"full-lost": number((full & ~recovered).mean(), ".0%")}
     return found | {"short-recovered": number((~full & recovered).mean(), ".0%")}
+
+
+def at_half(table, part):
+    """(accuracy when all but `HALF` units had gone, how far below the dense network it stays after training on)."""
+    rows = mended(table).query("line == @part and kept == @HALF")
+    gone, back = (rows.loc[rows["metric"] == metric, "value"].mean(skipna=False) for metric in ("pruned", "accuracy"))
+    return gone, rows["theory"].mean() - back
 
 
 def known(values):

@@ -4,6 +4,7 @@ import numpy as np
 
 WEIGHTS = ("round after round", "at once", "at once, a minimum a layer")
 DRAWN = ("pqi", "accuracy", "nc1", "between", "rank", "emptiest")
+MOMENTS = ("pruned", "accuracy")
 FACTOR, POINTS = 2.0, 0.1  # of a warning; of accuracy
 
 
@@ -23,6 +24,15 @@ def units(table):
     wide["theory"] = [dense.get((part, seed), np.nan) for part, seed in zip(wide["part"], wide["seed"], strict=True)]
     found = wide.assign(line=wide["part"], value=wide["accuracy"])
     return found[["line", "seed", "kept", "rank", "value", "theory"]]
+
+
+def mended(table):
+    """Accuracy of the networks whose units are pruned, by number of units that are kept: "pruned", when the last had
+    gone, and "accuracy", trained on. `theory`: that of the dense network, the mean over the seeds."""
+    own = table[table["part"].str.startswith("units")]
+    rows = own[own["metric"].isin(MOMENTS)]
+    dense = own.loc[own["metric"] == "dense", "value"].mean()
+    return rows.assign(line=rows["part"], theory=dense)[["line", "metric", "seed", "kept", "value", "theory"]]
 
 
 def series(table, metric, part=WEIGHTS[0]):
