@@ -16,7 +16,8 @@ from nclib._device import check_room, torch_device
 from nclib._files import read, write
 
 _CPU_BLOCK = 256  # rows: three float64 scratch blocks stay in cache, and fresh large temporaries would page-fault
-_DEVICE_BLOCK = 16_384
+_DEVICE_BLOCK = 2**26  # entries of H that a GPU takes at a time, 1 GB in all: 65,536 rows of 1,024
+_PIECE = 64  # sorted rows of one class that one thread of a GPU adds up
 _COLUMNS = 256  # of a scatter are multiplied at a time: its lower triangle costs nothing
 _WIDE, _MANY = 256, 128  # dimensions and rows from which products of a scatter are what an update costs
 _FLUSH = 2048  # rows whose products are summed in float32: a multiple of _CPU_BLOCK
@@ -282,6 +283,7 @@ class StatisticsAccumulator:
         self.device = torch_device(device, float64=True)
         if scatter is None:
             scatter = dim <= 1024 and num_classes <= dim
+        self._sorts = _by_sorting(self.device)
         with torch.inference_mode(False):  # a state made in inference mode could not be changed outside of it
             self._allocate(scatter)
 
@@ -321,9 +323,13 @@ class StatisticsAccumulator:
         if mask is not None:
             used &= mask.reshape(-1).to(self.device)
         H, y = self._screen(H, y, used, ignore_index)
-        block = _CPU_BLOCK if self.device.type == "cpu" else _DEVICE_BLOCK
+        if self._sorts:
+            block = max(1, _DEVICE_BLOCK // self.dim)
+            for h, label in zip(H.split(block), y.split(block), strict=True):
+                self._add_sorted(h, label)
+            return
         single = self.device.type == "cpu" and H.dtype != torch.float64 and self.dim >= _WIDE and len(y) >= _MANY
-        for h, label in zip(H.split(block), y.split(block), strict=True):
+        for h, label in zip(H.split(_CPU_BLOCK), y.split(_CPU_BLOCK), strict=True):
             self._add(h, label, single)
         self._flush()
 
@@ -365,13 +371,14 @@ class StatisticsAccumulator:
         return ClassStatistics(self._counts[:K].clone(), self._means[:K].clone(), self._spread[:K].clone(), scatter)
 
     def _screen(self, H, y, used, ignore_index):
-        """Send unused (and, on a GPU, invalid) samples to the extra row with zero features."""
+        """Send unused (and, on a GPU, invalid) samples to the extra row, with zero features unless rows are sorted."""
         K = self.num_classes
         in_range = (y >= 0) & (y < K)
         if self.device.type == "cpu" and (used & in_range).all() and H.sum().isfinite():
             return H, y  # one pass; a sum that is not finite may have overflowed, so the rows are looked at
         # The extremes of a row are NaN or infinite if an entry is, and need no temporary the size of H.
-        bad = used & ~(in_range & H.amax(1).isfinite() & H.amin(1).isfinite())
+        low, high = torch.aminmax(H, dim=1)
+        bad = used & ~(in_range & low.isfinite() & high.isfinite())
         if self.device.type != "cpu":
             self._invalid |= bad.any()
         elif bad.any():
@@ -383,10 +390,10 @@ class StatisticsAccumulator:
         elif used.all():
             return H, y
         good = used & ~bad
-        return torch.where(good[:, None], H, 0), torch.where(good, y, K)
+        return H if self._sorts else torch.where(good[:, None], H, 0), torch.where(good, y, K)
 
     def _add(self, H, y, single):
-        """Add one block; every shape is fixed by len(y), so that a GPU is not waited for.
+        """Add one block.
 
         With m the mean of a class so far, n_a its count, x = h - m, S = sum x over its n_b samples of the block and
         n = n_a + n_b: the mean gains S/n, the spread sum |x|^2 - |S|^2/n and the scatter the sum of x (x - S/n)^T. For
@@ -416,6 +423,36 @@ class StatisticsAccumulator:
             z = torch.index_select(shift, 0, slot, out=free[:n])
             self._multiply(x, torch.sub(x, z, out=z), single)
 
+    def _add_sorted(self, H, y):
+        """What `_add` does, of a block sorted by class: no two threads of a GPU add to one number, which would be slow
+        and in any order. Every shape is fixed by len(y), so that it is not waited for."""
+        n, K = len(y), len(self._counts)
+        y, order = y.sort(stable=True)
+        # As in `_add`, sums by class, or, with more classes than rows, by a class's place among those of the block.
+        every = K <= n
+        place = y if every else torch.cat([y.new_zeros(1), (y.diff() != 0).cumsum(0)])
+        rows = torch.arange(K, device=y.device) if every else torch.full_like(y, K - 1).scatter_(0, place, y)
+        starts, *pieces = _segments(place, len(rows))
+        n_b, first = starts.diff(), order[starts[:-1].clamp(max=n - 1)]
+
+        m = self._means if every else self._means[rows]
+        torch.where(((self._counts[rows] == 0) & (n_b > 0))[:, None], H[first], m, out=m)
+        x = m[place]
+        torch.sub(H[order], x, out=x)
+        if self._scatter is not None:
+            x.masked_fill_((y == K - 1)[:, None], 0)
+        S = _segment_sums(x, *pieces)
+        self._counts.index_add_(0, rows, n_b)
+        per_n = self._counts[rows].clamp(min=1).double().reciprocal_()
+        self._spread.index_add_(0, rows, _segment_sums(_row_squares(x), *pieces) - _row_squares(S) * per_n)
+        m.addcmul_(S, per_n[:, None])
+        if not every:
+            self._means.index_copy_(0, rows, m)
+        if self._scatter is not None:
+            add_upper_product(self._scatter, x, x - S.mul_(per_n[:, None])[place])
+        for state in (self._counts, self._means, self._spread):
+            state[K - 1] = 0  # unused samples may hold anything
+
     def _multiply(self, x, z, single):
         """The upper triangle of the scatter gains x^T z; of float32 copies, when there are _FLUSH rows of them."""
         if single and self._halves is None:
@@ -439,6 +476,33 @@ class StatisticsAccumulator:
         i = new.nonzero()[:, 0] if new.device.type == "cpu" else slice(None)
         self._means.index_copy_(0, torch.where(new[i], y[i], self.num_classes), H[i].double())
         self._means[self.num_classes] = 0
+
+
+def _by_sorting(device):
+    """Whether sums by class are those of sorted rows: on a CPU an update then takes six to eight times as long."""
+    return device.type != "cpu"
+
+
+def _segments(place, count):
+    """Of a sorted `place` (n,), values below `count`: where each value starts, (count + 1,); and, with equal ones cut
+    into pieces of at most _PIECE, where each value starts among the pieces, (count + 1,), and where each piece does."""
+    n, device = len(place), place.device
+    starts = torch.searchsorted(place, torch.arange(count + 1, device=device))
+    firsts = torch.nn.functional.pad(((starts.diff() + _PIECE - 1) // _PIECE).cumsum(0), (1, 0))
+    piece = torch.arange(n // _PIECE + count + 1, device=device)  # as many as there can be, the last ones empty
+    value = torch.searchsorted(firsts, piece, right=True) - 1
+    return starts, firsts, (starts[value] + _PIECE * (piece - firsts[value])).clamp(max=n)
+
+
+def _segment_sums(x, firsts, pieces):
+    """Sums of the rows of x by segment, piece by piece: of a class with most of the rows too, many threads add."""
+    parts = torch.segment_reduce(x, "sum", offsets=pieces, unsafe=True)
+    return torch.segment_reduce(parts, "sum", offsets=firsts, unsafe=True)
+
+
+def _row_squares(x):
+    """|x_i|^2 without a temporary of the size of x."""
+    return torch.linalg.vector_norm(x, dim=1).square_()
 
 
 def _squared_norms(A: Tensor) -> Tensor:

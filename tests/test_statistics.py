@@ -1,3 +1,4 @@
+import contextlib
 import functools
 import json
 import operator
@@ -9,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nclib import statistics
 from nclib._device import torch_device
 from nclib.metrics import nc1
 from nclib.statistics import ClassStatistics, StatisticsAccumulator
@@ -16,6 +18,25 @@ from nclib.statistics import ClassStatistics, StatisticsAccumulator
 CONFORMANCE = json.loads(Path(__file__).with_name("conformance.json").read_text())
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
 nan, inf = float("nan"), float("inf")
+
+
+WAYS = ("by index", "by sorting")
+
+
+@contextlib.contextmanager
+def summed(way):
+    """Sums by class as on a CPU, or as on a GPU in small blocks, on whatever device."""
+    with pytest.MonkeyPatch.context() as patch:
+        if way == "by sorting":
+            patch.setattr(statistics, "_by_sorting", lambda device: True)
+            patch.setattr(statistics, "_DEVICE_BLOCK", 3000)
+        yield
+
+
+@pytest.fixture(params=WAYS)
+def way(request):
+    with summed(request.param):
+        yield request.param
 
 
 def conformance(dtype=torch.float64, device="cpu"):
@@ -37,12 +58,12 @@ def assert_same(a, b, rtol=1e-12, atol=1e-12):
         torch.testing.assert_close(getattr(a, name), getattr(b, name), rtol=rtol, atol=atol)
 
 
-def test_value_two_classes_by_hand():
+def test_value_two_classes_by_hand(way):
     H = torch.tensor([[1.0, 2.0], [3.0, 6.0], [10.0, 0.0], [7.0, 7.0]])
     stats = ClassStatistics.from_features(H, torch.tensor([0, 0, 2, -100]), 3, scatter=True)
     assert stats.counts.tolist() == [2, 0, 1] and stats.counts.dtype == torch.int64
     assert stats.means.tolist() == [[2, 4], [0, 0], [10, 0]] and stats.means.dtype == torch.float64
-    assert stats.spread.tolist() == [10, 0, 0]
+    assert stats.spread.tolist() == pytest.approx([10, 0, 0], rel=1e-15, abs=0)
     assert stats.scatter.tolist() == [[2, 4], [4, 8]]
     assert stats.present.tolist() == [True, False, True]
     assert stats.global_mean.tolist() == [6, 2]
@@ -55,7 +76,7 @@ def test_value_two_classes_by_hand():
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_oracle_conformance_fields(dtype, device):
+def test_oracle_conformance_fields(way, dtype, device):
     stats = ClassStatistics.from_features(*conformance(dtype, device), scatter=True)
     assert stats.means.device.type == device
     assert_fields(stats.to("cpu"))
@@ -70,7 +91,7 @@ def assert_fields(stats):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("label", [torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64])
-def test_oracle_dtypes(dtype, label):
+def test_oracle_dtypes(way, dtype, label):
     H, y, K = random_problem(dtype=dtype)
     stats, loop = ClassStatistics.from_features(H, y.to(label), K, scatter=True), naive.Statistics(naive.exact(H), y, K)
     assert stats.counts.tolist() == loop.counts
@@ -102,7 +123,8 @@ def test_law_any_partition_in_any_order(data):
     H, y, K = random_problem(N=N, offset=offset, seed=data.draw(st.integers(0, 99)))
     order = torch.tensor(data.draw(st.permutations(range(N))))
     cuts = sorted(data.draw(st.lists(st.integers(0, N), max_size=6)))
-    parts = [ClassStatistics.from_features(H[i], y[i], K) for i in order.tensor_split(cuts)]
+    with summed(data.draw(st.sampled_from(WAYS))):
+        parts = [ClassStatistics.from_features(H[i], y[i], K) for i in order.tensor_split(cuts)]
     whole = ClassStatistics.from_features(H, y, K)
     scale = 1e-12 * (1 + abs(offset))
     assert_same(functools.reduce(operator.add, parts), whole, atol=scale)
@@ -125,7 +147,7 @@ def test_law_commutative_associative_identity(scatter):
 
 @pytest.mark.parametrize("K", [7, 900], ids=["fewer classes than rows", "more classes than rows"])
 @pytest.mark.parametrize("N", [1, 30, 512, 1300])
-def test_law_accumulator_equals_two_pass(N, K):
+def test_law_accumulator_equals_two_pass(way, N, K):
     """Blocks and batches of either layout against centering each class by its mean in one piece."""
     g = torch.Generator().manual_seed(N)
     H = torch.randn(N, 6, generator=g, dtype=torch.float64) + 1000
@@ -146,6 +168,53 @@ def test_law_accumulator_equals_two_pass(N, K):
     torch.testing.assert_close(stats.scatter, residuals.T @ residuals, rtol=1e-12, atol=1e-11)
 
 
+def test_value_segments_and_pieces(monkeypatch):
+    """Places 1 1 1 1 1 3 in pieces of two: 1 1, 1 1, 1, 3 and two that are empty."""
+    monkeypatch.setattr(statistics, "_PIECE", 2)
+    starts, firsts, pieces = statistics._segments(torch.tensor([1, 1, 1, 1, 1, 3]), 5)
+    assert starts.tolist() == [0, 0, 5, 5, 6, 6]
+    assert firsts.tolist() == [0, 0, 3, 3, 4, 4]
+    assert pieces.tolist() == [0, 2, 4, 5, 6, 6, 6, 6, 6]
+    x = 10.0 ** torch.arange(6)
+    assert statistics._segment_sums(x, firsts, pieces).tolist() == [0, 11111, 0, 100000, 0]
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=60), st.integers(1, 9))
+def test_law_segment_sums_are_those_by_index(places, piece):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statistics, "_PIECE", piece)
+        place = torch.tensor(places).sort().values
+        starts, *pieces = statistics._segments(place, 7)
+        x = torch.randn(len(place), 3, dtype=torch.float64)
+        sums = statistics._segment_sums(x, *pieces)
+    assert torch.equal(starts.diff(), torch.bincount(place, minlength=7))
+    torch.testing.assert_close(sums, torch.zeros(7, 3).double().index_add_(0, place, x), rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("K", [40, 4000], ids=["fewer classes than rows", "more classes than rows"])
+def test_law_sorted_sums_of_a_text_are_those_by_index(K, device):
+    """Labels by Zipf's law: one class has more rows than a piece, most have one or none; several batches. In whatever
+    order the rows come, and in the same order bit for bit."""
+    g = torch.Generator().manual_seed(0)
+    y = torch.multinomial(1 / torch.arange(1.0, K + 1), 3000, True, generator=g)
+    H = torch.randn(3000, 6, generator=g) * (1 + y[:, None] % 7) + 100
+    y[::9] = -100
+    a = StatisticsAccumulator(K, 6, scatter=True)
+    with summed("by sorting"):
+        b, again, other = (StatisticsAccumulator(K, 6, scatter=True, device=device) for _ in range(3))
+    for h, label in zip(H.split(800), y.split(800), strict=True):
+        for accumulator in (a, b, again):
+            accumulator.update(h, label)
+        other.update(h.flip(0), label.flip(0))
+    assert not a._sorts and b._sorts
+    ours = b.compute().to("cpu")
+    assert_same(ours, a.compute(), atol=1e-11)
+    assert_same(ours, other.compute().to("cpu"), atol=1e-11)
+    assert_same(ours, again.compute().to("cpu"), rtol=0, atol=0)
+    assert not b._counts[K] and not b._means[K].any() and not b._spread[K]
+
+
 def test_law_compute_does_not_alias():
     H, y, K = random_problem()
     accumulator = StatisticsAccumulator(K, 5, scatter=True)
@@ -158,7 +227,7 @@ def test_law_compute_does_not_alias():
     assert_same(accumulator.compute(), first + ClassStatistics.from_features(H + 1, y, K, scatter=True))
 
 
-def test_law_ignored_samples_do_not_count_whatever_they_hold():
+def test_law_ignored_samples_do_not_count_whatever_they_hold(way):
     H, y, K = random_problem(dtype=torch.float32)
     stats = ClassStatistics.from_features(H[y != 2], y[y != 2], K)
     dirty = torch.where((y == 2)[:, None], torch.full_like(H, nan), H)
@@ -166,7 +235,7 @@ def test_law_ignored_samples_do_not_count_whatever_they_hold():
     assert ClassStatistics.from_features(H, torch.full_like(y, -100), K).counts.sum() == 0
 
 
-def test_law_masked_samples_do_not_count_whatever_they_hold():
+def test_law_masked_samples_do_not_count_whatever_they_hold(way):
     """Padding: any label and any feature, in any number of leading dimensions."""
     H, y, K = random_problem(dtype=torch.float32)
     mask = torch.arange(40) % 3 > 0
@@ -203,7 +272,8 @@ def test_law_updates_and_merges_in_any_order(data):
     H, y, K = random_problem(N=N, seed=data.draw(st.integers(0, 99)))
     H = scale * (H + 3 * y[:, None].double()) + offset
     order = torch.tensor(data.draw(st.permutations(range(N))))
-    ranks = [StatisticsAccumulator(K, 5, scatter=True) for _ in range(data.draw(st.integers(1, 4)))]
+    with summed(data.draw(st.sampled_from(WAYS))):
+        ranks = [StatisticsAccumulator(K, 5, scatter=True) for _ in range(data.draw(st.integers(1, 4)))]
     for i in order.tensor_split(sorted(data.draw(st.lists(st.integers(0, N), max_size=6)))):
         data.draw(st.sampled_from(ranks)).update(H[i], y[i])
     for other in ranks[1:]:
@@ -313,7 +383,7 @@ def test_law_a_far_first_sample_in_float32():
         assert apart(collected(H, y, K, size), exact) < 2e-6
 
 
-def test_law_one_class_far_from_its_first_sample():
+def test_law_one_class_far_from_its_first_sample(way):
     """The class mean so far may be a poor shift: 511 samples at 1 +- 1e-3 after one at -1000."""
     noise = 1e-3 * torch.randn(511, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     H = torch.cat([torch.full((1, 3), -1000.0, dtype=torch.float64), 1 + noise])
@@ -355,7 +425,7 @@ def test_law_total_is_within_plus_between_when_balanced_only():
     assert (uneven.total - uneven.within - uneven.between).abs().max() > 0.1
 
 
-def test_value_float32_one_pass_trap():
+def test_value_float32_one_pass_trap(way):
     """Noise of 2^-10 on an offset of 1000: E[h^2] - E[h]^2 in float32 is off by more than half of the variance."""
     sign = torch.tensor([1.0, -1.0]).repeat(500)
     H = (1000 + sign / 1024)[:, None].repeat(1, 2)
@@ -367,7 +437,7 @@ def test_value_float32_one_pass_trap():
     torch.testing.assert_close(stats.within, torch.full((2, 2), variance, dtype=torch.float64), rtol=1e-12, atol=0)
 
 
-def test_value_equal_features_have_exactly_no_spread():
+def test_value_equal_features_have_exactly_no_spread(way):
     H = torch.full((3000, 2), 1000 + 1 / 3)
     stats = ClassStatistics.from_features(H, torch.arange(3000) % 2, 2, scatter=True)
     assert stats.spread.max() < 1e-20 and stats.scatter.abs().max() < 1e-20
