@@ -48,7 +48,7 @@ def seed_band(axis, table, x, *, label, index=0, log=True) -> None:
     """
     to, back = (np.log, np.exp) if log else (lambda v: v, lambda v: v)
     by = table.groupby(x)["value"]
-    mean, low, high = back(by.apply(lambda v: to(v).mean())), by.min(), by.max()
+    mean, low, high = back(to(table["value"]).groupby(table[x]).mean()), by.min(), by.max()
     color = PALETTE[index % len(PALETTE)]
     marker = {"marker": MARKERS[index % len(MARKERS)], "markersize": 4, "markevery": 0.2}
     axis.plot(mean.index, mean, color=color, label=label, **marker)

@@ -146,9 +146,8 @@ def _entries(value, index=()):
 def typed(table) -> pd.DataFrame:
     """Return a table with each column converted to one of `KINDS`, and missing text made empty. Raises TypeError for a
     column that is none of them."""
-    return table.astype({name: kind(table[name]) for name in table}).fillna(
-        {name: "" for name in table if kind(table[name]) == "str"}
-    )
+    kinds = {name: kind(table[name]) for name in table}
+    return table.astype(kinds).fillna({name: "" for name, found in kinds.items() if found == "str"})
 
 
 def kind(column) -> str:
@@ -160,7 +159,7 @@ def kind(column) -> str:
         return "Int64"
     if types.is_float_dtype(column):
         return "float64"
-    if all(isinstance(value, str) for value in column.dropna()):
+    if types.infer_dtype(column, skipna=True) in ("string", "empty"):
         return "str"
     raise TypeError(
         f"column {column.name!r} holds a {type(column.dropna().iloc[0]).__name__}: must be {', '.join(KINDS)}"
