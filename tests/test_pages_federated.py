@@ -93,6 +93,50 @@ def test_oracle_fedprox_and_a_frozen_head_by_hand():
     assert not torch.equal(held["0.weight"][0], theta["0.weight"])
 
 
+def rounds_of(device, rounds=3):
+    """(LocalTraining of two unlike clients, what `rounds` rounds of it give)."""
+    generator = torch.Generator().manual_seed(3)
+    theta = federated.mlp([3, 5, 4], generator)
+    theta |= {f"{head}.weight": torch.randn(6, 4, generator=generator) for head in ("main", "aux", "own")}
+    theta |= {f"{head}.bias": torch.zeros(6) for head in ("main", "aux", "own")}
+    theta = {name: value.expand(2, *value.shape).to(device) for name, value in theta.items()}
+    x, y = (
+        torch.randn(20, 3, generator=generator).to(device),
+        torch.randint(0, 6, (20,), generator=generator).to(device),
+    )
+    given = {"lr": 0.2, "prox": torch.tensor([0.0, 0.5]), "frozen": torch.tensor([True, False], device=device)}
+    trained, found = federated.LocalTraining(theta, x, y, **given), []
+    for _ in range(rounds):
+        index, weight = federated.batches([torch.arange(0, 6), torch.arange(6, 20)], 1, 4, generator)
+        expected = federated.local_training(theta, x, y, index.to(device), weight.to(device), **given)
+        theta = trained(theta, index.to(device), weight.to(device))
+        found.append((theta, expected))
+    return trained, found
+
+
+def test_law_rounds_do_not_remember_and_networks_stay_where_they_lie():
+    """Each round is that of a new start, bit for bit; steps leave every tensor in its place, where a graph finds it."""
+    trained, found = rounds_of("cpu")
+    for theta, expected in found:
+        assert all(torch.equal(theta[name], expected[name]) for name in theta)
+    kept = [value for each in (trained.theta, trained.start, trained.speed) for value in each.values()]
+    places = [value.data_ptr() for value in kept]
+    assert trained.speed["aux.weight"].any()
+    trained.step(torch.ones(2, 2, 4, dtype=torch.int64))
+    assert [value.data_ptr() for value in kept] == places
+    assert not torch.equal(trained.theta["aux.weight"], found[-1][0]["aux.weight"])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_oracle_captured_rounds_are_those_that_are_not(monkeypatch):
+    monkeypatch.setenv("NCLIB_GRAPHS", "0")
+    plain = rounds_of("cuda")[1]
+    monkeypatch.setenv("NCLIB_GRAPHS", "1")
+    for (theta, _), (expected, _) in zip(rounds_of("cuda")[1], plain, strict=True):
+        for name in theta:
+            torch.testing.assert_close(theta[name], expected[name], rtol=0, atol=1e-6)
+
+
 def test_oracle_any_module_trains_as_the_stacked_network():
     generator = torch.Generator().manual_seed(2)
     theta = federated.mlp([3, 4], generator, torch.float64)

@@ -6,6 +6,7 @@ from itertools import pairwise
 import torch
 
 from nclib.data.longtail import at_least_one
+from nclib.training.captured import Captured, graphs
 
 
 def weighted_mean(states, weights) -> dict[str, torch.Tensor]:
@@ -132,37 +133,61 @@ def of_module(module) -> "Callable":  # noqa: F821
     return features
 
 
-def local_training(
-    theta, x, y, index, weight, *, lr, features=mlp_features, momentum=0.5, prox=0.0, frozen=None
-) -> dict[str, torch.Tensor]:
-    """One round of C clients at once: SGD with momentum on each client's own batches. A pure function.
+class LocalTraining:
+    """A round of C clients at once, again and again: SGD with momentum on each client's own batches.
 
     theta   {name: (C, ...)}: the backbone; "main", the classifier that trains it; "aux" and "own", heads that learn
-            from detached features, of which the server averages the first alone. Each head has .weight and .bias
-    x, y    all samples and labels; index, weight: (C, S, B), of `batches`
+            from detached features, of which the server averages the first alone. Each head has .weight and .bias.
+            Here their shapes and dtypes count alone
+    x, y    all samples and labels
     lr, prox  numbers or (C,): the rate, and FedProx's mu: mu/2 |theta - start|^2 is added
     frozen  (C,) bool: whose "main" is fixed, such as a simplex frame; None: nobody's
 
-    Returns the trained theta. The mean loss of each client is taken over its real samples; a client that is done rests.
+    The networks stay where they lie from step to step and from round to round, so that on a GPU a step is captured as a
+    CUDA graph, with the same numbers.
     """
-    C, S = weight.shape[:2]
-    lr, prox = (torch.as_tensor(v, dtype=x.dtype, device=x.device).expand(C) for v in (lr, prox))
-    start, theta = theta, {name: value.clone() for name, value in theta.items()}
-    speed = {name: torch.zeros_like(value) for name, value in theta.items()}
-    for s in range(S):
-        w = weight[:, s].to(x.dtype)
-        theta = {name: value.requires_grad_() for name, value in theta.items()}
-        H = features(theta, x[index[:, s]])
-        loss = sum(_loss(linear(theta, head, h), y[index[:, s]], w) for head, h in _heads(H))
-        slopes = torch.autograd.grad(loss, list(theta.values()))
+
+    def __init__(self, theta, x, y, *, lr, features=mlp_features, momentum=0.5, prox=0.0, frozen=None):
+        C = len(next(iter(theta.values())))
+        self.x, self.y, self.features, self.momentum, self.frozen = x, y, features, momentum, frozen
+        self.lr, self.prox = (torch.as_tensor(v, dtype=x.dtype, device=x.device).expand(C) for v in (lr, prox))
+        self.theta, self.start, self.speed = ({n: v.detach().clone() for n, v in theta.items()} for _ in range(3))
+        for value in self.theta.values():
+            value.requires_grad_()
+        self.step = Captured(self._step).beside if graphs(x.device) else self._step
+
+    def __call__(self, theta, index, weight) -> dict[str, torch.Tensor]:
+        """The networks {name: (C, ...)} that those of `theta` become; index, weight: (C, S, B), of `batches`.
+
+        The mean loss of each client is taken over its real samples; a client that is done rests.
+        """
         with torch.no_grad():
-            live = (w.sum(1) > 0).to(x.dtype) * lr
-            for (name, value), slope in zip(theta.items(), slopes, strict=True):
-                pull = _shaped(prox, value) * (value - start[name])
-                speed[name] = momentum * speed[name] + slope + pull
-                rate = live if frozen is None or not name.startswith("main.") else live * ~frozen
-                theta[name] = value.detach() - _shaped(rate, value) * speed[name]
-    return theta
+            for name, value in theta.items():
+                self.theta[name].copy_(value)
+                self.start[name].copy_(value)
+                self.speed[name].zero_()
+        for batch in torch.stack([index, weight.long()]).unbind(2):
+            self.step(batch)
+        return {name: value.detach().clone() for name, value in self.theta.items()}
+
+    def _step(self, batch):
+        index, weight = batch
+        w = weight.to(self.x.dtype)
+        H = self.features(self.theta, self.x[index])
+        loss = sum(_loss(linear(self.theta, head, h), self.y[index], w) for head, h in _heads(H))
+        slopes = torch.autograd.grad(loss, list(self.theta.values()))
+        with torch.no_grad():
+            live = (w.sum(1) > 0).to(w.dtype) * self.lr
+            for (name, value), slope in zip(self.theta.items(), slopes, strict=True):
+                speed, pull = self.speed[name], _shaped(self.prox, value) * (value - self.start[name])
+                speed.mul_(self.momentum).add_(slope).add_(pull)
+                rate = live if self.frozen is None or not name.startswith("main.") else live * ~self.frozen
+                value.sub_(_shaped(rate, value) * speed)
+
+
+def local_training(theta, x, y, index, weight, **given) -> dict[str, torch.Tensor]:
+    """One round of `LocalTraining(theta, x, y, **given)` from theta: a pure function."""
+    return LocalTraining(theta, x, y, **given)(theta, index, weight)
 
 
 def _heads(H):

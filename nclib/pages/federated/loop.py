@@ -127,25 +127,16 @@ class Loop(Experiment):
             generator.set_state(found["generator"])
             theta, own = ({name: found[f"{of}/{name}"] for name in one} for of, one in (("theta", theta), ("own", own)))
         theta, own = ({k: v.to(device) for k, v in one.items()} for one in (theta, own))
-        frozen = torch.tensor([bool(arm.frame) for arm in arms], device=device)
-        sizes = torch.tensor([len(part) for part in parts])
+        sizes, sampled, trained = torch.tensor([len(part) for part in parts]), self.sampled, None
         for done_rounds in bar(range(int(found["rounds"]) if found else 0, self.rounds), desc="rounds"):
-            chosen = torch.randperm(len(parts), generator=generator)[: self.sampled]
+            chosen = torch.randperm(len(parts), generator=generator)[:sampled]
             index, weight = federated.batches([parts[c] for c in chosen], self.epochs, self.batch, generator)
-            each = {k: v[:, None].expand(A, self.sampled, *v.shape[1:]) for k, v in theta.items()}
+            each = {k: v[:, None].expand(A, sampled, *v.shape[1:]) for k, v in theta.items()}
             each |= {k: v[:, chosen] for k, v in own.items()}
-            done = federated.local_training(
-                {k: v.flatten(0, 1) for k, v in each.items()},
-                x,
-                y,
-                index.to(device).repeat(A, 1, 1),
-                weight.to(device).repeat(A, 1, 1),
-                features=features,
-                lr=torch.tensor([arm.lr for arm in arms]).repeat_interleave(self.sampled),
-                prox=torch.tensor([arm.mu for arm in arms]).repeat_interleave(self.sampled),
-                frozen=frozen.repeat_interleave(self.sampled),
-            )
-            done = {k: v.unflatten(0, (A, self.sampled)) for k, v in done.items()}
+            each = {k: v.flatten(0, 1) for k, v in each.items()}
+            trained = trained or self.local_training(each, x, y, arms, features)
+            done = trained(each, *(part.to(device).repeat(A, 1, 1) for part in (index, weight)))
+            done = {k: v.unflatten(0, (A, sampled)) for k, v in done.items()}
             for name in own:
                 own[name][:, chosen] = done[name]
             shared = {k: v.transpose(0, 1) for k, v in done.items() if k not in own}
@@ -156,6 +147,14 @@ class Loop(Experiment):
                 }
                 kept.save(state | {"generator": generator.get_state(), "rounds": torch.tensor(done_rounds + 1)})
         return theta, own
+
+    def local_training(self, each, x, y, arms, features):
+        """A round of the sampled clients of all arms."""
+        lr, mu, frozen = (
+            torch.tensor(values, device=x.device).repeat_interleave(self.sampled)
+            for values in zip(*((arm.lr, arm.mu, bool(arm.frame)) for arm in arms), strict=True)
+        )
+        return federated.LocalTraining(each, x, y, lr=lr, prox=mu, frozen=frozen, features=features)
 
     def start(self, backbone, d, arms, generator):
         K, A = self.classes, len(arms)
