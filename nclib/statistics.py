@@ -18,7 +18,7 @@ from nclib._files import read, write
 _CPU_BLOCK = 256  # rows: three float64 scratch blocks stay in cache, and fresh large temporaries would page-fault
 _DEVICE_BLOCK = 2**26  # entries of H that a GPU takes at a time, 1 GB in all: 65,536 rows of 1,024
 _PIECE = 64  # sorted rows of one class that one thread of a GPU adds up
-_COLUMNS = 256  # of a scatter are multiplied at a time: its lower triangle costs nothing
+_COLUMNS = 128  # of a scatter are multiplied at a time: its lower triangle costs nothing
 _WIDE, _MANY = 256, 128  # dimensions and rows from which products of a scatter are what an update costs
 _FLUSH = 2048  # rows whose products are summed in float32: a multiple of _CPU_BLOCK
 _RANGE = 2.0**-50, 2.0**50  # of entries whose products float32 holds, with 2,048 of them summed
