@@ -229,3 +229,11 @@ def test_oracle_a_compiled_model_is_measured_uncompiled():
     wanted = callback(ids).measure(model)
     model.compile(backend="eager")
     assert callback(ids).measure(model) == pytest.approx(wanted, nan_ok=True)
+
+
+def test_value_a_model_that_wants_more_is_one_line_that_names_it():
+    """X-MOD wants a language to be set first, and raises a ValueError of its own."""
+    config = transformers.XmodConfig(vocab_size=V, is_decoder=True, **SIZE)
+    model = transformers.XmodForCausalLM(config).eval()
+    with pytest.raises(ValueError, match=r"XmodForCausalLM cannot run on \(8, 8\) token ids: Input language unknown"):
+        causal_lm.check_causal(model, "xmod")

@@ -145,7 +145,7 @@ def _run(model, ids):
     with inputs_of(head(model)) as kept:
         try:
             logits = model(input_ids=ids, use_cache=False, return_dict=True).logits
-        except (RuntimeError, IndexError, TypeError, NotImplementedError, AttributeError) as error:
+        except Exception as error:  # of any kind: a model may want an argument, or a setting, of its own
             raise ValueError(
                 f"{type(model).__name__} cannot run on {tuple(ids.shape)} token ids: {_line(error)}"
             ) from error
