@@ -6,6 +6,7 @@ A few kills of two studies here; `pytest -m kills` does ten of everything that i
 import contextlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from nclib import cli, pages
 from nclib.data import files
 from nclib.pages import campaign
 from nclib.runs import store as kept
+from nclib.training import checkpoint
 
 QUEUE = (
     ("depth", lambda run: run.NAME == "tirer2023.depth_network"),
@@ -218,13 +220,26 @@ def test_value_bad_input_is_one_line(store, monkeypatch, capsys, options, messag
     assert said.startswith(message) and said.count("\n") == 1
 
 
+def raises(error):
+    raise error
+
+
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB"), FloatingPointError("diverged")]
+    ("fails", "message"),
+    [
+        (
+            lambda: torch.empty(2**50),
+            r"\[enforce fail.* can.t allocate memory: you tried to allocate 4503599627370496 .*",
+        ),
+        (lambda: raises(torch.OutOfMemoryError("CUDA out of memory.\nTried 2 GiB")), "CUDA out of memory. Tried 2 GiB"),
+        (lambda: raises(FloatingPointError("training diverged")), "training diverged"),
+    ],
+    ids=["memory of a processor", "memory of a GPU", "diverges"],
 )
-def test_value_a_run_without_memory_or_that_diverges_is_named_in_one_line(store, monkeypatch, capsys, error):
+def test_value_a_run_without_memory_or_that_diverges_is_named_in_one_line(store, monkeypatch, capsys, fails, message):
     def each(runs, device, root):
         yield None
-        raise error
+        fails()
 
     one = pages.study("geometry").runs("smoke")[1]
     monkeypatch.setattr("nclib.runs.torchrun.each", each)
@@ -232,7 +247,23 @@ def test_value_a_run_without_memory_or_that_diverges_is_named_in_one_line(store,
     monkeypatch.setattr(sys, "argv", ["nclib", "run", "geometry", "--profile", "smoke", "--index", "0", "--index", "1"])
     with pytest.raises(SystemExit):
         cli.main()
-    assert capsys.readouterr().err == f"nclib: run 1, {one.NAME} {one.key()}: {' '.join(str(error).split())}\n"
+    assert re.fullmatch(f"nclib: run 1, {one.NAME} {one.key()}: {message}\n", capsys.readouterr().err)
+
+
+def test_value_a_checkpoint_of_other_code_is_named_and_the_other_runs_are_done(tmp_path, monkeypatch):
+    """The whole of it, as a user calls it: one line for the run that fails, the tables of the others."""
+    monkeypatch.setenv("NCLIB_CACHE", str(tmp_path / "cache"))
+    runs = pages.study("federated").runs("smoke")
+    foreign = checkpoint.of_run(runs[1], runs[1].key(), [])
+    foreign.identity["code"] = "another"
+    foreign.save({"rounds": torch.tensor(1)})
+    before = foreign.path.read_bytes()
+    assert start(tmp_path, "--only", "federated", "--jobs", "1").wait() == 0
+    said = (tmp_path / "said").read_text().splitlines()
+    assert [line.split()[0] for line in said[:3]] == ["done", "failed", "done"] and said[3].startswith("2 runs done;")
+    assert f"nclib: checkpoint {foreign.path} is of another run, by its code; remove it to start again" in said[1]
+    assert foreign.path.read_bytes() == before
+    assert entries(tmp_path).keys() == {f"{run.NAME}/{run.key()}" for run in (runs[0], runs[2])}
 
 
 def test_law_a_run_ends_when_the_campaign_is_gone():

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import safetensors.torch
 import torch
@@ -323,6 +324,7 @@ def test_law_a_stack_of_which_one_model_diverges_is_refused():
     ("change", "message"),
     [
         ({"lr": 2e-2}, r"is of another run: lr = 0.01 there, 0.02 here$"),
+        ({"precision": "bfloat16"}, r"is of another run: precision = float32 there, bfloat16 here$"),
         ({"identity": {"depth": 3}}, r"identity.depth = 2 there, 3 here$"),
         ({"windows": text(60, seed=2)}, r"windows = \[60, 9, \d+\] there, \[60, 9, \d+\] here$"),
         ({"model": gpt(width=32)}, r"parameters.blocks.0.fc.bias = \[64\] there, \[128\] here; .*; \d+ more$"),
@@ -523,6 +525,14 @@ def test_law_bad_input_of_measures_is_one_line():
             call()
         assert "\n" not in str(error.value)
     assert CHECK == 50
+
+
+def test_law_passes_stay_in_float32_while_a_measure_differs_by_more_than_the_bound():
+    """By the archived table: NC4 of every model that was measured with features in bfloat16."""
+    table = pd.read_csv(Path(__file__).parents[1] / "results" / "benchmarks" / "precision.csv")
+    rounded = table.query("precision == 'bfloat16'")
+    assert len(rounded) >= 2 and (rounded["ncc_agreement"] > rounded["bound"]).all()
+    assert (rounded["bound"] == 1e-3).all() and (rounded[["loss_train", "nc1_trace_ratio"]] < 2e-4).all(axis=None)
 
 
 def _without(stats, k):

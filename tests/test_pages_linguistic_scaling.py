@@ -22,7 +22,7 @@ from nclib.pages.linguistic_scaling import figures, quoted, tables, views
 from nclib.pages.linguistic_scaling.claims import DECAYED, HEADLINES, by_width, inner, largest
 from nclib.pages.linguistic_scaling.study import STUDY
 from nclib.runs import store as runs_store
-from nclib.runs import work
+from nclib.runs import work, workers
 
 
 def loss_of(config):
@@ -350,6 +350,24 @@ def test_law_a_batch_of_runs_goes_on_after_a_kill(words, monkeypatch):
     for found, table in zip(LanguageModel.run_together(configs, "cpu"), expected, strict=True):
         pd.testing.assert_frame_equal(found.reset_index(drop=True), table)
     assert len(measured) == 6  # both after the first epoch and the second, of which the kill left one to do again
+
+
+def test_law_a_model_that_diverges_in_a_stack_fails_alone(words):
+    """A rate that is far too large, of the second of three: the others get the tables that they have alone."""
+    (first,) = grid.runs("smoke", corpus=str(words), widths=[8], depths=[1], tokens=5000)
+    configs = [dataclasses.replace(first, seed=seed, rate=rate) for seed, rate in ((1, 0.03), (2, 1e30), (3, 0.03))]
+    assert len({config.together() for config in configs}) == 1
+    alone = configs[0].run()
+    forget(configs)
+    with pytest.raises(FloatingPointError, match="training diverged: the loss is nan at step"):
+        LanguageModel.run_together(configs, "cpu")
+    tables = workers._in_batches(configs, "cpu", None)
+    pd.testing.assert_frame_equal(next(tables), alone, check_exact=True)
+    with pytest.raises(FloatingPointError, match="training diverged: the loss is nan at step"):
+        next(tables)
+    (other,) = workers._in_batches(configs[2:], "cpu", None)
+    assert np.isfinite(other.loc[other["metric"] == "loss", "value"]).all()
+    assert [runs_store.find(config) is not None for config in configs] == [True, False, True]
 
 
 def test_law_a_run_is_whole_and_its_text_is_named(words):
