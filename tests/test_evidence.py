@@ -200,6 +200,10 @@ def test_value_a_report_shows_each_headline_once_with_its_scales(store):
         'holds">holds',
         'holds">holds',
     ]
+    table.attrs["lacking"] = "None of 3 runs are archived; run: nclib run x --profile paper  (a < b)"
+    assert report([headline], table, "01-x").data == shown + (
+        "<p>None of 3 runs are archived; run: <code>nclib run x --profile paper</code>  (a &lt; b).</p>"
+    )
     found = ledger.load(ledger.folder("smoke")).set_index(["id", "beside"])["verdict"].to_dict()
     assert found == {
         ("x.a", ""): "holds",

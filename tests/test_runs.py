@@ -245,6 +245,17 @@ def test_value_overrides_of_a_study_are_read_and_refused():
     assert study.advice("paper") == "run: nclib run toy --profile paper  (a second)"
 
 
+def test_value_a_table_says_what_the_archive_lacks_of_the_papers_scale():
+    study = Study("toy", toys, cost={"paper": "a second"})
+    advice, runs = "of 3 runs of profile paper are archived; " + study.advice("paper"), study.runs("paper")
+    assert study.table("smoke").attrs == {"lacking": f"None {advice}"}
+    work.do(runs[1:2], "cpu", store.archive_folder())
+    assert study.table("smoke").attrs == {"lacking": f"1 {advice}"} and study.table("paper").attrs == {"lacking": ""}
+    for run in (runs[0], runs[2]):
+        work.do([run], "cpu", store.archive_folder())
+    assert study.lacking() == "" == Study("toy", toys).lacking()
+
+
 def test_law_entries_of_other_code_are_done_again_as_one(monkeypatch):
     """What is stale is missing from the start, so that it is done in a batch and not one by one."""
     batches, made = [], toys("smoke")["all"]

@@ -12,12 +12,21 @@ if TYPE_CHECKING:
 
 
 def report(headlines, table, notebook) -> "HTML":
-    """Judge headlines on a table of runs, record the verdicts in the ledger, and return them as HTML."""
+    """Judge headlines on a table of runs, record the verdicts in the ledger, and return them as HTML.
+
+    Below them stands what the archive lacks of the paper's own scale, where the table has it from `Study.table`.
+    """
     from IPython.display import HTML
 
     judged = _judged(headlines, table)
     ledger.record(judged, notebook, table.loc[table["beside"] == "", "profile"].iloc[0])
-    return HTML(html(judged))
+    return HTML(html(judged) + lacking(table.attrs.get("lacking", "")))
+
+
+def lacking(text) -> str:
+    """Return what the archive lacks as an HTML paragraph, its command as code; "" for nothing."""
+    shown = re.sub(r"(nclib run [^ ]+ --profile paper)", r"<code>\1</code>", escape(text))
+    return f"<p>{shown}.</p>" if text else ""
 
 
 def html(judged) -> str:

@@ -47,6 +47,7 @@ class Study:
 
         To the columns of the runs it adds `ADDED` and those fields of a run that are numbers, text, or tuples of whole
         numbers, as text such as "30 10 5". `run` is the key; `beside` is "" for the runs of this profile, else a label.
+        Of another profile than `paper`, `attrs["lacking"]` is what the archive lacks of that one, by `lacking`.
         Runs of profile `paper` are stored in the archive. Raises MissingRun, with the command and its cost, where a run
         is neither stored nor possible here.
         """
@@ -65,7 +66,17 @@ class Study:
             others = [run for runs in parts.values() for run in runs if run not in tables]
             stored = {run: found[0] for run in others if (found := store.find(run, archived_only=True))}
             frames += _parts(parts, stored, label, other)
-        return typed(pd.concat(frames, ignore_index=True))
+        table = typed(pd.concat(frames, ignore_index=True))
+        table.attrs["lacking"] = "" if profile == "paper" else self.lacking()
+        return table
+
+    def lacking(self) -> str:
+        """Return how many runs of profile `paper` the archive lacks, their command and cost; "" where it lacks none."""
+        runs = self.runs("paper") if "paper" in self.cost else []
+        archived = sum(store.place(run, store.archive_folder()).exists() for run in runs)
+        if archived == len(runs):
+            return ""
+        return f"{archived or 'None'} of {len(runs)} runs of profile paper are archived; {self.advice('paper')}"
 
     def advice(self, profile) -> str:
         """The command that makes the runs of a profile, and what they cost."""

@@ -24,10 +24,12 @@ def models(table, convention="textbook"):
     epoch so far); the keys of nclib.conventions, those of
     the null as "null_<key>", and, all falling with collapse: nc1, the log of the mean CDNV over distance^4; gnc2, the
     size of the coefficient of variation of the log-distance; unc3, the coefficient of variation of the cosines; nc4,
-    one minus the agreement.
+    one minus the agreement. `attrs` are those of the table.
     """
     runs = table[table["experiment"] == NAME].groupby("run", sort=False)
-    return pd.DataFrame([model for _, rows in runs for model in _measured(rows, convention)])
+    found = pd.DataFrame([model for _, rows in runs for model in _measured(rows, convention)])
+    found.attrs |= table.attrs
+    return found
 
 
 def _measured(rows, convention):

@@ -32,12 +32,15 @@ def measured(table):
 
     Further columns beside those of `classes_of` and NAME_COLUMNS: run, seed, part, beside, profile, width, depth and
     updates of the run. A run of part "names" has a row of its own, without a name, so that one without names is seen.
+    `attrs` are those of the table.
     """
     made = {"classes": classes_of, "names": names_back}
     parts = [made[part](rows).assign(part=part) for part, rows in table.groupby("part", sort=False)]
     runs = table.drop_duplicates("run").set_index("run")[["beside", "profile", "width", "depth"]]
     updates = table[table["metric"] == "updates"].set_index("run")["value"].rename("updates")
-    return pd.concat(parts, ignore_index=True).join(runs, on="run").join(updates, on="run")
+    found = pd.concat(parts, ignore_index=True).join(runs, on="run").join(updates, on="run")
+    found.attrs |= table.attrs
+    return found
 
 
 def names_back(table):
