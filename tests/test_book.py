@@ -25,6 +25,7 @@ from test_notebooks import figure_cells
 
 from nclib.evidence.claims import worst
 from nclib.evidence.ledger import load
+from nclib.plotting import plain_powers
 from nclib.plotting import publish as provenance
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -126,6 +127,7 @@ def test_law_every_figure_is_what_its_csv_draws(book):  # noqa: F811
             images = provenance.drawn(draw, rows, manifest["options"], manifest["run"])
         else:
             figure = draw(rows, **manifest["options"])
+            plain_powers(figure)
             end, save = (".svg", provenance.svg) if light else (".png", provenance.png)
             images = {end: save(figure, manifest["run"], provenance.laid_out(figure))}
             plt.close(figure)
