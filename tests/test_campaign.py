@@ -92,7 +92,7 @@ def test_oracle_a_killed_campaign_ends_with_the_tables_of_an_undisturbed_one(tmp
 
 @pytest.mark.kills
 def test_oracle_ten_kills_of_the_whole_campaign(tmp_path):
-    """All 94 runs of the queue, byte for byte but for one row of seconds: some minutes."""
+    """All 94 runs of the queue, byte for byte but for one row of seconds: 38 minutes on two busy cores."""
     killed, undisturbed, seen = killed_and_undisturbed(tmp_path, 10, "--jobs", "2", "--minutes", "120")
     compare(killed, undisturbed)
     print(len(killed), "tables; at the kills there were (tables, checkpoints)", seen)
