@@ -11,6 +11,7 @@ from nclib.collect import collect
 from nclib.conventions import measure
 from nclib.data.corpora import documents
 from nclib.measuring import causal_lm
+from nclib.measuring.passes import Checkpoint, Passes
 from nclib.statistics import ClassStatistics
 
 transformers = pytest.importorskip("transformers", reason="needs the extra: pip install -e .[huggingface]")
@@ -297,3 +298,26 @@ def test_value_byte_order_marks_of_joined_files_are_no_text(tmp_path):
     mark = "\ufeff"
     (tmp_path / "a.txt").write_text(f"{mark}{mark}One.\n{mark}<|endoftext|>\n{mark}Two.", encoding="utf-8")
     assert list(documents(tmp_path / "a.txt")) == ["One.", "Two."]
+
+
+def test_law_a_byte_order_mark_changes_no_number(folder, tmp_path, capsys):
+    for name in ("model", "words"):
+        (tmp_path / name).symlink_to(folder / name)
+    text = "\n<|endoftext|>\n" + (folder / "text.txt").read_text()
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+    plain = command(capsys, tmp_path, "model")[1]
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8-sig")
+    assert json.loads(plain)["values"]["samples"] > 100 and command(capsys, tmp_path, "model")[1] == plain
+
+
+def test_law_a_compiled_language_model_is_measured_uncompiled():
+    model, ids = made(transformers.GPTNeoXForCausalLM, transformers.GPTNeoXConfig, **SIZE), tokens()
+
+    def measured():
+        return causal_lm.measure_windows(model, ids, None, batch=5, passes=Passes(Checkpoint(None, {}), quiet=True))
+
+    stats, share, loss, _ = measured()
+    model.compile(backend="eager")
+    compiled, *others, _ = measured()
+    torch.testing.assert_close(compiled.means, stats.means)
+    assert others == [share, pytest.approx(loss)]
