@@ -7,6 +7,8 @@ float32: class sums by a product with one-hot labels, class variances likewise o
 covariance, and the decisions of classifier and nearest mean from all scores; then CDNV by subtracting all pairs of
 means (in tiles that fit in cache) and the inner products of all pairs of unit means. Ours is one pass for the
 statistics, one for NC4, and the two summaries over pairs. No features are computed: further passes are free for both.
+The classifier is near the means, as at collapse, which spares NC4 the distances; with one that has nothing to do with
+them the ratio at K = 1,000 was 0.68 where it was 0.39 (one call each).
 """
 
 import pytest

@@ -13,6 +13,7 @@ from torch import Tensor
 from nclib.statistics import ClassStatistics
 
 _ENTRIES = 2**20  # of a matrix in float64 at a time, 8 MB
+_SMALL = 1e-140  # the squares of differences 1e-14 as large are still normal numbers
 
 
 def matrix(name: str, A: Tensor, double: bool = True) -> Tensor:
@@ -51,6 +52,8 @@ def present_classes(stats: ClassStatistics) -> Tensor:
     largest = torch.maximum(stats.means.max(), -stats.means.min())  # absent means are 0
     if not (largest.square() * stats.means.shape[1]).isfinite() or not stats.spread.isfinite().all():
         raise ValueError(f"stats holds means up to {float(largest):.3g}, whose squares are not finite in float64")
+    if 0 < largest < _SMALL:
+        raise ValueError(f"stats holds means below {_SMALL:g}, whose squares lose digits: multiply the features first")
     return present
 
 

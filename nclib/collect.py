@@ -39,7 +39,8 @@ def collect(
              A module name, as in `model.named_modules()`: that module's output (the first item of a tuple).
              A list of names: a dict name -> ClassStatistics from the same pass. "all": the same of the blocks, which
              are the children of the model's longest nn.Sequential or nn.ModuleList, or the model's own children.
-             A module called several times in one pass counts with its last call.
+             A module called several times in one pass counts with its last call. Of a classifier that every position
+             of a sequence goes through, H is that of the one whose logits the model returns.
     layers   another name of `layer`, for "all" and lists. Each layer holds num_classes * d numbers in float64, and d^2
              with a scatter.
     classifier    the name of the module whose input to measure, where layer=None must not look for it.
@@ -57,8 +58,7 @@ def collect(
     that the pass does not call or whose output is no tensor, a loader that is empty or does not yield pairs, and as
     ClassStatistics.from_features does.
     """
-    if not hasattr(num_classes, "__index__"):
-        raise ValueError(f"num_classes={num_classes!r}, must be a whole number")
+    _check_kinds(model, loader, num_classes=num_classes, ignore_index=ignore_index)
     if num_classes < 1:
         raise ValueError(f"num_classes={num_classes}, must be at least 1")
     if layers is not None and layer is not None:
@@ -67,6 +67,8 @@ def collect(
     if layer is not None and classifier is not None:
         raise ValueError(f"layer={layer!r} and classifier={classifier!r}, only one of them is allowed")
     layer = blocks(model) if isinstance(layer, str) and layer == "all" else layer
+    if not (layer is None or isinstance(layer, (str, list, tuple))):
+        raise ValueError(f"layer={layer!r}, must be the name of a module or a list of names")
     names = [layer] if layer is None or isinstance(layer, str) else list(layer)
     accumulators: dict[str | None, StatisticsAccumulator] = {}
     with torch.no_grad(), _placed(model, device) as home, evaluating(model), uncompiled(model), ExitStack() as stack:
@@ -80,12 +82,13 @@ def collect(
                 head, H = find_head(model, lambda x=x: _call(model, _copied(x)), num_classes)
                 features = stack.enter_context(_hooked(model, names, head))
                 features[None] = H
+                output = None
             else:
                 features.clear()
-                _call(model, x)
+                output = _call(model, x)
             for name in names:
                 H = _feature(features, name)
-                H = _with_axis(H, y, name, feature_axis) if name is not None else features_of(head, H, y)
+                H = _with_axis(H, y, name, feature_axis) if name is not None else features_of(head, H, y, output)
                 H, labels = _pair(H, y, shift)
                 if name not in accumulators:
                     accumulators[name] = StatisticsAccumulator(
@@ -109,13 +112,14 @@ def first_head(
     if batch is None:
         raise ValueError("loader yielded no batches, must yield at least one pair (x, y)")
     with torch.no_grad(), _placed(model, None) as home, evaluating(model), uncompiled(model):
-        x, _ = _batch(batch, model, home)
+        x, y = _batch(batch, model, home)
         if classifier is None:
             return find_head(model, lambda: _call(model, _copied(x)), num_classes)
         head = named_head(model, classifier)
         with _hooked(model, [None], head) as features:
-            _call(model, x)
-            return head, _feature(features, None)
+            output = _call(model, x)
+            H = _feature(features, None)
+            return head, H if head.convolution else features_of(head, H, y, output)
 
 
 def features_and_logits(model: nn.Module, loader: Iterable, head: Head) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -128,10 +132,11 @@ def features_and_logits(model: nn.Module, loader: Iterable, head: Head) -> Itera
             x, y = _batch(batch, model, home)
             features.clear()
             with torch.no_grad():
-                logits = logits_of(_call(model, x))
-            if logits is None:
-                raise ValueError(f"{type(model).__name__} returned no tensor of logits")
-            H = features_of(head, _feature(features, None), y)
+                output = _call(model, x)
+                logits = logits_of(output)
+                if logits is None:
+                    raise ValueError(f"{type(model).__name__} returned no tensor of logits")
+                H = features_of(head, _feature(features, None), y, output)
             yield H, logits.movedim(1, -1) if head.convolution and logits.ndim > 2 else logits, y
 
 
@@ -166,20 +171,34 @@ def _batch(batch, model, home):
 
 def _labels(y) -> Tensor:
     try:
-        return torch.as_tensor(y)
+        y = torch.as_tensor(_writable(y))
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"y is a {type(y).__name__} that is no array of integers, labels must be integers") from None
+    if y.is_meta:
+        raise ValueError("y lies on the device meta, which holds no numbers")
+    return y
 
 
 def _moved(x, home, dtype):
     if isinstance(x, Mapping):
         return {key: _moved(value, home, dtype) for key, value in x.items()}
+    x = _writable(x)
     if isinstance(x, np.ndarray) or (isinstance(x, (tuple, list)) and x and isinstance(x[0], (int, float, list))):
-        x = torch.as_tensor(x)
+        try:
+            x = torch.as_tensor(x)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"x is a {type(x).__name__} that is no array of numbers: {error}") from None
         x = x.to(dtype) if x.is_floating_point() else x
     if isinstance(x, (tuple, list)):
         return type(x)(_moved(value, home, dtype) for value in x)
     return x.to(home) if hasattr(x, "to") else x
+
+
+def _writable(x):
+    """Arrays and tables as arrays that torch may share: those of pandas may not be written."""
+    if not hasattr(x, "__array__") or isinstance(x, Tensor):
+        return x
+    return np.require(np.asarray(x), requirements="W")
 
 
 def _copied(x):
@@ -189,22 +208,36 @@ def _copied(x):
 
 
 def _call(model, x):
+    """What the model returns for x. Raises ValueError, in one line that names both, for whatever it raises."""
     try:
         return model(**x) if isinstance(x, Mapping) else model(x)
-    except (TypeError, RuntimeError) as error:
-        if isinstance(error, torch.OutOfMemoryError) or not _foreign(x, model, error):
-            raise
-        raise ValueError(f"{type(model).__name__} does not take {_foreign(x, model, error)}: {error}") from error
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # of any kind: it is somebody else's
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{type(model).__name__} does not take {_described(x, model, error)}: {reason}") from error
 
 
-def _foreign(x, model, error) -> str:
-    """What a batch holds that the model does not take by name or in its dtype, in words; "" for another error."""
+def _described(x, model, error) -> str:
+    """A batch in words."""
     if isinstance(error, TypeError) and isinstance(x, Mapping) and "unexpected keyword argument" in str(error):
         return f"the entries {', '.join(map(str, x))} of a batch by name"
+    if not isinstance(x, Tensor) or x.is_nested:
+        return f"a batch of {'nested tensors' if isinstance(x, Tensor) else type(x).__name__}"
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
-    if isinstance(x, Tensor) and x.is_floating_point() and dtype not in (None, x.dtype):
+    if dtype not in (None, x.dtype):
         return f"batches of {x.dtype} with weights of {dtype}"
-    return ""
+    return f"a batch of {x.dtype} {tuple(x.shape)}"
+
+
+def _check_kinds(model, loader, **whole):
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model is a {type(model).__name__}, must be a torch.nn.Module")
+    if not isinstance(loader, Iterable) and not hasattr(loader, "__getitem__"):
+        raise ValueError(f"loader is a {type(loader).__name__}, must yield pairs (x, y) or mappings with labels")
+    for name, value in whole.items():
+        if not hasattr(value, "__index__"):
+            raise ValueError(f"{name}={value!r}, must be a whole number")
 
 
 def _with_axis(H, y, name, axis):
@@ -268,10 +301,18 @@ def _placed(model, device):
 
 @contextmanager
 def evaluating(model) -> Iterator[None]:
-    """Every module in eval mode, and each one's own mode put back."""
+    """Every module in eval mode, and each one's own mode put back. Raises ValueError for a program of torch.jit or
+    torch.export, which has no modules to look into."""
     training = {module: module.training for module in model.modules()}
+    if any(isinstance(module, torch.jit.ScriptModule) for module in training):
+        raise ValueError(f"{type(model).__name__} is a program of torch.jit: measure the module that it was made of")
     try:
-        model.eval()
+        try:
+            model.eval()
+        except NotImplementedError:
+            raise ValueError(
+                f"{type(model).__name__} is an exported program: measure the module that it was made of"
+            ) from None
         yield
     finally:
         for module, flag in training.items():

@@ -114,7 +114,7 @@ def test_law_model_is_left_as_it_was(layer, failing):
     before = flags_and_hooks(model)
     if failing:
         loader[2] = (loader[2][0][:, :3], loader[2][1])
-        with pytest.raises(RuntimeError):
+        with pytest.raises(ValueError, match=r"Net does not take a batch of torch.float32 \(16, 3\): mat1 and mat2"):
             collect(model, loader, num_classes=3, layer=layer)
     else:
         collect(model, loader, num_classes=3, layer=layer)

@@ -324,3 +324,128 @@ def test_value_what_a_model_does_not_take_is_one_line():
     torch.testing.assert_close(found.means, collect(model, [(x, y)], num_classes=3).means, rtol=0, atol=0)
     with pytest.raises(ValueError, match=r"loader yielded no batches"):
         collect(model, [(x[:0], y[:0])], num_classes=3)
+
+
+class Sequences(nn.Module):
+    """A classifier of sequences, called on every position: its logits are those of the last one that is not padded."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.score = nn.LSTM(5, D, batch_first=True), nn.Linear(D, K)
+
+    def features(self, x):
+        return self.lstm(x)[0], (x != 0).any(-1).sum(1) - 1
+
+    def forward(self, x):
+        H, last = self.features(x)
+        return self.score(H)[torch.arange(len(H)), last]
+
+
+def test_value_of_a_sequence_the_position_is_that_of_the_logits():
+    model, (_, y) = seeded(Sequences), data()
+    x = torch.randn(N, 7, 5).masked_fill((torch.arange(7) > torch.arange(N)[:, None] % 6)[..., None], 0)
+    H, last = model.features(x)
+    for options in ({}, {"classifier": "score"}):
+        check(model, H[torch.arange(N), last], x=x, y=y, **options)
+    assert len(last.unique()) == 6
+    model.score.weight.data[:] = 0  # every position has these logits
+    with pytest.raises(
+        ValueError, match="the output of Sequences is the same for every sample, as of a classifier of zero"
+    ):
+        collect(model, [(x, y)], num_classes=K)
+    with pytest.raises(ValueError, match=r"the input of 'score' is \(40, 7, 4\) for labels \(40,\), .* with layer="):
+        collect(model, [(x, y)], num_classes=K, classifier="score")
+
+
+def test_law_same_order_up_to_a_number_a_row():
+    """Logarithms of a softmax with a temperature, and distances: -|h - w|^2 is 2 h w - |w|^2 but for |h|^2."""
+    z = torch.randn(50, 7)
+    for same in ((z / 3).log_softmax(-1), (2 * z).softmax(-1), z + torch.randn(50, 1)):
+        assert same_order(same, z)
+    for other in (functional.layer_norm(z, (7,)), z * torch.rand(50, 1), (-z).softmax(-1), z + torch.arange(7)):
+        assert not same_order(other, z)
+
+
+OUTPUTS = {
+    "out": lambda z: {"out": z, "aux": z.square()},
+    "alone": lambda z: {"prediction": z},
+    "tempered": lambda z: (z / 2).log_softmax(-1),
+}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_value_logits_under_other_names(name):
+    model = seeded(lambda: nn.Sequential(Headed(nn.Linear(D, K)), Function(OUTPUTS[name])))
+    check(model, model[0].backbone(data()[0]))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning")
+def test_value_programs_that_show_no_modules_are_refused():
+    x, y = data()
+    plain = nn.Sequential(nn.Linear(5, D), nn.Linear(D, K))
+    programs = {"torch.jit": torch.jit.trace(plain, x), "exported": torch.export.export(plain, (x,)).module()}
+    for name, program in programs.items():
+        with pytest.raises(ValueError, match=f"is an? (program of )?{name}( program)?: measure the module that it was"):
+            collect(program, [(x, y)], num_classes=K)
+
+
+BAD = "model,loader,layer,classifier,device,ignored,labels,width,integers,words,objects,nested".split(",")
+
+
+def arguments():
+    """{what is wrong: (model, loader, options, message)}."""
+    x, y = data()
+    model = seeded(lambda: Headed(nn.Linear(D, K)))
+    good = (model, [(x, y)])
+    return {
+        "model": (lambda x: x, good[1], {}, r"model is a function, must be a torch\.nn\.Module"),
+        "loader": (model, None, {}, r"loader is a NoneType, must yield pairs"),
+        "layer": (*good, {"layer": model.head}, r"layer=Linear\(.*\), must be the name of a module or a list of names"),
+        "classifier": (*good, {"classifier": ["head"]}, r"classifier=\['head'\] is no module of the model"),
+        "device": (*good, {"device": "meta"}, "device='meta', which holds no numbers"),
+        "ignored": (*good, {"ignore_index": None}, "ignore_index=None, must be a whole number"),
+        "labels": (model, [(x, y.to("meta"))], {}, "y lies on the device meta, which holds no numbers"),
+        "width": (
+            model,
+            [(x[:, :3], y)],
+            {},
+            r"Headed does not take a batch of torch\.float32 \(40, 3\): mat1 and mat2",
+        ),
+        "integers": (model, [(x.long(), y)], {}, r"batches of torch\.int64 with weights of torch\.float32"),
+        "words": (model, [(["cat"] * N, y)], {}, "Headed does not take a batch of list"),
+        "objects": (model, [(np.array([{}] * N), y)], {}, "x is a ndarray that is no array of numbers"),
+        "nested": (
+            model,
+            [(torch.nested.nested_tensor([x[0], x[1]]), y[:2])],
+            {},
+            "not take a batch of nested tensors",
+        ),
+    }
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("name", BAD)
+def test_value_bad_arguments_are_one_line_and_the_model_stays(name):
+    model, loader, options, message = arguments()[name]
+    with pytest.raises(ValueError, match=message) as found:
+        collect(model, loader, **{"num_classes": K, **options})
+    assert len(str(found.value).splitlines()) == 1
+    assert not isinstance(model, nn.Module) or not any(p.is_meta for p in model.parameters())
+
+
+def test_value_a_table_of_features_is_an_array():
+    pandas = pytest.importorskip("pandas")
+    x, y = data()
+    model = seeded(lambda: Headed(nn.Linear(D, K)))
+    found = collect(model, [(pandas.DataFrame(x.numpy()), pandas.Series(y.numpy()))], num_classes=K)
+    torch.testing.assert_close(found.means, ClassStatistics.from_features(model.backbone(x), y, K).means)
+
+
+def test_value_features_whose_squares_lose_digits_are_refused():
+    from nclib.conventions import measure
+
+    H, y = torch.randn(12, 4, dtype=torch.float64), torch.arange(12) % 3
+    with pytest.raises(ValueError, match="means below 1e-140, whose squares lose digits"):
+        measure(ClassStatistics.from_features(H * 1e-160, y, 3))
+    small, plain = (measure(ClassStatistics.from_features(H * s, y, 3))["nc1_trace_ratio"] for s in (2.0**-440, 1))
+    assert small == pytest.approx(plain, rel=1e-14)

@@ -153,3 +153,12 @@ def test_value_the_table_begins_with_the_four_numbers(tmp_path, capsys):
     assert [line.split()[0] for line in lines[head + 1 : head + 5]] == ["nc1", "etf_error", "nc3", "ncc_agreement"]
     assert lines[head + 6].startswith("How collapsed: ") and set(lines[head + 7]) == {"-"}
     assert sum(line.startswith("nc1 ") for line in lines) == 1 and lines[head + 8].startswith("classes")
+
+
+def test_value_ids_beyond_int64_are_numbered(tmp_path, capsys):
+    """Hashes are ids of 64 bits without a sign: as int64 half of them would be negative."""
+    np.savez(tmp_path / "f.npz", H=H, y=Y)
+    np.savez(tmp_path / "hash.npz", H=H, y=Y.astype(np.uint64) * np.uint64(2**62) + np.uint64(3))
+    found, _ = values(capsys, tmp_path / "hash.npz")
+    assert found["values"] == values(capsys, tmp_path / "f.npz")[0]["values"]
+    assert found["settings"]["labels"] == "0 3, 1 4611686018427387907, 2 9223372036854775811, 3 13835058055282163715"

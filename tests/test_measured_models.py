@@ -7,9 +7,11 @@ import torch
 from test_cli import call
 from torch import nn
 
+from nclib.collect import collect
 from nclib.conventions import measure
 from nclib.data.corpora import documents
 from nclib.measuring import causal_lm
+from nclib.measuring.passes import Checkpoint, Passes
 from nclib.statistics import ClassStatistics
 
 transformers = pytest.importorskip("transformers", reason="needs the extra: pip install -e .[huggingface]")
@@ -237,3 +239,85 @@ def test_value_a_model_that_wants_more_is_one_line_that_names_it():
     model = transformers.XmodForCausalLM(config).eval()
     with pytest.raises(ValueError, match=r"XmodForCausalLM cannot run on \(8, 8\) token ids: Input language unknown"):
         causal_lm.check_causal(model, "xmod")
+
+
+@pytest.mark.parametrize("name", ["GPT2", "Llama"])
+def test_oracle_a_decoder_that_classifies_sequences(name):
+    """Its head is called on every token; the feature is that of the last one that is not padded."""
+    kind, config = (getattr(transformers, f"{name}{part}") for part in ("ForSequenceClassification", "Config"))
+    size = {"n_embd": d, "n_layer": 1, "n_head": 2} if name == "GPT2" else SIZE
+    model = made(kind, config, num_labels=3, pad_token_id=0, bos_token_id=1, eos_token_id=2, **size)
+    ids, y = tokens(), torch.arange(24) % 3
+    lengths = 4 + torch.arange(24) % 7
+    ids = ids.masked_fill(torch.arange(T) >= lengths[:, None], 0)
+    mask = (ids != 0).long()
+    with torch.no_grad():
+        H = model(ids, attention_mask=mask, output_hidden_states=True).hidden_states[-1][torch.arange(24), lengths - 1]
+    wanted = measure(ClassStatistics.from_features(H, y, 3), model.score.weight)
+    data = [{"input_ids": i, "attention_mask": m, "labels": int(t)} for i, m, t in zip(ids, mask, y, strict=True)]
+    found = callback(data).measure(model)
+    for key, value in wanted.items():
+        assert found[key] == pytest.approx(value, rel=1e-4, abs=1e-5, nan_ok=True), key
+    loader = [{"input_ids": ids[s], "attention_mask": mask[s], "labels": y[s]} for s in (slice(0, 9), slice(9, 24))]
+    stats = collect(model, loader, num_classes=3)
+    torch.testing.assert_close(stats.means, ClassStatistics.from_features(H, y, 3).means, rtol=1e-5, atol=1e-6)
+
+
+def test_value_an_output_embedding_of_zeros_is_known_all_the_same():
+    model, ids = made(transformers.GPTNeoXForCausalLM, transformers.GPTNeoXConfig, **SIZE), tokens()
+    model.get_output_embeddings().weight.data[:] = 0
+    assert causal_lm.classifier(model)[0].abs().max() == 0
+    H = model.gpt_neox(ids).last_hidden_state
+    found = callback(ids, shift=True).measure(model)["nc1_trace_ratio"]
+    assert found == pytest.approx(ratio(H[:, :-1], ids[:, 1:]), rel=1e-4)
+
+
+def test_value_weights_that_are_not_numbers_are_named():
+    model = made(transformers.GPTNeoXForCausalLM, transformers.GPTNeoXConfig, **SIZE)
+    model.gpt_neox.final_layer_norm.weight.data[0] = float("nan")
+    with pytest.raises(ValueError, match="x: features of GPTNeoXForCausalLM hold NaN or inf on ordinary tokens"):
+        causal_lm.check_causal(model, "x")
+
+
+def test_value_weights_that_a_model_leaves_out_are_said(folder, tmp_path, capsys):
+    """Of a configuration with fewer layers than its files have: what is measured is another model."""
+    import shutil
+
+    shutil.copytree(folder / "model", tmp_path / "model")
+    shutil.copytree(folder / "words", tmp_path / "words")
+    shutil.copy(folder / "text.txt", tmp_path)
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 0}))
+    code, _, error = command(capsys, tmp_path, "model")
+    assert code == 0 and len(error.splitlines()) == 1
+    assert "weights of its files are not used by GPTNeoXForCausalLM: gpt_neox.layers.0." in error
+    assert command(capsys, folder, "model")[2] == ""
+
+
+def test_value_byte_order_marks_of_joined_files_are_no_text(tmp_path):
+    mark = "\ufeff"
+    (tmp_path / "a.txt").write_text(f"{mark}{mark}One.\n{mark}<|endoftext|>\n{mark}Two.", encoding="utf-8")
+    assert list(documents(tmp_path / "a.txt")) == ["One.", "Two."]
+
+
+def test_law_a_byte_order_mark_changes_no_number(folder, tmp_path, capsys):
+    for name in ("model", "words"):
+        (tmp_path / name).symlink_to(folder / name)
+    text = "\n<|endoftext|>\n" + (folder / "text.txt").read_text()
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+    plain = command(capsys, tmp_path, "model")[1]
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8-sig")
+    assert json.loads(plain)["values"]["samples"] > 100 and command(capsys, tmp_path, "model")[1] == plain
+
+
+def test_law_a_compiled_language_model_is_measured_uncompiled():
+    model, ids = made(transformers.GPTNeoXForCausalLM, transformers.GPTNeoXConfig, **SIZE), tokens()
+
+    def measured():
+        return causal_lm.measure_windows(model, ids, None, batch=5, passes=Passes(Checkpoint(None, {}), quiet=True))
+
+    stats, share, loss, _ = measured()
+    model.compile(backend="eager")
+    compiled, *others, _ = measured()
+    torch.testing.assert_close(compiled.means, stats.means)
+    assert others == [share, pytest.approx(loss)]

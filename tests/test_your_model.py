@@ -9,16 +9,18 @@ from torch import nn
 
 import nclib
 
-PAGE = (Path(__file__).parents[1] / "book" / "your-model.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "book" / "your-model.md").read_text(encoding="utf-8")
+README = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)[1]
 SNIPPETS = {title: code for title, code in re.findall(r"^## (.+?)\n.*?```python\n(.*?)```", PAGE, re.M | re.S)}
 TITLES = ["A module of your own", "A model of timm", "A Hugging Face classifier", "A language model with LoRA"]
 
 
 def run(title, **given):
-    """(the names after the snippet, what it printed)."""
+    """(the names after the snippet, what it printed last)."""
     torch.manual_seed(0)
     printed, names = [], {"nclib": nclib, "print": lambda *values: printed.extend(values), **given}
-    exec(SNIPPETS[title], names)
+    exec(README if title == "README" else SNIPPETS[title], names)
     return names, printed[-1]
 
 
@@ -33,19 +35,20 @@ def test_law_the_page_has_four_snippets():
     assert [title for title in SNIPPETS if title in TITLES] == TITLES
 
 
-def test_oracle_a_module_of_ones_own():
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.fc = nn.Sequential(nn.Linear(5, 12), nn.ReLU()), nn.Linear(12, 10)
+
+    def forward(self, x):
+        return self.fc(self.body(x))
+
+
+@pytest.mark.parametrize("title", ["README", "A module of your own"])
+def test_oracle_a_module_of_ones_own(title):
     torch.manual_seed(1)
-
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.body, self.fc = nn.Sequential(nn.Linear(5, 12), nn.ReLU()), nn.Linear(12, 10)
-
-        def forward(self, x):
-            return self.fc(self.body(x))
-
     model, x, y = Net(), torch.randn(60, 5), torch.arange(60) % 10
-    _, values = run("A module of your own", model=model, loader=[(x[:25], y[:25]), (x[25:], y[25:])])
+    _, values = run(title, model=model, loader=[(x[:25], y[:25]), (x[25:], y[25:])])
     same(values, model.body(x).detach(), y, model.fc.weight.detach())
 
 
@@ -58,6 +61,8 @@ def test_oracle_a_model_of_timm():
     with torch.no_grad():
         H = model.forward_head(model.forward_features(x), pre_logits=True)
     same(values, H, y, model.get_classifier().weight.detach())
+    _, values = run("README", model=model, loader=[(x, y)])
+    same(values, H, y, model.fc.weight.detach())
 
 
 def test_oracle_a_hugging_face_classifier():

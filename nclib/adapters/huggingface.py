@@ -13,7 +13,7 @@ from nclib.collect import evaluating, uncompiled
 from nclib.conventions import find_preset, measure
 from nclib.distributed import distributed_sum, rank, world_size
 from nclib.measuring.causal_lm import inputs_of
-from nclib.measuring.heads import effective, logits_of, same_order
+from nclib.measuring.heads import at_labels, effective, gives, logits_of
 from nclib.nearest import NearestMean
 from nclib.statistics import ClassStatistics, StatisticsAccumulator
 
@@ -71,12 +71,12 @@ class CollapseCallback(TrainerCallback):
         with evaluating(model), uncompiled(model), inputs_of(head) as kept:
             W, shift = self._looked_at(model, head, kept)
             accumulator = StatisticsAccumulator(*W.shape, device=W.device)
-            for H, _, y in self._samples(model, kept, shift):
+            for H, _, y in self._samples(model, head, kept, shift):
                 accumulator.update(H, y)
             stats = self.statistics = distributed_sum(accumulator.compute())
             nearest = NearestMean(stats, torch.promote_types(W.dtype, torch.float32))
             total = torch.zeros(2, dtype=torch.int64)
-            for H, logits, y in self._samples(model, kept, shift):
+            for H, logits, y in self._samples(model, head, kept, shift):
                 total += torch.stack(nearest.count(H, logits, y)).cpu()
         if world_size() > 1:
             total = total.to(W.device)
@@ -93,21 +93,22 @@ class CollapseCallback(TrainerCallback):
         finally:
             handle.remove()
         logits = logits_of(out)
-        if not outputs or not same_order(logits, outputs[-1].reshape(logits.shape)):
+        H = at_labels(head, kept[0], y, out) if kept else None
+        if not kept or not (H.ndim < kept[0].ndim or gives(outputs[-1], logits)):
             raise ValueError(
                 f"{type(model).__name__}: its logits are no increasing function of the output of the classifier, name "
                 "it with classifier=, or measure features with nclib.collect(layer=)"
             )
         shift = predicts_next(model, out, y) if self.shift is None else self.shift
-        return effective(head, kept[0])[0], shift
+        return effective(head, H)[0], shift
 
-    def _samples(self, model, kept, shift):
+    def _samples(self, model, head, kept, shift):
         """Features (..., d), logits (..., K) and labels (...) of this process's batches."""
         for i, batch in enumerate(self.loader):
             if i % world_size() != rank():
                 continue
             out, y = _forward(model, batch)
-            H, logits = kept[0], logits_of(out)
+            H, logits = at_labels(head, kept[0], y, out), logits_of(out)
             if H.shape[:-1] != y.shape or logits.shape[:-1] != y.shape:
                 raise ValueError(f"labels have shape {tuple(y.shape)}, must be {tuple(H.shape[:-1])} as its features")
             yield (H[:, :-1], logits[:, :-1], y[:, 1:]) if shift else (H, logits, y)

@@ -99,11 +99,12 @@ def check(corpus) -> None:
 
 def documents(path) -> Iterable[str]:
     """Yield the documents of a text file, separated by lines <|endoftext|>, without white space around them; empty ones
-    are left out, and so is a byte-order mark. Raises DataError for NUL and for bytes that are not UTF-8."""
+    are left out, and so are byte-order marks. Raises DataError for NUL and for bytes that are not UTF-8."""
     lines = []
     try:
         with open(path, encoding="utf-8-sig") as file:
             for line in file:
+                line = line.lstrip("\ufeff")  # also of files that were joined
                 if line.strip() != END:
                     lines.append(line)
                     continue

@@ -19,8 +19,8 @@ from nclib import nulls
 from nclib.collect import evaluating, uncompiled
 from nclib.data.corpora import documents
 from nclib.data.text import windows
-from nclib.measuring.heads import effective, same_order
-from nclib.measuring.passes import Passes
+from nclib.measuring.heads import effective, gives
+from nclib.measuring.passes import Passes, warn
 from nclib.nearest import NearestMean
 
 DTYPES = ("auto", "float32", "float64", "bfloat16", "float16")
@@ -34,7 +34,8 @@ def load(path, *, tokenizer=None, dtype="auto", device="cpu") -> tuple:
 
     tokenizer: where the tokenizer is, by default with the model. dtype: one of DTYPES, auto is the one of the files.
     Raises ValueError, in one line, for what transformers cannot load, weights that are missing, and a model whose
-    features depend on later tokens. Code that lies in a folder is never run.
+    features depend on later tokens. Code that lies in a folder is never run. Weights of the files that the model does
+    not use, as of layers beyond those of its configuration, are one line on the standard error.
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype={dtype!r}, must be one of {', '.join(DTYPES)}")
@@ -51,6 +52,8 @@ def load(path, *, tokenizer=None, dtype="auto", device="cpu") -> tuple:
     )
     if info["missing_keys"]:
         raise ValueError(f"{path}: holds no weights for {sorted(info['missing_keys'])[0]}: not a whole language model")
+    if unused := sorted(info["unexpected_keys"]):
+        warn(f"{path}: {len(unused)} weights of its files are not used by {type(model).__name__}: {unused[0]}, ...")
     words = _pretrained("tokenizer", transformers.AutoTokenizer, tokenizer or path)
     if not _reads(words):  # an empty one is made where its files are missing
         raise ValueError(f"{tokenizer or path}: holds no tokenizer, name one with --tokenizer")
@@ -165,7 +168,7 @@ def classifier(model) -> tuple[Tensor, Tensor | None]:
             H, logits = _run(model, probe(model)[:1])
     finally:
         handle.remove()
-    if not outputs or not same_order(logits.to(outputs[-1].device), outputs[-1].reshape(logits.shape)):
+    if not outputs or not gives(outputs[-1], logits):
         raise ValueError(
             f"{type(model).__name__}: its logits are no increasing function of H W^T + b for the output embedding, "
             "measure a module's features with nclib.collect(layer=) or name one with classifier="
@@ -198,11 +201,13 @@ def vocabulary(model) -> int:
 
 def check_causal(model, path, special=()) -> None:
     """Raises ValueError if another token at one position changes the features of earlier ones by more than sqrt(eps),
-    relative; each position is tried, with ordinary tokens.
+    relative; each position is tried, with ordinary tokens. And for features that are not finite.
 
     Rounding changes them by a few eps, if at all; a bidirectional model (BERT, say) by some percent.
     """
     H = features(model, probe(model, special))[0]
+    if not H.isfinite().all():
+        raise ValueError(f"{path}: features of {type(model).__name__} hold NaN or inf on ordinary tokens")
     for j in range(1, len(H)):
         change = (H[0, :j].double() - H[j, :j].double()).norm() / H[0, :j].double().norm()
         if change > torch.finfo(H.dtype).eps ** 0.5:

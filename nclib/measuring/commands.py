@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import operator
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from nclib.collect import uncompiled
 from nclib.conventions import PRESETS, find_preset
 from nclib.distributed import rank, ranks, world_size
 from nclib.measuring import features, sources
-from nclib.measuring.passes import Checkpoint, Passes, check_output, fingerprint, measure_samples
+from nclib.measuring.passes import Checkpoint, Passes, check_output, fingerprint, measure_samples, warn
 from nclib.measuring.report import FIGURES, as_csv, as_json, draw, report, table
 from nclib.runs.store import write_atomic
 from nclib.statistics import ClassStatistics
@@ -256,12 +255,6 @@ def merge(files, output) -> str:
     total = functools.reduce(operator.add, parts)
     total.save(output)
     return f"{output}: {int(total.counts.sum())} samples of {int(total.present.sum())} classes, dimension {d}\n"
-
-
-def warn(text) -> None:
-    """One line on the standard error, of the first rank."""
-    if rank() == 0:
-        print(f"nclib: {text}", file=sys.stderr)
 
 
 def _check_statistics_name(path):

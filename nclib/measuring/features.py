@@ -1,10 +1,10 @@
 """Features, labels and classifiers from .npz, .npy and .safetensors files, in blocks of rows.
 
 Features are a floating array (..., d) under the key features, H or X; labels an integer array (...) under labels or y;
-labels may be words, numbered in the order of numpy.unique. A classifier is weight (K, d), or W, and bias (K,), or b,
-which may be missing. A .npy file holds one array. Nothing is
-unpickled. Only labels and classifiers are read whole; blocks of features come from a memory map (.npy), from the
-stream of the archive (.npz, compressed or not) or from a slice of the file (.safetensors).
+labels may be words, or ids beyond int64, numbered in the order of numpy.unique. A classifier is weight (K, d), or W,
+and bias (K,), or b, which may be missing. A .npy file holds one array. Nothing is unpickled. Only labels and
+classifiers are read whole; blocks of features come from a memory map (.npy), from the stream of the archive (.npz,
+compressed or not) or from a slice of the file (.safetensors).
 """
 
 from __future__ import annotations
@@ -186,12 +186,15 @@ def _axis(path, shape, labels, axis):
 
 def _labels(path, shape, of) -> tuple[Tensor, dict[str, str]]:
     array = _find(path, LABELS)
-    if tuple(array.shape) == shape and not isinstance(array, _Safetensors) and array.dtype.kind in "US":
+    kind = "" if isinstance(array, _Safetensors) else array.dtype.kind
+    if tuple(array.shape) == shape and kind in ("U", "S", "u"):
         check_room(f"{path}: labels {shape}", 2 * prod(shape) * array.dtype.itemsize)
-        names, y = np.unique(array.words(), return_inverse=True)
-        listed = ", ".join(f"{i} {name}" for i, name in enumerate(names.tolist()[:20]))
-        more = f", ... ({len(names)} in all)" if len(names) > 20 else ""
-        return torch.from_numpy(y.reshape(array.shape)), {"labels": listed + more}
+        words = array.words()
+        if kind != "u" or words.max() > np.iinfo(np.int64).max:
+            names, y = np.unique(words, return_inverse=True)
+            listed = ", ".join(f"{i} {name}" for i, name in enumerate(names.tolist()[:20]))
+            more = f", ... ({len(names)} in all)" if len(names) > 20 else ""
+            return torch.from_numpy(y.reshape(array.shape)), {"labels": listed + more}
     y = _whole(path, LABELS, shape, of)
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise ValueError(f"{path}: labels are {y.dtype}, must be integers")

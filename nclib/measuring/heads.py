@@ -1,7 +1,9 @@
 """Which module of a model is its classifier, and with what weights: found by what the model computes, not by names.
 
 A module is the classifier where the model's own output is f(H W^T + b), with one strictly increasing function f for all
-entries (a scale, a temperature, a softcap, a sigmoid) or the softmax or its logarithm, H the module's input.
+entries (a scale, a temperature, a softcap, a sigmoid), or a multiple up to a number a row (a logarithm of a softmax),
+or a softmax; H is the module's input. Of a head that is called on every position of a sequence, H may be the one whose
+logits the model returns.
 """
 
 from __future__ import annotations
@@ -28,18 +30,26 @@ class Head:
 
 
 def logits_of(output) -> Tensor | None:
-    """Logits (..., K) in what a model returned: a tensor, `.logits`, ["logits"] or the first of a tuple; else None."""
-    found = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", output)
+    """Logits (..., K) in what a model returned: a tensor, `.logits`, ["logits"], ["out"], the one entry of a mapping or
+    the first of a tuple; else None."""
+    if isinstance(output, Mapping):
+        found = next((output[key] for key in ("logits", "out") if key in output), None)
+        found = next(iter(output.values())) if found is None and len(output) == 1 else found
+    else:
+        found = getattr(output, "logits", output)
     if isinstance(found, (tuple, list)) and found:
         found = found[0]
-    return found if isinstance(found, Tensor) else None
+    if not isinstance(found, Tensor):
+        return None
+    return found.float() if found.is_floating_point() and found.element_size() == 1 else found  # float8: no arithmetic
 
 
 def find_head(model: nn.Module, forward: Callable[[], object], classes: int) -> tuple[Head, Tensor]:
     """The classifier of a model and its input (..., d) on one batch, on which `forward` runs the model.
 
     One call where an nn.Linear or a 1x1 convolution with `classes` outputs is the classifier, else two. Raises
-    ValueError where no module that is affine in its input gives the model's output, up to f.
+    ValueError where no module that is affine in its input gives the model's output, up to f, as where that is the same
+    for every sample.
     """
     linear = {name: module for name, module in model.named_modules() if _is_linear(module)}
     likely = {name: module for name, module in linear.items() if len(module.weight) == classes}
@@ -54,6 +64,13 @@ def find_head(model: nn.Module, forward: Callable[[], object], classes: int) -> 
         raise ValueError(f"the output of {type(model).__name__} holds no finite number, so no classifier can be found")
     if found := _best(kept, logits):
         return found
+    for head, H, Z in reversed(kept):
+        if (taken := _taken(H, Z, logits)) is not None:
+            return head, taken
+    if logits is not None and len(logits) > 1 and bool((logits == logits[:1]).all()):
+        raise ValueError(
+            f"the output of {type(model).__name__} is the same for every sample, as of a classifier of zeros: {ADVICE}"
+        )
     kept.clear()
 
     def keep(head, H, Z):
@@ -82,18 +99,34 @@ def find_head(model: nn.Module, forward: Callable[[], object], classes: int) -> 
 def named_head(model: nn.Module, name: str) -> Head:
     """The module of that name. Raises ValueError for another name."""
     modules = dict(model.named_modules())
-    if name not in modules:
+    if not isinstance(name, str) or name not in modules:
         known = [known for known in modules if known]
         raise ValueError(f"classifier={name!r} is no module of the model, must be one such as {known[-5:]}")
     return Head(name, modules[name], _is_convolution(modules[name]))
 
 
-def features_of(head: Head, H: Tensor, y: Tensor) -> Tensor:
-    """The input H of a head as features (..., d) for labels y."""
-    if not head.convolution:
+def features_of(head: Head, H: Tensor, y: Tensor, output=None) -> Tensor:
+    """The input H of a head as features (..., d) for labels y: where it holds every position of a sequence, those whose
+    logits the model returned as `output`. Raises ValueError for more axes than labels have."""
+    if head.convolution:
+        H = H.movedim(1, -1)
+        return H.flatten(1) if y.ndim == 1 and H.shape[1:-1].numel() == 1 else H
+    H = at_labels(head.module, H, y, output)
+    if H.ndim > y.ndim + 1:
+        raise ValueError(
+            f"the input of {head.name!r} is {tuple(H.shape)} for labels {tuple(y.shape)}, which does not say the "
+            "feature of a label: name a module behind the pooling with layer="
+        )
+    return H
+
+
+def at_labels(module: nn.Module, H: Tensor, y: Tensor, output) -> Tensor:
+    """Features (N, d) of H (N, T, d) for labels y (N,): at the position at which module(H) holds the logits that the
+    model returned as `output`. H itself for other labels, and where no such position is found."""
+    if H.ndim != 3 or y.ndim != 1:
         return H
-    H = H.movedim(1, -1)
-    return H.flatten(1) if y.ndim == 1 and H.shape[1:-1].numel() == 1 else H
+    taken = _taken(H, module(H), logits_of(output))
+    return H if taken is None else taken
 
 
 def effective(module: nn.Module, H: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -114,9 +147,17 @@ def effective(module: nn.Module, H: Tensor) -> tuple[Tensor, Tensor | None]:
     return W.contiguous(), b if b.any() else None
 
 
+def gives(Z: Tensor, logits: Tensor) -> bool:
+    """Whether the output Z of a classifier that is known is the model's logits, up to f; also of weights of zero."""
+    if Z.numel() != logits.numel():
+        return False
+    Z = Z.to(logits.device).reshape(logits.shape)
+    return torch.equal(Z, logits) or same_order(logits, Z)
+
+
 def same_order(logits: Tensor, Z: Tensor) -> bool:
-    """Whether logits = f(Z) for one strictly increasing f of all entries, or for softmax or log_softmax; of many
-    entries the first four million are looked at."""
+    """Whether logits = f(Z) for one strictly increasing f of all entries, or s Z, s > 0, up to a number a row, which no
+    decision depends on, or a softmax of that; of many entries the first four million are looked at."""
     if logits.shape != Z.shape or Z.numel() < 2 or not logits.is_floating_point():
         return logits.shape == Z.shape and logits.is_floating_point()
     first = max(1, _MOST // max(1, Z[0].numel()))
@@ -126,18 +167,44 @@ def same_order(logits: Tensor, Z: Tensor) -> bool:
     used = logits.isfinite()  # a model may bar classes with -inf
     if not used.any() or not Z[used].isfinite().all():
         return False
-    if used.all() and any(
-        torch.allclose(logits, of, rtol=8 * eps, atol=8 * eps) for of in (Z.log_softmax(-1), Z.softmax(-1))
-    ):
+    rounding = 2 * eps * logits[used].abs().max()
+    if _increasing(logits[used], Z[used], rounding):
         return True
-    z, order = Z[used].sort()
-    f = logits[used][order]
-    rounding = 2 * eps * f.abs().max()
+    if not used.all():
+        return False
+    if torch.allclose(logits, Z.softmax(-1), rtol=8 * eps, atol=8 * eps):
+        return True
+    if (logits > 0).all() and torch.allclose(logits.sum(-1), logits.new_ones(()), rtol=0, atol=8 * eps):
+        logits = logits.log()
+        rounding = 2 * eps * (1 + logits.abs().max())
+    return _increasing(_centered(logits), _centered(Z), rounding)
+
+
+def _increasing(f, z, rounding):
+    """Whether f is strictly increasing in z, of the same shape, up to `rounding`."""
+    z, order = z.flatten().sort()
+    f = f.flatten()[order]
     if not (f.cummax(0).values - f <= rounding).all():
         return False
     grid = torch.linspace(0, len(z) - 1, min(len(z), _GRID), device=z.device).long()
     rise, step = f[grid].diff(), z[grid].diff()
     return bool((rise[step > 1e-3 * (z[-1] - z[0])] > 0).all()) and bool(f[-1] > f[0])
+
+
+def _centered(z):
+    return z - z.mean(-1, keepdim=True)
+
+
+def _taken(H, Z, logits):
+    """Rows (N, d) of H (N, T, d), those at whose position Z (N, T, K) holds the model's logits (N, K) to the last bit;
+    None where a sample has none, or several that differ."""
+    if logits is None or logits.ndim != 2 or Z.ndim != 3 or Z.shape[::2] != logits.shape:
+        return None
+    match = (Z == logits[:, None]).all(-1)
+    taken = H[torch.arange(len(H), device=H.device), match.int().argmax(1)]
+    if not match.any(1).all() or (match & (H != taken[:, None]).any(-1)).any():
+        return None
+    return taken
 
 
 def _best(kept, logits):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +24,12 @@ from nclib.statistics import ClassStatistics, StatisticsAccumulator
 _FIELDS = ("counts", "means", "spread", "scatter")  # the last may be None
 FORMAT = "nclib.measuring/1"
 EVERY = 30.0  # seconds between saves
+
+
+def warn(text) -> None:
+    """One line on the standard error, of the first rank."""
+    if rank() == 0:
+        print(f"nclib: {text}", file=sys.stderr)
 
 
 class Checkpoint:
