@@ -65,6 +65,6 @@ def interval(rows, statistic, *, seed=0):
 
 
 def columns(frame):
-    """The numbers of a frame as one array with named fields: drawing its rows costs a third of drawing those of a frame."""
+    """The numbers of a frame as one array with named fields, whose rows are drawn at a third of the cost."""
     numbers = frame.select_dtypes("number").astype(float)
     return np.array(list(numbers.itertuples(index=False, name=None)), dtype=[(name, float) for name in numbers])
