@@ -294,15 +294,17 @@ def test_law_a_run_ends_when_the_campaign_is_gone():
     assert subprocess.run([sys.executable, "-c", code], timeout=40).returncode == 1
 
 
-def test_law_what_runs_are_forked_from_has_not_asked_for_a_gpu():
-    """A process whose parent has asked the driver cannot use a GPU."""
+def test_law_what_runs_are_forked_from_has_not_asked_for_a_gpu_or_shown_a_bar():
+    """A process whose parent has asked the driver cannot use a GPU; and with a lock of the bars that all share, a run that
+    is killed while it holds it would stop the others."""
     code = """
-import importlib, torch
+import importlib, torch, tqdm
 torch._C._cuda_getDeviceCount = lambda: 1 / 0
 from nclib.pages import campaign
 for name in campaign._preloaded():
     importlib.import_module(name)
 assert not torch.cuda.is_initialized()
+assert not hasattr(tqdm.tqdm, "_lock")
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 

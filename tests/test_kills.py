@@ -1,14 +1,16 @@
 """Processes that are killed in the midst of their work, and several that do the same work: nothing is lost or mixed.
 
-They are forked, so that a kill falls into the work and not into seconds of imports. Ten kills here; `pytest -m kills`
-does a hundred.
+They are forked, so that a kill falls into the work and not into seconds of imports; and from a process that has done no
+work. One that has shown a tqdm bar hands its children the lock of the bars, and who is killed with it stops all others.
+Ten kills here; `pytest -m kills` does a hundred.
 """
 
+import math
+import multiprocessing
 import os
 import random
 import signal
 import time
-import traceback
 import warnings
 
 import pandas as pd
@@ -17,12 +19,15 @@ import test_checkpoint
 import torch
 import toy
 
+from nclib import training
 from nclib.runs import store as files
 from nclib.runs import work
 from nclib.training import checkpoint
 
 SEEDS = range(6)
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["pytest", "nclib.models", "nclib.runs.study", "nclib.runs.work", "nclib.training"])
 
 
 @pytest.fixture(autouse=True)
@@ -35,31 +40,31 @@ def one_thread():
 
 
 def start(function, *arguments):
-    """A child that does `function` and ends; its exit code is 1 for an exception."""
-    with warnings.catch_warnings(action="ignore"):  # Python 3.12 warns of threads, which hold nothing that is used here
-        child = os.fork()
-    if child:
-        return child
+    """A child that does `function` in the folders of this test; its exit code is 1 for an exception."""
+    folders = {name: value for name, value in os.environ.items() if name.startswith("NCLIB_")}
+    child = FORKS.Process(target=_child, args=(folders, function, *arguments), daemon=True)
+    child.start()
+    return child
+
+
+def _child(folders, function, *arguments):
     for number in SIGNALS[1:]:
         signal.signal(number, signal.SIG_DFL)
-    code = 1
-    try:
-        torch.set_num_threads(1)
-        function(*arguments)
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(code)
+    os.environ.update(folders)
+    torch.set_num_threads(1)
+    training.LOOK, checkpoint.SECONDS = 1, 0.0
+    function(*arguments)
 
 
 def code_of(child):
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    """Its exit code once it has ended; minutes late is never."""
+    child.join(120)
+    assert child.exitcode is not None, "it hangs"
+    return child.exitcode
 
 
 def runs_and_training(path):
     """Six runs for the store, and a training that keeps a checkpoint after every epoch."""
-    checkpoint.SECONDS = 0.0
     for seed in SEEDS:
         work.get(toy.Toy(seed=seed))
     test_checkpoint.trained(path)
@@ -72,10 +77,10 @@ def entries():
     return {seed: one[0] for seed, one in found.items() if one is not None}
 
 
-def wait_for(child, path, runs):
-    """Until the work has stored so many runs, or has come to the training, or is over."""
+def wait_for(child, path, runs=math.inf):
+    """Whether the work has stored so many runs or come to the training, as soon as it has; False when it is over."""
     folder = files.place(toy.Toy(), files.cache_folder()).parent
-    while os.waitpid(child, os.WNOHANG) == (0, 0):
+    while child.exitcode is None:
         stored = [entry for entry in folder.glob("*") if not entry.name.startswith(".")]
         if path.exists() or len(stored) >= runs:
             return True
@@ -83,16 +88,15 @@ def wait_for(child, path, runs):
     return False
 
 
-def kill_often(folder, monkeypatch, kills):
+def kill_often(folder, kills):
     """Kill the work, each time as it goes on from where the last one was killed; then let it end. How far each was."""
-    monkeypatch.setattr("nclib.training.LOOK", 1)
     path, draw, done = folder / "run.safetensors", random.Random(0), []
     expected = toy.Toy().run()
     for kill in range(kills):
         child = start(runs_and_training, path)
         if wait_for(child, path, kill % (len(SEEDS) + 1)):
             time.sleep(draw.uniform(0.0, 0.03))
-            os.kill(child, SIGNALS[kill % 3])
+            os.kill(child.pid, SIGNALS[kill % 3])
             code_of(child)
         stored = entries()  # no warning: nothing that is found under its own name is damaged
         done.append(len(stored) + path.exists())
@@ -108,24 +112,23 @@ def kill_often(folder, monkeypatch, kills):
     return done
 
 
-def test_law_ten_kills_lose_and_mix_nothing(store, monkeypatch):
-    assert len(set(kill_often(store, monkeypatch, 10))) > 2, "all kills fell into the same place"
+def test_law_ten_kills_lose_and_mix_nothing(store):
+    assert len(set(kill_often(store, 10))) > 2, "all kills fell into the same place"
 
 
 @pytest.mark.kills
-def test_law_a_hundred_kills_lose_and_mix_nothing(store, monkeypatch):
-    assert len(set(kill_often(store, monkeypatch, 100))) > 3
+def test_law_a_hundred_kills_lose_and_mix_nothing(store):
+    assert len(set(kill_often(store, 100))) > 3
 
 
 def test_oracle_a_training_killed_by_a_signal_is_the_one_that_was_never_stopped(store, monkeypatch):
-    monkeypatch.setattr("nclib.training.LOOK", 1)
+    monkeypatch.setattr(training, "LOOK", 1)
     monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
     path = store / "run.safetensors"
     for _ in range(3):
         child = start(test_checkpoint.trained, path)
-        while not path.exists():
-            time.sleep(0.002)
-        os.kill(child, signal.SIGKILL)
+        assert wait_for(child, path)
+        child.kill()
         code_of(child)
     resumed, whole = test_checkpoint.trained(path), test_checkpoint.trained(None)
     assert torch.equal(resumed[0], whole[0]) and torch.equal(resumed[1], whole[1])
