@@ -295,8 +295,8 @@ def test_law_a_run_ends_when_the_campaign_is_gone():
 
 
 def test_law_what_runs_are_forked_from_has_not_asked_for_a_gpu_or_shown_a_bar():
-    """A process whose parent has asked the driver cannot use a GPU; and with a lock of the bars that all share, a run that
-    is killed while it holds it would stop the others."""
+    """A process whose parent has asked the driver cannot use a GPU. A lock of bars would be that of all runs, and one
+    that is killed with it would stop the others."""
     code = """
 import importlib, torch, tqdm
 torch._C._cuda_getDeviceCount = lambda: 1 / 0
