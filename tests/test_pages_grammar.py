@@ -6,6 +6,7 @@ import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from published import drawn
@@ -263,12 +264,33 @@ def test_law_verdicts_need_scale_and_can_fail(table):
     assert scaled(0.1, **end)["merged.trace"] == "fails"
 
 
+def rows_of(figure, table):
+    """What a figure draws of a table; two of them draw every scale."""
+    view = getattr(views, figure)
+    return views.panels(table, view) if figure in ("excess", "determined") else view(table)
+
+
+def test_law_archived_runs_are_judged_and_drawn_beside(table):
+    """Here the same runs, whose KL is 10 times as large at the other scale."""
+    larger = table.assign(beside="paper scale", value=table["value"].mask(table["metric"] == "kl", 10 * table["value"]))
+    both = pd.concat([table, larger], ignore_index=True)
+    assert views.own(both).equals(table)
+    kl = views.panels(both, views.excess).query("metric == 'kl'").groupby("panel")["value"].sum()
+    assert kl["paper scale"] == pytest.approx(10 * kl[""])
+    made = drawn(figures.excess, views.panels(both, views.excess))
+    assert [axis.get_title(loc="left") for axis in made.axes] == ["", "", "paper scale", ""]
+    assert len(drawn(figures.determined, views.panels(both, views.determined)).axes) == 4
+    found = judge_all(HEADLINES, both).set_index(["id", "beside"])["verdict"]
+    assert found["wu2024.grammar.excess.kl"].to_dict() == {"": "holds", "paper scale": "fails"}
+    plt.close("all")
+
+
 def test_law_figures_draw(table):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         made = [drawn(figures.story, grammar_model.story())]
         names = ("excess", "shares", "determined", "merged")
-        made += [drawn(getattr(figures, name), getattr(views, name)(table)) for name in names]
+        made += [drawn(getattr(figures, name), rows_of(name, table)) for name in names]
         for figure in made:
             figure.draw_without_rendering()
     assert max(figure.get_figwidth() for figure in made) <= 7

@@ -58,23 +58,32 @@ def widths(axis, rows):
     axis.set_xlabel("width $d$")
 
 
+def scales(rows, height):
+    """A figure with two axes for each `panel`, and (its axes, its rows) of each; what is archived has a title."""
+    found = list(rows.groupby("panel"))
+    made, axes = figure(len(found), 2, height=height * len(found))
+    for (left, _), (panel, _) in zip(axes, found, strict=True):
+        left.set_title(panel, loc="left")
+    return made, [(pair, part) for pair, (_, part) in zip(axes, found, strict=True)]
+
+
 def excess(rows):
     """Loss and Bayes loss, and the mean KL with the parts of it that come from each kind of context, against width."""
-    made, axes = figure(1, 2, height=3.4)
-    left, right = axes[0]
-    loss, kl = ({split: part for split, part in rows[rows["metric"] == m].groupby("split")} for m in ("loss", "kl"))
-    lines(left, loss["windows"], 2, "all positions", log=False, style={"linestyle": ":"})
-    lines(left, loss["fresh"], 0, "whole story seen", log=False)
-    left.axhline(rows.loc[rows["metric"] == "bayes", "value"].iloc[0], label="Bayes, whole story seen", **THEORY)
-    left.set(ylabel="loss (nats a word)", ylim=(0, None))
-    lines(right, kl["fresh"], 0, "all")
-    for index, split in enumerate(("ambiguous", "determined"), 1):
-        lines(right, kl[split], index, f"from {split} contexts")
-    right.set_yscale("log")
-    right.set_ylabel(r"mean $\mathrm{KL}(P\,\|\,p)$ (nats a word)")
-    for axis in axes.flat:
-        widths(axis, rows)
-        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22))
+    made, found = scales(rows, 3.4)
+    for (left, right), part in found:
+        loss, kl = ({split: of for split, of in part[part["metric"] == m].groupby("split")} for m in ("loss", "kl"))
+        lines(left, loss["windows"], 2, "all positions", log=False, style={"linestyle": ":"})
+        lines(left, loss["fresh"], 0, "whole story seen", log=False)
+        left.axhline(part.loc[part["metric"] == "bayes", "value"].iloc[0], label="Bayes, whole story seen", **THEORY)
+        left.set(ylabel="loss (nats a word)", ylim=(0, None))
+        lines(right, kl["fresh"], 0, "all")
+        for index, split in enumerate(("ambiguous", "determined"), 1):
+            lines(right, kl[split], index, f"from {split} contexts")
+        right.set_yscale("log")
+        right.set_ylabel(r"mean $\mathrm{KL}(P\,\|\,p)$ (nats a word)")
+        for axis in (left, right):
+            widths(axis, part)
+            axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22))
     return made
 
 
@@ -99,17 +108,17 @@ def shares(rows):
 
 def determined(rows):
     """Trace ratio and median CDNV of features in determined and in ambiguous contexts, with the null, against width."""
-    made, axes = figure(1, 2, height=3.9)
+    made, found = scales(rows, 3.9)
     names = {"nc1_trace_ratio": r"$\mathrm{tr}\,\Sigma_W\,/\,\mathrm{tr}\,\Sigma_B$", "cdnv_median": "median CDNV"}
-    for axis, (metric, name) in zip(axes.flat, names.items(), strict=True):
-        for index, (split, label) in enumerate(SIDES.items()):
-            gray = {"color": "0.5", "linestyle": ":", "marker": "x"} if split.startswith("shuffled") else {}
-            part = rows[(rows["metric"] == metric) & (rows["split"] == split)]
-            lines(axis, part, index, label, style=gray)
-        axis.set_yscale("log")
-        axis.set_ylabel(name)
-        widths(axis, rows)
-    made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    for axes, part in found:
+        for axis, (metric, name) in zip(axes, names.items(), strict=True):
+            for index, (split, label) in enumerate(SIDES.items()):
+                gray = {"color": "0.5", "linestyle": ":", "marker": "x"} if split.startswith("shuffled") else {}
+                lines(axis, part[(part["metric"] == metric) & (part["split"] == split)], index, label, style=gray)
+            axis.set_yscale("log")
+            axis.set_ylabel(name)
+            widths(axis, part)
+    made.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return made
 
 

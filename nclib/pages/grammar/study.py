@@ -42,5 +42,6 @@ def parts(profile, *, seed=0, widths=None, tokens=None, fresh=None):
 STUDY = Study(
     "grammar",
     parts,
+    beside={"paper scale": ("paper", {})},
     cost={"paper": "19 models of 20 M words (one of 60 M), 4 layers, up to width 256: 15 minutes of an H200 (a guess)"},
 )

@@ -7,6 +7,17 @@ PARTS = ("between", "ambiguity", "rest")
 COLUMNS = ["metric", "split", "source", "longer", "width", "seed", "value"]
 
 
+def own(table):
+    """The rows of the page's own runs."""
+    return table[table["beside"] == ""]
+
+
+def panels(table, view):
+    """The rows that a view gives of the page's own runs, and of those that are archived beside them: `panel` is "", or
+    the name of their scale."""
+    return pd.concat([view(part).assign(panel=scale) for scale, part in table.groupby("beside")])
+
+
 def chosen(table, trained=True, longer=False, **fields):
     """The rows with these values of `metric`, `split` and so on, of the runs with the usual number of words or of the
     longer one; of measured ones those at the end of training (or its start)."""
