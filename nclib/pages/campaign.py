@@ -24,28 +24,28 @@ from nclib.runs.seal import Damaged
 
 # study, and which of its runs; what comes first is what a page gains most by.
 QUEUE = (
-    ("depth", lambda run: True),
     ("imbalanced_geometry", lambda run: True),
     ("regularization", lambda run: run.loss == "mse" and run.seed == 0),
-    ("original", lambda run: run.data == "cifar10" and run.seed == 0),
     ("regularization", lambda run: run.seed == 0),
-    ("dual_head", lambda run: run.needs_gpu() and run.seed == 0),
+    ("regularization", lambda run: True),
+    ("original", lambda run: run.data == "cifar10" and run.seed == 0),
     ("original", lambda run: True),
     # first the one that says whether large models need a warm-up, see WARMUPS of nclib/pages/_language_models/grid.py
     ("linguistic_scaling", lambda run: (run.width, run.depth, run.epochs) == (512, 8, 1) and run.weight_decay < 0.1),
     ("linguistic_scaling", lambda run: run.depth <= 8 and run.epochs <= 3),
-    ("linguistic_tokens", lambda run: run.NAME == "wu2024.names_model"),
-    ("deep_linear", lambda run: getattr(run, "model", "") == "mlp"),
-    ("regularization", lambda run: True),
-    ("dual_head", lambda run: True),
-    ("deep_linear", lambda run: True),
-    ("linguistic_tokens", lambda run: True),
-    ("federated", lambda run: run.NAME == "xiao2024.image_loop"),
-    ("grammar", lambda run: True),
     ("linguistic_scaling", lambda run: run.depth <= 8),
-    ("linguistic_scaling", lambda run: True),
+    ("linguistic_tokens", lambda run: run.NAME == "wu2024.names_model"),
+    ("linguistic_tokens", lambda run: True),
+    ("grammar", lambda run: True),
+    ("deep_linear", lambda run: getattr(run, "model", "") == "mlp"),
+    ("deep_linear", lambda run: True),
+    ("depth", lambda run: True),
+    ("dual_head", lambda run: run.needs_gpu() and run.seed == 0),
+    ("dual_head", lambda run: True),
+    ("federated", lambda run: run.NAME == "xiao2024.image_loop"),
     ("mixup_networks", lambda run: run.seed == 0),
     ("mixup_networks", lambda run: True),
+    ("linguistic_scaling", lambda run: True),
 )
 
 # Minutes of a run that shares one H200 with two others, by experiment and model, where no run of its kind is archived:
