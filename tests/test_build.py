@@ -55,7 +55,7 @@ def refused(tmp_path_factory):
     notebooks = {
         HARD: ["x = 1"],
         "09-bad": ["x = 1", "\n".join(f"x{n} = {n}" for n in range(20)) + "\nx / 0"],
-        "10-dead": ["import os, signal", "os.kill(os.getppid(), signal.SIGKILL)"],
+        "10-dead": ["import os, signal", "os.kill(int(os.environ['JPY_PARENT_PID']), signal.SIGKILL)"],
     }
     folder = checkout(tmp_path_factory.mktemp("refused") / "a b'ü", **notebooks)
     for index in range(100):

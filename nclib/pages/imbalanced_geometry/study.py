@@ -19,7 +19,7 @@ DIRECT = {
     "paper": {"counts": (200, 100, 50, 50), "width": 64, "steps": 30_000, "std": 0.1},
 }
 NARROW = (200, 100, 70, 50)
-STEPS = {"smoke": 400, "laptop": 10_000, "paper": 30_000}
+STEPS = {"smoke": 100, "laptop": 10_000, "paper": 30_000}
 DIGITS = {"data": "digits", "width": 64, "lr": 3e-3, "feature_scale": 0.1}
 NETWORK = {
     "smoke": DIGITS | {"counts": tuple(range(2, 12)), "epochs": 12, "drop": 10, "lam": 1e-3},

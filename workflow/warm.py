@@ -1,0 +1,125 @@
+"""Forks of a process that has imported what the steps of a build and the kernels of its notebooks need.
+
+The imports of a kernel and of the two steps around it took nine seconds of a processor: for the 26 pages of the book, a
+third of a build at profile smoke.
+
+    python workflow/warm.py serve COMMAND...    do a command, and the forks that the processes in it ask for
+    python workflow/warm.py run WORDS...        what `python WORDS...` does, in a fork where one can be had
+"""
+
+import json
+import multiprocessing
+import os
+import runpy
+import selectors
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+DOOR = "NC_WARM"  # the variable with the path of the server's socket
+LIBRARIES = ("ipykernel.kernelapp", "papermill", "torch", "scipy.optimize", "seaborn", "nclib.plotting.publish")
+
+
+def serve(command):
+    """Do a command to its end, and what is asked for meanwhile; its exit code."""
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as door:
+        door.bind(os.path.join(folder, "door"))
+        door.listen()
+        main = subprocess.Popen(command, env=os.environ | offered(folder))
+        ready = selectors.DefaultSelector()
+        ready.register(door, selectors.EVENT_READ)
+        ready.register(os.pidfd_open(main.pid), selectors.EVENT_READ)
+        while main.poll() is None:
+            for key, _ in ready.select():
+                if key.fileobj is door:
+                    begin(door.accept()[0], ready)
+                elif key.data:
+                    end(*key.data, ready)
+        return main.returncode
+
+
+def offered(folder):
+    """The variables by which a process finds the server, and Jupyter a kernel that is such a fork."""
+    kernel = Path(folder, "kernels", "python3")
+    kernel.mkdir(parents=True)
+    words = [*python(), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    about = {"argv": words, "display_name": "Python 3", "language": "python"}
+    (kernel / "kernel.json").write_text(json.dumps(about), encoding="utf-8")
+    paths = [folder, *filter(None, [os.environ.get("JUPYTER_PATH")])]
+    return {DOOR: os.path.join(folder, "door"), "JUPYTER_PATH": os.pathsep.join(paths)}
+
+
+def python():
+    """The words in front of those of a Python command that does it in a fork. They import little themselves."""
+    return [sys.executable, "-E", "-S", __file__, "run"]
+
+
+def begin(call, ready):
+    """Fork a process that does what a caller asks for."""
+    _, given, *_ = socket.recv_fds(call, 1, 3)
+    with call.makefile(encoding="utf-8") as line:
+        asked = json.loads(line.readline())
+    for name in LIBRARIES:
+        __import__(name)
+    fork = multiprocessing.get_context("fork").Process(target=become, args=(given,), kwargs=asked)
+    fork.start()
+    for file in given:
+        os.close(file)
+    ready.register(call, selectors.EVENT_READ, (fork, call))  # it says no more: to be read is only that it is gone
+    ready.register(fork.sentinel, selectors.EVENT_READ, (fork, call))
+
+
+def end(fork, call, ready):
+    """A fork has ended, and its caller is told; or its caller is gone, and the fork is ended."""
+    for file in (call, fork.sentinel):
+        ready.unregister(file)
+    fork.join(0)
+    fork.kill()
+    fork.join()
+    with call:
+        try:
+            call.sendall(b"%d" % (fork.exitcode if fork.exitcode >= 0 else 128 - fork.exitcode))
+        except OSError:
+            pass
+    fork.close()
+
+
+def become(given, words, folder, variables):
+    """Do in this fork what `python WORDS...` does in a folder, with these variables and standard streams."""
+    for stream, file in enumerate(given):
+        os.dup2(file, stream)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(variables)
+    if words[0] == "-m":
+        sys.argv[:], sys.path[0] = words[1:], folder
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv[:], sys.path[0] = words, os.path.dirname(words[0])
+        runpy.run_path(words[0], run_name="__main__")
+
+
+def run(words):
+    """Have it done in a fork, and give its exit code; where there is no server, become what is asked for."""
+    call = socket.socket(socket.AF_UNIX)
+    try:
+        call.connect(os.environ.get(DOOR, ""))
+    except OSError:
+        os.execv(sys.executable, [sys.executable, *words])
+    asked = {"words": words, "folder": os.getcwd(), "variables": dict(os.environ)}
+    socket.send_fds(call, [b" "], [0, 1, 2])
+    call.sendall(json.dumps(asked).encode() + b"\n")
+    call.settimeout(1)
+    parent = os.getppid()
+    while os.getppid() == parent:  # who waits for nobody goes, and the fork with it
+        try:
+            return int(call.recv(100) or 1)
+        except TimeoutError:
+            continue
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit({"serve": serve, "run": run}[sys.argv[1]](sys.argv[2:]))
