@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 BUILD ?= build
 PROFILE ?= laptop
-JOBS ?= 2
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null | awk '{print ($$1 > 4 ? 4 : $$1)}')
 STUDY ?= linguistic_scaling
 VENV := .venv
 RUN := $(VENV)/bin/python

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 import shutil
 import warnings
@@ -16,7 +17,7 @@ import toy
 from nclib import pages
 from nclib.plotting import publish as provenance
 from nclib.runs import source, store, work, workers
-from nclib.runs.experiment import Experiment, MissingRun, later, rows
+from nclib.runs.experiment import Experiment, MissingRun, later, rows, typed
 from nclib.runs.study import Study
 
 calls = []
@@ -387,3 +388,15 @@ def test_bad_input_is_one_line(call, message):
     with pytest.raises(ValueError, match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("at", [{"step": 3, "line": "x", "flag": True, "rate": 0.5}, {"rate": math.nan}, {}])
+def test_oracle_rows_are_as_typed_has_them(at):
+    """Also where what repeats is numpy's, which takes the way through `typed`."""
+    values = {"length": [1.5, math.nan], "overlap": [[1.0, 0.5], [0.5, 1.0]], "loss": 2}
+    found = rows(values, "i", "j", theory={"loss": 1.0, "length": [1, 2]}, **at)
+    pd.testing.assert_frame_equal(found, typed(found), check_exact=True)
+    other = rows(values, "i", "j", theory={"loss": 1.0, "length": [1, 2]}, **at, more=np.int64(4))
+    pd.testing.assert_frame_equal(other.drop(columns="more"), found, check_exact=True)
+    assert (len(found), other["more"].dtype) == (7, "Int64")
+    assert rows({}, "i", **at).dtypes["value"] == "float64"

@@ -105,6 +105,9 @@ def experiments() -> dict[str, type[Experiment]]:
     return found
 
 
+SINGLE = {bool: "boolean", int: "Int64", float: "float64", str: "str"}  # kinds of columns that repeat one value
+
+
 def _tuples(value):
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
@@ -129,8 +132,14 @@ def rows(values, *axes, theory=None, **at) -> pd.DataFrame:
                 raise ValueError(f"{metric}: has {len(index)} indices, rows names the axes {axes}")
             known = predicted.get(index, predicted.get((), float("nan")))
             found.append((metric, entry, known, *index, *[pd.NA] * (len(axes) - len(index))))
-    frame = pd.DataFrame(found, columns=["metric", "value", "theory", *axes])
-    return typed(frame.astype(dict.fromkeys(axes, "Int64")).assign(**at))
+    columns = [list(column) for column in zip(*found, strict=True)] or [[]] * (3 + len(axes))
+    kinds = {"metric": "str", "value": "float64", "theory": "float64"} | dict.fromkeys(axes, "Int64")
+    made = {name: pd.array(column, kinds[name]) for name, column in zip(kinds, columns, strict=True)}
+    if not all(type(value) in SINGLE for value in at.values()):
+        return typed(pd.DataFrame(made).assign(**at))
+    # As `typed` would have it; but many tables of a few rows are made, and pandas takes a millisecond for each step.
+    made |= {name: pd.array([value] * len(found), SINGLE[type(value)]) for name, value in at.items()}
+    return pd.DataFrame(made, copy=False)
 
 
 def _entries(value, index=()):

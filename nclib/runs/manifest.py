@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import platform
 import resource
@@ -33,8 +34,9 @@ def commit() -> tuple[str | None, bool | None]:
     return head, bool(changed.strip())
 
 
+@functools.cache
 def versions() -> dict[str, str]:
-    """The versions of Python and of the packages on which the numbers depend."""
+    """The versions of Python and of the packages on which the numbers depend. They are looked up once."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
