@@ -381,6 +381,12 @@ def test_law_a_phone_shows_narrow_figures_that_open_when_tapped(tab, address, bo
     for size, narrow in {"desktop": False, "phone": True}.items():
         show(tab, "light", size)
         assert image.evaluate(source).endswith("-narrow.png") == narrow
+    notes = tab.locator("figure:has(picture)").evaluate_all(
+        """figures => figures.map(figure => figure.querySelector(".caption-text")).map(
+             text => [text.textContent, getComputedStyle(text, "::after").content.includes("one below the other")])"""
+    )
+    assert {bool(re.search("[Ll]eft|[Rr]ight|panel", text)) or noted for text, noted in notes} == {True, False}
+    assert all(noted for text, noted in notes if re.search("[Ll]eft|[Rr]ight|panel", text))
     image.click()
     assert tab.locator("dialog img").evaluate(source) == image.evaluate(source)
     tab.locator("dialog").click(position={"x": 5, "y": 5})

@@ -200,10 +200,13 @@ def test_value_a_report_shows_each_headline_once_with_its_scales(store):
         'holds">holds',
         'holds">holds',
     ]
-    table.attrs["lacking"] = "None of 3 runs are archived; run: nclib run x --profile paper  (a < b)"
-    assert report([headline], table, "01-x").data == shown + (
-        "<p>None of 3 runs are archived; run: <code>nclib run x --profile paper</code>  (a &lt; b).</p>"
-    )
+    for archived, said in {0: "none are archived. {} makes them: ", 1: "1 is archived. {} makes the others: "}.items():
+        command = "nclib run x --profile paper"
+        table.attrs["lacking"] = {"runs": 3, "archived": archived, "command": command, "cost": "a < b"}
+        assert report([headline], table, "01-x").data == shown + (
+            '<p class="nc-lacking">Of the 3 runs of profile <code>paper</code> '
+            f"{said.format(f'<code>{command}</code>')}a &lt; b.</p>"
+        )
     found = ledger.load(ledger.folder("smoke")).set_index(["id", "beside"])["verdict"].to_dict()
     assert found == {
         ("x.a", ""): "holds",
@@ -218,6 +221,7 @@ def test_value_a_report_shows_each_headline_once_with_its_scales(store):
     {
         "lam_H = lambda, beta_k >= 1e-05": "λ<sub>H</sub> = λ, β<sub>k</sub> ≥ 10<sup>−5</sup>",
         "|w_k|^2, (1 + s/beta)^(-2 l)": "|w<sub>k</sub>|<sup>2</sup>, (1 + s/β)<sup>−2 l</sup>",
+        "at H0 = R0, |dH0|": "at H<sub>0</sub> = R<sub>0</sub>, |dH<sub>0</sub>|",
         "2^(2/(M+1)) < 3.5e+06": "2<sup>2/(M+1)</sup> &lt; 3.5·10<sup>6</sup>",
         "nc3_WH of GOF_Q in nclib.theory.beta, not lambdas": "nc3_WH of GOF_Q in nclib.theory.beta, not lambdas",
     }.items(),

@@ -312,9 +312,8 @@ def test_value_archived_images_stand_beside_the_mixture(table):
     found = rows.query("panel == 'CIFAR-10-LT' and arm == 'sparse ETF' and head == 'realigned' and group == 'few'")
     assert sorted(found["value"]) == pytest.approx([0.52, 0.521, 0.522])
     assert len(drawn(figures.accuracies, rows).axes) == 4
-    texts = quoted(both, STUDY.advice("paper"))
+    texts = quoted(both)
     assert (texts["archived-cifar-10-lt"], texts["archived-cifar-100-lt"]) == ("12", "0")
-    assert "nclib run federated --profile paper  (42 networks" in texts["advice"]
 
 
 def test_law_a_killed_run_goes_on_from_its_last_round(store, monkeypatch):

@@ -248,13 +248,14 @@ def test_value_overrides_of_a_study_are_read_and_refused():
 
 def test_value_a_table_says_what_the_archive_lacks_of_the_papers_scale():
     study = Study("toy", toys, cost={"paper": "a second"})
-    advice, runs = "of 3 runs of profile paper are archived; " + study.advice("paper"), study.runs("paper")
-    assert study.table("smoke").attrs == {"lacking": f"None {advice}"}
+    runs, about = study.runs("paper"), {"runs": 3, "command": "nclib run toy --profile paper", "cost": "a second"}
+    assert study.table("smoke").attrs == {"lacking": {"archived": 0} | about}
     work.do(runs[1:2], "cpu", store.archive_folder())
-    assert study.table("smoke").attrs == {"lacking": f"1 {advice}"} and study.table("paper").attrs == {"lacking": ""}
+    assert study.table("smoke").attrs == {"lacking": {"archived": 1} | about}
+    assert study.table("paper").attrs == {"lacking": {}}
     for run in (runs[0], runs[2]):
         work.do([run], "cpu", store.archive_folder())
-    assert study.lacking() == "" == Study("toy", toys).lacking()
+    assert study.lacking() == {} == Study("toy", toys).lacking()
 
 
 def test_law_entries_of_other_code_are_done_again_as_one(monkeypatch):

@@ -14,6 +14,8 @@ import nc_styles
 
 ICONS = re.compile(r'<script src="[^"]*/fontawesome/[^"]*"></script>')
 IMAGE = re.compile(r'<img [^>]*src="(?P<folder>[^"]*_images/)(?P<file>[^"]+\.png)"[^>]*?(?P<end> ?/?>)')
+FIGURE = re.compile(r"<figure\b.*?</figure>", re.S)
+PLACES = re.compile(r"\b(left|right|middle|top|bottom|upper|lower|above|below|rows?|columns?|panels?)\b", re.I)
 DOWNLOAD = re.compile(r'download="" href="([^"]*_downloads/[^"]+)"')
 
 
@@ -54,9 +56,14 @@ def in_view(html, figures):
         shutil.copy(other, html / "_images")
         return f'<picture><source media="(max-width: 600px)" srcset="{found["folder"]}{other.name}" />{text}</picture>'
 
+    def stacked(found):
+        """Its narrow image has its panels in a column, which a caption that places them must say."""
+        said = PLACES.search(found[0].partition("<figcaption")[2])
+        return found[0].replace("<picture>", '<picture class="nc-panels">') if said else found[0]
+
     for page in html.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        if (changed := IMAGE.sub(image, text)) != text:
+        if (changed := FIGURE.sub(stacked, IMAGE.sub(image, text))) != text:
             page.write_text(changed, encoding="utf-8")
 
 

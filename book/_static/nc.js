@@ -6,7 +6,8 @@
   // A fade at the right edge for as long as something is left to scroll there; the keyboard reaches what scrolls.
   function mark(box) {
     const left = box.scrollWidth - box.clientWidth - box.scrollLeft;
-    box.classList.toggle("nc-more", left > 1);
+    const fits = box.matches("mjx-container:not([display], .nc-long)"); // its slanted letters reach over its box
+    box.classList.toggle("nc-more", left > 1 && !fits);
     if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
   }
 
@@ -51,6 +52,7 @@
         const wide = formula.firstElementChild.getBoundingClientRect().width > block.clientWidth + 1;
         formula.classList.toggle("nc-long", wide);
         if (wide && !watched) watch(formula);
+        else if (watched) mark(formula);
         watched ||= wide;
       };
       if (block) new ResizeObserver(long).observe(block);

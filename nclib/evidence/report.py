@@ -20,13 +20,18 @@ def report(headlines, table, notebook) -> "HTML":
 
     judged = _judged(headlines, table)
     ledger.record(judged, notebook, table.loc[table["beside"] == "", "profile"].iloc[0])
-    return HTML(html(judged) + lacking(table.attrs.get("lacking", "")))
+    return HTML(html(judged) + lacking(table.attrs.get("lacking")))
 
 
-def lacking(text) -> str:
-    """Return what the archive lacks as an HTML paragraph, its command as code; "" for nothing."""
-    shown = re.sub(r"(nclib run [^ ]+ --profile paper)", r"<code>\1</code>", escape(text))
-    return f"<p>{shown}.</p>" if text else ""
+def lacking(found) -> str:
+    """Return what the archive lacks, as `Study.lacking` has it, as an HTML paragraph; "" for nothing."""
+    if not found:
+        return ""
+    archived = found["archived"]
+    those = f"{archived or 'none'} {'is' if archived == 1 else 'are'} archived"
+    makes = f"<code>{escape(found['command'])}</code> makes {'the others' if archived else 'them'}"
+    about = f"Of the {found['runs']} runs of profile <code>paper</code> {those}. {makes}: {escape(found['cost'])}."
+    return f'<p class="nc-lacking">{about}</p>'
 
 
 def html(judged) -> str:
@@ -79,7 +84,9 @@ def _headline(name, part):
     own, first, scales = part[part["beside"] == ""], part.iloc[0], scales_of(part)
     chips = _chips(part, scales)
     judged, held = worst(own["verdict"]) != UNJUDGED, (own["verdict"] == "holds").sum()
+    free = (own["verdict"] == UNJUDGED).sum()
     hold = f" · {held} of {len(own)} claims hold" if len(own) > 1 and judged else ""
+    hold += f", {free} not at this scale" if hold and free else ""
     about = f"<small>{first.kind} · {typeset(first.of)}{hold}</small>"
     shown = part[part["beside"].isin(["", *scales])]
     papers, verdicts = part["id"].str.split(".").str[0], shown["verdict"]
@@ -133,6 +140,7 @@ def typeset(text) -> str:
     text = escape(" ".join(text.split()))
     text = re.sub(r"\b(\d+(?:\.\d+)?)e([+-]?)0*(\d+)\b", _power_of_ten, text)
     text = re.sub(rf"(?<![\w.])({NAME}|[A-Za-z])_(\w+)", r"\1<sub>\2</sub>", text)
+    text = re.sub(r"\b(d?[A-Z])0\b", r"\1<sub>0</sub>", text)
     text = POWER.sub(lambda found: f"<sup>{_minus(found[1] or found[2])}</sup>", text)
     text = re.sub(rf"(?<![\w.-])({NAME})(?=<su|\b)(?![\w.]*\.\w)", lambda found: LETTERS[found[1]], text)
     return re.sub("|".join(map(re.escape, SIGNS)), lambda found: SIGNS[found[0]], text)

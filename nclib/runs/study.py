@@ -47,7 +47,7 @@ class Study:
 
         To the columns of the runs it adds `ADDED` and those fields of a run that are numbers, text, or tuples of whole
         numbers, as text such as "30 10 5". `run` is the key; `beside` is "" for the runs of this profile, else a label.
-        Of another profile than `paper`, `attrs["lacking"]` is what the archive lacks of that one, by `lacking`.
+        `attrs["lacking"]` is what the archive lacks of profile `paper`, by `lacking`, where that is not the profile.
         Runs of profile `paper` are stored in the archive. Raises MissingRun, with the command and its cost, where a run
         is neither stored nor possible here.
         """
@@ -67,20 +67,26 @@ class Study:
             stored = {run: found[0] for run in others if (found := store.find(run, archived_only=True))}
             frames += _parts(parts, stored, label, other)
         table = typed(pd.concat(frames, ignore_index=True))
-        table.attrs["lacking"] = "" if profile == "paper" else self.lacking()
+        table.attrs["lacking"] = {} if profile == "paper" else self.lacking()
         return table
 
-    def lacking(self) -> str:
-        """Return how many runs of profile `paper` the archive lacks, their command and cost; "" where it lacks none."""
+    def lacking(self) -> dict[str, object]:
+        """Return {"runs": their number, "archived": how many are archived, "command", "cost"} of profile `paper`; {}
+        where none is lacking."""
         runs = self.runs("paper") if "paper" in self.cost else []
         archived = sum(store.place(run, store.archive_folder()).exists() for run in runs)
         if archived == len(runs):
-            return ""
-        return f"{archived or 'None'} of {len(runs)} runs of profile paper are archived; {self.advice('paper')}"
+            return {}
+        about = {"command": self.command("paper"), "cost": self.cost["paper"]}
+        return {"runs": len(runs), "archived": archived} | about
 
     def advice(self, profile) -> str:
         """The command that makes the runs of a profile, and what they cost."""
-        return f"run: nclib run {self.name} --profile {profile}  ({self.cost.get(profile, 'cost not stated')})"
+        return f"run: {self.command(profile)}  ({self.cost.get(profile, 'cost not stated')})"
+
+    def command(self, profile) -> str:
+        """The command that makes the runs of a profile."""
+        return f"nclib run {self.name} --profile {profile}"
 
 
 def _parts(parts, tables, beside, profile):

@@ -4,6 +4,7 @@ from nclib.plotting import MARKERS, PALETTE, THEORY, figure, legend_above, seed_
 
 LINES = {"classifier": 0, "features": 1, "backbone": 1}
 ARMS = {"one head": 0, "two heads": 1, "DHKD": 2, "CE": 3, "KD": 4, "BinaryKL alone": 5}
+FLAT = {"CE": ":", "KD": (0, (5, 2)), "BinaryKL alone": "-."}  # arms without an alpha, and their lines
 NAMES = {"nc1": "NC1 (traces)", "nc2": "NC2", "nc3": "NC3", "angles_w": "angles of W"}
 
 
@@ -48,8 +49,8 @@ def accuracies(rows):
             continue
         for line, of in part.groupby("line"):
             seed_band(axis, of, "alpha", label=line, index=ARMS[line], log=False)
-            if line in ("CE", "KD", "BinaryKL alone"):
-                axis.lines[-1].set(marker="", linestyle=":")
+            if line in FLAT:
+                axis.lines[-1].set(marker="", linestyle=FLAT[line])
                 axis.collections[-1].remove()  # bands over the whole width would hide the others
         axis.set(title=panel, xlabel=r"$\alpha$", xscale="log")
     axes[0].set_ylabel("test accuracy")
@@ -66,6 +67,7 @@ def cosines(rows):
             seed_band(axis, of, "epoch", label=line, index=LINES[line], log=False)
         axis.axhline(0, color="gray", linewidth=0.8)
         axis.set(title=panel, xlabel="epoch", ylim=(-1.05, 1.05))
+        axis.xaxis.get_major_locator().set_params(integer=True)
     axes[0].set_ylabel("cosine of the two gradients")
     legend_above(made, 2)
     return made

@@ -37,9 +37,8 @@ ARMS = {
 }
 
 
-def quoted(table, advice=""):
-    """{key: text}: means over seeds, of the mixture where nothing else is said. advice: how to make the runs of profile
-    paper, and what they cost."""
+def quoted(table):
+    """{key: text}: means over seeds, of the mixture where nothing else is said."""
     images = table["part"] == "CIFAR-10"
     archived, table = table.loc[images, "run"].nunique(), table[(table["beside"] == "") & ~images]
     query = {"teacher": "alpha == 0"}
@@ -57,7 +56,6 @@ def quoted(table, advice=""):
     last_alone = alone.xs(alone.index.get_level_values("epoch").max(), level="epoch").mean()
     return found | {
         "archived": str(archived),
-        "advice": advice,
         "deficit": points_of(np.mean(deficit(table))),
         "trails": word(np.mean(trails_both(table)), "above", "below", "level with"),
         "two-ce": word(np.mean(lead("two heads", "CE")(table)), "below", "above", "level with"),

@@ -5,8 +5,8 @@ from nclib.pages.federated import claims
 from nclib.pages.federated.views import TAILS, best, matched, own
 
 
-def quoted(table, advice=""):
-    """{key: text} of a table of `study.STUDY`. advice: how to make the runs of profile paper, and what they cost."""
+def quoted(table):
+    """{key: text} of a table of `study.STUDY`."""
     archived, table = table.loc[table["part"].isin(TAILS), ["part", "run"]].drop_duplicates(), own(table)
     at, rows = best(table), matched(table)
     order = {
@@ -31,7 +31,6 @@ def quoted(table, advice=""):
         "noise": number(_mean(claims.noise(table))),
         "exponent": number(claims.value(rows, "exponent", "sparse ETF").mean()),
         **{f"archived-{part.lower()}": str((archived["part"] == part).sum()) for part in TAILS},
-        "advice": advice,
         "faster": number(_mean(claims.batched("faster")(table)), ".1f"),
     }
 

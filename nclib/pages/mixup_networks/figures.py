@@ -73,6 +73,7 @@ def geometry(rows):
             if metric in ("amplification", "slope") and name != "mixup, squared error":
                 axis.plot(part["theory"], [place] * len(part), ls="", marker="|", ms=15, color="black")
         axis.set(xlabel=label, ylim=(-0.5, len(parts) - 0.5))
+        axis.locator_params(axis="x", nbins=4)
         nothing(axis, rows.loc[rows["metric"] == metric, "value"])
         axis.set_yticks(range(len(parts)), [SHORT[name] for name in parts])
     return made
@@ -110,6 +111,8 @@ def price(rows):
         above.plot(scaled, [len(shown)] * len(scaled), ls="", marker="x", color="gray", ms=6)
         above.set_yticks(range(len(shown) + 1), [*(SHORT[name] for name in shown), "temperature"])
         above.set(title=panel, xlabel="calibration error", xlim=(0, None), ylim=(-0.5, len(shown) + 0.5))
+        for axis in (above, below):
+            axis.locator_params(axis="x", nbins=4)
         for name in SHORT:
             one = part[part["part"] == name].pivot(index="seed", columns="metric", values="value")
             if len(one) and {"nc1", "accuracy"} <= set(one):

@@ -142,11 +142,11 @@ HEADLINES = [
     ),
     Headline(
         "fisher2024.theorem.channel",
-        "Between the two classes the logits say log(lambda/(1-lambda)), and all others fall behind: a channel",
+        "Between the two classes the logits say log(lambda/(1 - lambda)), and all others fall behind: a channel",
         [
             Claim(
                 "fisher2024.theorem.odds",
-                "Largest |z_i - z_j - log(lambda/(1-lambda))| at a near 1e4",
+                "Largest |z_i - z_j - log(lambda/(1 - lambda))| at a near 1e4",
                 at_most(0.05),
                 off_odds,
             ),

@@ -89,8 +89,8 @@ READ = {"kind": "paper", "of": f"{PAPER}, abstract", "seen": "read", "needs": FI
 HEADLINES = [
     Headline(
         "papyan2020.original.terminal",
-        "In the terminal phase the training error stays effectively zero, the loss goes on falling, and the test error "
-        "is not harmed",
+        "At the end of the terminal phase the training error is effectively zero, the loss has fallen on, and the test "
+        "error is not harmed",
         [
             Claim(
                 "papyan2020.terminal.error",

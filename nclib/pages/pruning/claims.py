@@ -161,7 +161,7 @@ HEADLINES = [
     ),
     Headline(
         "collapses.pruning.warns",
-        "NC1 warns of the collapse: it doubles before the accuracy drops",
+        "NC1, the trace and the rank of the class means all warn of the collapse, before the accuracy drops",
         [
             Claim("collapses.pruning.nc1", "Rounds by which NC1 doubles earlier", at_least(1.0), lead("nc1")),
             Claim("collapses.pruning.trace", "The same of tr Sigma_B, which halves", at_least(1.0), lead("between")),

@@ -15,9 +15,10 @@ def quoted(table):
     for name in ("nc1", "between", "rank"):
         ahead = claims.lead(name)(table)
         found |= {f"{name}-warns": mean(warning(table, name)), f"{name}-lead": words(ahead)}
-    found |= {"gain": number(np.mean(claims.minimum_gain(table)), ".0%")}
+    found |= {"gain": number(100 * np.mean(claims.minimum_gain(table)), ".0f")}
     empty, cured = series(table, "emptiest", WEIGHTS[1]).min(), at_empty(table)
-    found |= {"emptiest": number(empty.max(), ".0f"), "cured": number(known(cured), ".0%")}
+    found |= {"emptiest": f"at most {empty.max():.0f} of its weights" if empty.any() else "no weights"}
+    found |= {"cured": number(known(cured), ".0%")}
     found["emptied"] = f"{(empty == 0).sum()} of {len(empty)}"
     for key, part in {"once": "units at once", "cycles": "units in five cycles"}.items():
         found |= {f"behind-{key}": number(100 * np.mean(claims.behind(part)(table)), ".1f")}

@@ -83,7 +83,7 @@ def _strong(rows, nc1):
     return {
         "images": number(images, ".0f"),
         "wrong": number(wrong.drop("0 features").max(), ".0f"),
-        "wrong-without": number(wrong["0 features"], ".0f"),
+        "wrong-without": f"up to {number(most, '.0f')}" if (most := wrong["0 features"]) else "none",
         "strong-double": word(nc1["2x features"].mean(), "lowers", "raises", "leaves"),
         "theorem-signs": "are" if theorem else "are not",
         "gap-least": number(gap.min(), "+.2f"),
