@@ -7,6 +7,8 @@ third of a build at profile smoke.
     python workflow/warm.py run WORDS...        what `python WORDS...` does, in a fork where one can be had
 """
 
+import contextlib
+import importlib
 import json
 import multiprocessing
 import os
@@ -24,19 +26,23 @@ LIBRARIES = ("ipykernel.kernelapp", "papermill", "torch", "scipy.optimize", "sea
 
 def serve(command):
     """Do a command to its end, and what is asked for meanwhile; its exit code."""
-    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as door:
-        door.bind(os.path.join(folder, "door"))
+    try:
+        folder, door = tempfile.TemporaryDirectory(), socket.socket(socket.AF_UNIX)
+        door.bind(os.path.join(folder.name, "door"))
+    except OSError:  # no place for it, or a path that is too long for a socket
+        return subprocess.call(command)
+    with folder, door, selectors.DefaultSelector() as ready:
         door.listen()
-        main = subprocess.Popen(command, env=os.environ | offered(folder))
-        ready = selectors.DefaultSelector()
         ready.register(door, selectors.EVENT_READ)
-        ready.register(os.pidfd_open(main.pid), selectors.EVENT_READ)
+        main = subprocess.Popen(command, env=os.environ | offered(folder.name))
         while main.poll() is None:
-            for key, _ in ready.select():
+            for key, _ in ready.select(timeout=0.1):
                 if key.fileobj is door:
                     begin(door.accept()[0], ready)
-                elif key.data:
-                    end(*key.data, ready)
+                elif key.data[1].fileno() >= 0:  # its other event may have come with this one
+                    end(*key.data, ready, gone=key.fileobj is key.data[1])
+        for fork in multiprocessing.active_children():
+            fork.kill()
         return main.returncode
 
 
@@ -59,11 +65,14 @@ def python():
 def begin(call, ready):
     """Fork a process that does what a caller asks for."""
     _, given, *_ = socket.recv_fds(call, 1, 3)
-    with call.makefile(encoding="utf-8") as line:
-        asked = json.loads(line.readline())
+    with call.makefile(encoding="utf-8") as lines:
+        asked = lines.readline()
+    if not asked.endswith("\n"):  # the caller was killed meanwhile
+        return call.close()
     for name in LIBRARIES:
-        __import__(name)
-    fork = multiprocessing.get_context("fork").Process(target=become, args=(given,), kwargs=asked)
+        with contextlib.suppress(Exception):  # who needs it then says what is wrong with it
+            importlib.import_module(name)
+    fork = multiprocessing.get_context("fork").Process(target=become, args=(given,), kwargs=json.loads(asked))
     fork.start()
     for file in given:
         os.close(file)
@@ -71,18 +80,15 @@ def begin(call, ready):
     ready.register(fork.sentinel, selectors.EVENT_READ, (fork, call))
 
 
-def end(fork, call, ready):
+def end(fork, call, ready, gone):
     """A fork has ended, and its caller is told; or its caller is gone, and the fork is ended."""
     for file in (call, fork.sentinel):
         ready.unregister(file)
-    fork.join(0)
-    fork.kill()
+    if gone:
+        fork.kill()
     fork.join()
-    with call:
-        try:
-            call.sendall(b"%d" % (fork.exitcode if fork.exitcode >= 0 else 128 - fork.exitcode))
-        except OSError:
-            pass
+    with call, contextlib.suppress(OSError):
+        call.sendall(b"%d" % (fork.exitcode if fork.exitcode >= 0 else 128 - fork.exitcode))
     fork.close()
 
 
@@ -90,6 +96,7 @@ def become(given, words, folder, variables):
     """Do in this fork what `python WORDS...` does in a folder, with these variables and standard streams."""
     for stream, file in enumerate(given):
         os.dup2(file, stream)
+    sys.stdin = open(0, closefd=False)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)

@@ -1,0 +1,81 @@
+"""Forks in place of Python commands: the same streams, folder, variables and exit codes, and nothing is left behind."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from smoke_book import clean_environment
+
+WORKFLOW = Path(__file__).resolve().parents[1] / "workflow"
+SERVER = "import sys, warm; warm.LIBRARIES = 'colorsys', 'no_such_module'; sys.exit(warm.serve(sys.argv[1:]))"
+SCRIPT = """
+import os, sys
+print(sys.argv[1:], os.getcwd(), os.environ["GREETING"], "colorsys" in sys.modules, input())
+print("a word", file=sys.stderr)
+sys.exit(int(sys.argv[1]))
+"""
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each process starts by itself")
+
+
+def words(*more):
+    return [sys.executable, "-E", "-S", str(WORKFLOW / "warm.py"), "run", *map(str, more)]
+
+
+def served(*command, **options):
+    """A command under a server."""
+    options |= {"env": clean_environment(PYTHONPATH=str(WORKFLOW), GREETING="hello"), "text": True}
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen([sys.executable, "-c", SERVER, *map(str, command)], **options, **pipes)
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_oracle_a_fork_is_what_the_command_would_be(tmp_path, warm):
+    script = tmp_path / "a b'ü.py"
+    script.write_text(SCRIPT)
+    env = clean_environment(GREETING="hello")
+    if warm:
+        process = served(*words(script, 3, "x y"), cwd=tmp_path)
+    else:
+        process = subprocess.Popen(
+            words(script, 3, "x y"),
+            cwd=tmp_path,
+            env=env,
+            text=True,
+            **dict.fromkeys(("stdin", "stdout", "stderr"), -1),
+        )
+    out, err = process.communicate("typed\n")
+    assert out == f"['3', 'x y'] {tmp_path} hello {warm} typed\n" and err == "a word\n"
+    assert process.returncode == 3
+
+
+def test_law_modules_are_forked_and_what_fails_is_seen(tmp_path):
+    (tmp_path / "named.py").write_text("import sys\nprint(__name__, sys.argv[1:])\n1 / 0\n")
+    process = served(*words("-m", "named", "-f", "x"), cwd=tmp_path)
+    out, err = process.communicate()
+    assert out == "__main__ ['-f', 'x']\n" and "ZeroDivisionError" in err and process.returncode == 1
+
+
+@pytest.mark.parametrize("killed", ["caller", "who waits for it", "fork"])
+def test_law_nothing_is_left_of_what_is_killed(tmp_path, killed):
+    """Of a command that asks for a fork: the process that asks, the one that waits for that, and the fork itself."""
+    script, note = tmp_path / "long.py", tmp_path / "pid"
+    script.write_text(f"import os, time\nopen({str(note)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)\n")
+    shell = ["sh", "-c", '"$@"; echo ended with $?; sleep 5', "sh", *words(script)]
+    with served(*shell) as process:
+        while not (note.exists() and note.read_text()):
+            assert process.poll() is None
+            time.sleep(0.02)
+        fork = psutil.Process(int(note.read_text()))
+        assert fork.parent().pid == process.pid
+        (waiting,) = [one for one in psutil.Process(process.pid).children() if one.name() == "sh"]
+        {"caller": waiting.children()[0], "who waits for it": waiting, "fork": fork}[killed].kill()
+        fork.wait(timeout=10)
+        if killed != "who waits for it":
+            assert process.stdout.readline() == "ended with 137\n"
+            waiting.kill()
+        assert process.wait(timeout=10) == 256 - signal.SIGKILL
