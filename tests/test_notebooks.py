@@ -121,5 +121,6 @@ def test_law_claims_are_unique_over_the_book(book):  # noqa: F811
 def test_law_killed_build_keeps_its_finished_runs(account):  # noqa: F811
     assert account["killed"] and account["before"]
     assert account["code"] == 0, account["output"]
+    assert "kernel" not in account["output"]  # which it would say of one that is started by hand
     assert {run: account["after"].get(run) for run in account["before"]} == account["before"]
     assert len(account["after"]) > len(account["before"])

@@ -21,7 +21,8 @@ import tempfile
 from pathlib import Path
 
 DOOR = "NC_WARM"  # the variable with the path of the server's socket
-LIBRARIES = ("ipykernel.kernelapp", "papermill", "torch", "scipy.optimize", "seaborn", "nclib.plotting.publish")
+# Not `ipykernel.kernelapp`, which when it is imported asks the variables for whom the kernel is.
+LIBRARIES = ("ipykernel.ipkernel", "papermill", "torch", "scipy.optimize", "seaborn", "nclib.plotting.publish")
 
 
 def serve(command):
