@@ -97,7 +97,7 @@ def become(given, words, folder, variables):
     """Do in this fork what `python WORDS...` does in a folder, with these variables and standard streams."""
     for stream, file in enumerate(given):
         os.dup2(file, stream)
-    sys.stdin = open(0, closefd=False)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)

@@ -69,7 +69,7 @@ def amplification(rows):
         axis.plot(points["a"], points["value"], **style, label=f"$K={K}$")
         limit = np.sqrt(2 * (K - 2) / (K - 1))
         axis.axhline(limit, color=PALETTE[s], lw=1, alpha=0.7)
-        axis.text(curve["a"].max(), limit, f"limit, $K={K}$", color=PALETTE[s], va="bottom", ha="right")
+        axis.text(1e5, limit, f"limit, $K={K}$", color=PALETTE[s], va="bottom")
     nothing(axis, rows["value"])
     axis.set(xscale="log", xlabel="$a$", ylabel="length, even mix / one class", ylim=(0.45, 1.55))
     axis.legend(loc="lower right")
