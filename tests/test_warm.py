@@ -1,5 +1,6 @@
 """Forks in place of Python commands: the same streams, folder, variables and exit codes, and nothing is left behind."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -51,6 +52,14 @@ def test_oracle_a_fork_is_what_the_command_would_be(tmp_path, warm):
     out, err = process.communicate("typed\n")
     assert out == f"['3', 'x y'] {tmp_path} hello {warm} typed\n" and err == "a word\n"
     assert process.returncode == 3
+
+
+def test_law_the_command_holds_what_the_server_was_given(tmp_path):
+    """As the lock of a build: who is killed alone must not free it for another."""
+    with open(tmp_path / "held", "w") as held:
+        script = f"import os; print(os.fstat({held.fileno()}).st_ino)"
+        process = served(sys.executable, "-c", script, pass_fds=[held.fileno()])
+        assert process.communicate()[0] == f"{os.fstat(held.fileno()).st_ino}\n"
 
 
 def test_law_modules_are_forked_and_what_fails_is_seen(tmp_path):

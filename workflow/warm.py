@@ -35,7 +35,8 @@ def serve(command):
     with folder, door, selectors.DefaultSelector() as ready:
         door.listen()
         ready.register(door, selectors.EVENT_READ)
-        main = subprocess.Popen(command, env=os.environ | offered(folder.name))
+        # It inherits what the server was given to hold, the lock of the build.
+        main = subprocess.Popen(command, env=os.environ | offered(folder.name), close_fds=False)
         while main.poll() is None:
             for key, _ in ready.select(timeout=0.1):
                 if key.fileobj is door:
