@@ -135,6 +135,16 @@ def test_law_needs_and_scales():
     assert judge_all([one], table(1.0)[:0])["verdict"].tolist() == ["not at this scale"]
 
 
+def test_law_a_claim_on_the_same_values_again_is_left_out_beside():
+    """Of a larger scale that holds the page's own runs the claims alone that rest on others; those without a verdict
+    stay, as not judged there."""
+    start, end = (lambda t: t[t["step"] == 0]["value"]), (lambda t: t[t["step"] == 2]["value"])
+    one = headline(claim(at_most(2), start), dataclasses.replace(claim(at_most(2), end), id="dang2023.end"))
+    large = table(1.0, 1.0, beside="large").assign(value=[1.0, 1.5, 1.0, 1.5])
+    found = judge_all([one], pd.concat([table(1.0, 1.0), large])).set_index("id")["beside"]
+    assert found["dang2023.end"].tolist() == ["", "large"] and found.drop("dang2023.end").tolist() == [""]
+
+
 def test_law_a_family_is_judged_on_its_rows():
     rows = table(1.0, 1.0).assign(mode="a")
     rows = pd.concat([rows, rows.assign(mode="b", value=3.0)])

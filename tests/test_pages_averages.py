@@ -11,6 +11,7 @@ from nclib.pages._collapses.classifier import digits, network
 from nclib.pages.averages import claims, clients, figures, merging, views
 from nclib.pages.averages.quoted import quoted
 from nclib.pages.averages.study import STUDY
+from nclib.runs.study import own_runs
 
 
 def test_oracle_a_network_as_lists_is_the_network():
@@ -46,7 +47,7 @@ def test_law_each_image_belongs_to_one_client():
 
 def test_value_barrier(smoke_table):
     """A line has none; a bump of 1 at the middle is 1; a missing end is NaN."""
-    table = smoke_table(STUDY)
+    table = own_runs(smoke_table(STUDY))
     on = (table["metric"] == "loss") & table["share"].notna()
     line = table.assign(value=table["value"].where(~on, table["share"] * 2 + 1))
     assert views.barrier(line, "matched").tolist() == pytest.approx([0.0])
@@ -56,7 +57,7 @@ def test_value_barrier(smoke_table):
 
 
 def test_figures_and_claims_of_the_smoke_profile(smoke_table):
-    table = smoke_table(STUDY)
+    table = own_runs(smoke_table(STUDY))
     judged = judge_all(claims.HEADLINES, table).set_index("id")
     assert len(judged) == 12 and "not at this scale" not in set(judged["verdict"])
     assert judged["verdict"]["collapses.clients.variance"] == "holds"

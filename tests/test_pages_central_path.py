@@ -18,6 +18,7 @@ from nclib.pages.central_path.flow import Flow
 from nclib.pages.central_path.quoted import quoted
 from nclib.pages.central_path.step import Step
 from nclib.pages.central_path.study import STUDY
+from nclib.runs.study import own_runs
 from nclib.theory import perturbation
 
 FLOW = Flow("random", 2, (0.0, 0.1, 0.3, 1.0), 3, 2, 3, seeds=(0,))
@@ -27,7 +28,7 @@ NAMES = ("monotone", "derivative", "step", "rising", "late")
 @pytest.fixture(scope="module")
 def table(smoke_table):
     """The runs of profile smoke."""
-    return smoke_table(STUDY)
+    return own_runs(smoke_table(STUDY))
 
 
 def verdicts(table):

@@ -24,6 +24,7 @@ from nclib.pages.deep_linear.quoted import quoted
 from nclib.pages.deep_linear.scale import Scale
 from nclib.pages.deep_linear.study import STUDY
 from nclib.runs.store import PROFILES
+from nclib.runs.study import own_runs
 from nclib.theory.deep_linear import mse_minimizer
 
 DESCENT = Balance((3, 2), 3, (0.1, 0.1, 0.1), False, "mse", "descent", lr=0.5, steps=30, std=0.5, seeds=(0, 1))
@@ -150,7 +151,7 @@ def test_law_archived_runs_are_judged_and_drawn_beside(smoke):
 
 def test_value_the_rate_of_the_bias_is_one_value_a_seed(smoke):
     """Rates 1.2 and 0.9 over the law at depths 1 and 3 are 1.05 on average, of one seed."""
-    own = smoke[smoke["beside"] == ""]
+    own = own_runs(smoke)
     rates = own["metric"] == "rate_bias_error"
     factor = own["depth"].map({1: 1.2, 3: 0.9})
     table = own.assign(value=own["value"].where(~rates, own["theory"] * factor.astype(float)), steps=30_000)

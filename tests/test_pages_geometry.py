@@ -17,6 +17,7 @@ from nclib.pages.geometry.frame import Frame
 from nclib.pages.geometry.network import Network
 from nclib.pages.geometry.study import FRAMES, STUDY
 from nclib.pages.geometry.trap import TRAPS, Trap
+from nclib.runs.study import own_runs
 
 GOF = Frame("GOF", (30, 10, 5), False, 5e-4, 0)
 
@@ -24,7 +25,7 @@ GOF = Frame("GOF", (30, 10, 5), False, 5e-4, 0)
 @pytest.fixture(scope="module")
 def table(smoke_table):
     """The table of the page at smoke."""
-    return smoke_table(STUDY)
+    return own_runs(smoke_table(STUDY))
 
 
 def verdicts(table):

@@ -19,6 +19,7 @@ from nclib.pages.grammar import model as grammar_model
 from nclib.pages.grammar.claims import HEADLINES
 from nclib.pages.grammar.model import Truth
 from nclib.pages.grammar.study import STUDY
+from nclib.runs.study import own_runs
 
 
 @pytest.fixture(scope="module")
@@ -274,7 +275,7 @@ def test_law_archived_runs_are_judged_and_drawn_beside(table):
     """Here the same runs, whose KL is 10 times as large at the other scale."""
     larger = table.assign(beside="paper scale", value=table["value"].mask(table["metric"] == "kl", 10 * table["value"]))
     both = pd.concat([table, larger], ignore_index=True)
-    assert views.own(both).equals(table)
+    assert own_runs(both).equals(table)
     kl = views.panels(both, views.excess).query("metric == 'kl'").groupby("panel")["value"].sum()
     assert kl["paper scale"] == pytest.approx(10 * kl[""])
     made = drawn(figures.excess, views.panels(both, views.excess))

@@ -152,7 +152,7 @@ def test_law_archived_runs_are_judged_and_drawn_beside(smoke):
     """Direct optimizations hold, networks at the authors' setting do not come near."""
     judged = judge_all(HEADLINES, smoke).query("beside == 'paper scale' and verdict != 'not at this scale'")
     networks = judged["headline"].isin(["dang2023.imbalanced.network", "dang2023.imbalanced.authors"])
-    assert set(judged[~networks]["verdict"]) == {"holds"} and len(judged[~networks]) == 15
+    assert set(judged[~networks]["verdict"]) == {"holds"} and len(judged[~networks]) == 21
     assert set(judged[networks]["verdict"]) == {"fails"} and len(judged[networks]) == 12
     made = drawn(figures.lengths, views.lengths(smoke, "network"))
     assert [axis.get_title() for axis in made.axes] == [""] * 2 + ["paper scale"] * 2

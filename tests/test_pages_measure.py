@@ -25,6 +25,7 @@ from nclib.pages.measure import claims, figures, network, tables, timings, trap,
 from nclib.pages.measure.network import Network
 from nclib.pages.measure.study import STUDY
 from nclib.pages.measure.trap import Traps
+from nclib.runs.study import own_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = nbformat.read(ROOT / "notebooks" / "A1-measure.ipynb", as_version=4)
@@ -46,7 +47,7 @@ def table(tmp_path_factory):
         patch.setenv("NCLIB_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setitem(grid.CORPORA, "smoke", str(folder))
         patch.setitem(grid.SIZES["smoke"], "tokens", 4000)
-        found = STUDY.table("smoke", "cpu", epochs=2)
+        found = own_runs(STUDY.table("smoke", "cpu", epochs=2))
         more = [Traps(seed).run().assign(seed=seed, part="traps", beside="", profile="smoke") for seed in (1, 2)]
     return pd.concat([found, *more], ignore_index=True)
 

@@ -21,6 +21,7 @@ from nclib.pages.minority_collapse.seli import Vanishing
 from nclib.pages.minority_collapse.study import STUDY
 from nclib.pages.minority_collapse.sweep import Sweep
 from nclib.runs.store import PROFILES
+from nclib.runs.study import own_runs
 from nclib.theory import deep_linear
 
 
@@ -146,7 +147,7 @@ def test_value_classes_of_images_at_exactly_a_quarter_and_the_whole_of_the_thres
 
 @pytest.fixture(scope="module")
 def smoke(smoke_table):
-    return smoke_table(STUDY)
+    return own_runs(smoke_table(STUDY))
 
 
 UNREACHED = {"thrampoulidis2022.seli.limit", "thrampoulidis2022.seli.geometry", "thrampoulidis2022.seli.rate"}

@@ -19,6 +19,7 @@ from nclib.pages.mixup_networks.measures import MIXES, draw, geometry, hidden, l
 from nclib.pages.mixup_networks.network import Network
 from nclib.pages.mixup_networks.quoted import quoted
 from nclib.pages.mixup_networks.study import STUDY
+from nclib.runs.study import own_runs
 from nclib.theory import mixup
 from nclib.training import checkpoint, seed_everything
 
@@ -250,12 +251,12 @@ def test_figures_and_claims_of_the_smoke_profile(table):
         assert made.axes[0].get_xlabel()
         plt.close(made)
     assert "–" not in quoted(table).values()
-    assert claims.early(table[table["beside"] == ""], PLAIN).shape == (1,)
+    assert claims.early(own_runs(table), PLAIN).shape == (1,)
 
 
 def test_value_images_in_the_prose(table):
     """The digits' rows again as those of two data sets; at profile paper names of parts carry the data."""
-    own = table[table["beside"] == ""]
+    own = own_runs(table)
     alone = quoted(own)
     assert alone["images"] == "no other data so far" and alone["images-slope"].startswith("not known")
     assert alone["nc1-order"] == "cannot be compared" and alone["data"] == "digits"

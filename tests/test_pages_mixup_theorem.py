@@ -18,13 +18,14 @@ from nclib.pages.mixup_theorem.joint import Joint
 from nclib.pages.mixup_theorem.laws import Plane
 from nclib.pages.mixup_theorem.quoted import quoted
 from nclib.pages.mixup_theorem.study import STUDY
+from nclib.runs.study import own_runs
 
 matplotlib.use("agg")
 
 
 @pytest.fixture(scope="module")
 def table(smoke_table):
-    return smoke_table(STUDY)
+    return own_runs(smoke_table(STUDY))
 
 
 def test_oracle_newton_against_scipy():

@@ -12,6 +12,7 @@ from nclib.pages._collapses.classifier import digits, network
 from nclib.pages.pruning import claims, figures, groups, magnitude, views
 from nclib.pages.pruning.quoted import quoted
 from nclib.pages.pruning.study import STUDY
+from nclib.runs.study import own_runs
 
 
 def test_law_what_is_pruned_stays_zero_through_training():
@@ -141,7 +142,7 @@ def test_value_accuracy_when_units_have_gone_and_after_training_on():
 
 
 def test_figures_and_claims_of_the_smoke_profile(smoke_table):
-    table = smoke_table(STUDY)
+    table = own_runs(smoke_table(STUDY))
     judged = judge_all(claims.HEADLINES, table)
     assert len(judged) == 14 and "not at this scale" not in set(judged["verdict"])
     assert all(quoted(table).values())

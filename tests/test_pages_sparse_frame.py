@@ -15,6 +15,7 @@ from nclib.pages.sparse_frame.logs import Logs
 from nclib.pages.sparse_frame.quoted import quoted
 from nclib.pages.sparse_frame.study import STUDY
 from nclib.runs import store as kept
+from nclib.runs.study import own_runs
 from nclib.theory import norm_law
 
 matplotlib.use("agg")
@@ -23,7 +24,7 @@ f64 = {"dtype": torch.float64}
 
 @pytest.fixture(scope="module")
 def table(smoke_table):
-    return smoke_table(STUDY)
+    return own_runs(smoke_table(STUDY))
 
 
 def test_oracle_the_flow_law_against_an_integrator():

@@ -14,6 +14,7 @@ from nclib.pages._collapses.classifier import accuracy, digits, network
 from nclib.pages.spectra import claims, figures, views, zoo
 from nclib.pages.spectra.quoted import quoted
 from nclib.pages.spectra.study import STUDY
+from nclib.runs.study import own_runs
 
 
 def test_law_the_midpoint_of_a_network_and_itself_gains_nothing():
@@ -59,7 +60,7 @@ def test_value_claims_of_a_toy_table():
 
 
 def test_figures_and_claims_of_the_smoke_profile(smoke_table):
-    table = smoke_table(STUDY)
+    table = own_runs(smoke_table(STUDY))
     judged = judge_all(claims.HEADLINES, table)
     assert len(judged) == 6 and "not at this scale" not in set(judged["verdict"])
     assert all(quoted(table).values())

@@ -15,6 +15,7 @@ from nclib.pages.states_and_experts import claims, figures, routing, views
 from nclib.pages.states_and_experts.quoted import quoted
 from nclib.pages.states_and_experts.recall import Recall
 from nclib.pages.states_and_experts.study import STUDY
+from nclib.runs.study import own_runs
 
 
 def recall(**more):
@@ -105,7 +106,7 @@ def test_law_without_a_crossing_there_is_no_threshold():
 
 
 def test_figures_and_claims_of_the_smoke_profile(smoke_table):
-    table = smoke_table(STUDY)
+    table = own_runs(smoke_table(STUDY))
     judged = judge_all(claims.HEADLINES, table).set_index("id")
     assert len(judged) == 18 and all(name.startswith("collapses.") for name in judged.index)
     scale = {name for name in judged.index if judged["verdict"][name] == "not at this scale"}
@@ -127,7 +128,7 @@ def test_figures_and_claims_of_the_smoke_profile(smoke_table):
 
 def test_value_gains_are_of_the_paper_s_way_over_the_uniform_one(smoke_table):
     """Accuracies planted by way of merging."""
-    table = smoke_table(STUDY)
+    table = own_runs(smoke_table(STUDY))
     planted = {"frequency, aligned": 0.9, "frequency": 0.8, "uniform, aligned": 0.7, "uniform": 0.5}
     on = (table["metric"] == "accuracy") & table["merged"].notna()
     table = table.assign(

@@ -18,7 +18,7 @@ from nclib import pages
 from nclib.plotting import publish as provenance
 from nclib.runs import source, store, work, workers
 from nclib.runs.experiment import Experiment, MissingRun, later, rows, typed
-from nclib.runs.study import Study
+from nclib.runs.study import Study, own_runs
 
 calls = []
 
@@ -246,16 +246,30 @@ def test_value_overrides_of_a_study_are_read_and_refused():
     assert study.advice("paper") == "run: nclib run toy --profile paper  (a second)"
 
 
+def more_seeds(profile):
+    return {"all": [Toy(seed=seed) for seed in range(4 if profile == "paper" else 1)]}
+
+
 def test_value_a_table_says_what_the_archive_lacks_of_the_papers_scale():
-    study = Study("toy", toys, cost={"paper": "a second"})
-    runs, about = study.runs("paper"), {"runs": 3, "command": "nclib run toy --profile paper", "cost": "a second"}
+    """Of four runs one is also the laptop's: nobody has to make it for the archive."""
+    study = Study("toy", more_seeds, cost={"paper": "a second"})
+    runs, about = study.runs("paper")[1:], {"runs": 3, "command": "nclib run toy --profile paper", "cost": "a second"}
     assert study.table("smoke").attrs == {"lacking": {"archived": 0} | about}
     work.do(runs[1:2], "cpu", store.archive_folder())
     assert study.table("smoke").attrs == {"lacking": {"archived": 1} | about}
     assert study.table("paper").attrs == {"lacking": {}}
     for run in (runs[0], runs[2]):
         work.do([run], "cpu", store.archive_folder())
-    assert study.lacking() == {} == Study("toy", toys).lacking()
+    assert study.lacking() == {} == Study("toy", more_seeds).lacking()
+
+
+def test_law_a_scale_beside_is_shown_with_the_runs_that_are_the_page_s_own():
+    study = Study("toy", more_seeds, beside={"more seeds": ("paper", {})})
+    assert set(study.table("laptop")["beside"]) == {""}
+    work.get(Toy(seed=2), root=store.archive_folder())
+    table = study.table("laptop")
+    assert table.groupby("beside")["seed"].unique().map(list).to_dict() == {"": [0], "more seeds": [0, 2]}
+    assert own_runs(table).equals(table[table["profile"] == "laptop"]) and set(own_runs(table)["seed"]) == {0}
 
 
 def test_law_entries_of_other_code_are_done_again_as_one(monkeypatch):

@@ -223,22 +223,25 @@ def verdict_of(region, interval, every) -> str:
 def judge_all(headlines, table) -> pd.DataFrame:
     """Judge all claims of headlines on a table of runs: a row with `COLUMNS` for each claim and scale.
 
-    The scales are the table's own profile (`beside` "") and those that are shown beside it. Raises ValueError where two
-    claims have the same id.
+    The scales are the table's own profile (`beside` "") and those that are shown beside it, where a claim is left out
+    that rests on the same values again. Raises ValueError where two claims have the same id.
     """
     ids = [claim.id for headline in headlines for claim in headline.claims]
     if duplicates := sorted({name for name in ids if ids.count(name) > 1}):
         raise ValueError(f"ids must be unique, these are not: {', '.join(duplicates)}")
     scales = {beside: part.drop(columns="beside") for beside, part in table.groupby("beside")} if len(table) else {}
-    return pd.DataFrame(
-        [
-            _row(headline, claim, part, beside)
-            for headline in headlines
-            for claim in headline.claims
-            for beside, part in ({"": table.iloc[:0]} | scales).items()
-        ],
-        columns=COLUMNS,
-    )
+    rows = [
+        [_row(headline, claim, part, beside) for beside, part in ({"": table.iloc[:0]} | scales).items()]
+        for headline in headlines
+        for claim in headline.claims
+    ]
+    shown = [row for own, *others in rows for row in (own, *(row for row in others if _differs(row, own)))]
+    return pd.DataFrame(shown, columns=COLUMNS)
+
+
+def _differs(row, own):
+    """Whether a claim has other values than at the page's own scale."""
+    return row["verdict"] == "not at this scale" or row["values"] != own["values"]
 
 
 def _row(headline, claim, table, beside):

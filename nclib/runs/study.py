@@ -24,7 +24,8 @@ class Study:
     name      as on the command line: the name of the page.
     parts     parts(profile, *, seed=0, ...) -> {part: [runs]}; its arguments have been read by `arguments.overrides`,
               and it raises ValueError for bad ones.
-    beside    {label: (profile, overrides)} of runs that are shown where they are archived, and never done.
+    beside    {label: (profile, overrides)} of runs that are shown where they are archived, and never done: all of
+              them that are, and those that are the page's own.
     cost      {profile: what its runs cost, in words}.
     """
 
@@ -65,15 +66,17 @@ class Study:
             parts = self.parts(other, **more)
             others = [run for runs in parts.values() for run in runs if run not in tables]
             stored = {run: found[0] for run in others if (found := store.find(run, archived_only=True))}
-            frames += _parts(parts, stored, label, other)
+            if stored:
+                frames += _parts(parts, tables | stored, label, other)
         table = typed(pd.concat(frames, ignore_index=True))
         table.attrs["lacking"] = {} if profile == "paper" else self.lacking()
         return table
 
     def lacking(self) -> dict[str, object]:
-        """Return {"runs": their number, "archived": how many are archived, "command", "cost"} of profile `paper`; {}
-        where none is lacking."""
-        runs = self.runs("paper") if "paper" in self.cost else []
+        """Return {"runs": their number, "archived": how many are archived, "command", "cost"} of profile `paper`, those
+        left out that profile laptop does; {} where none is lacking."""
+        shown = set(self.runs())
+        runs = [run for run in self.runs("paper") if run not in shown] if "paper" in self.cost else []
         archived = sum(store.place(run, store.archive_folder()).exists() for run in runs)
         if archived == len(runs):
             return {}
@@ -87,6 +90,11 @@ class Study:
     def command(self, profile) -> str:
         """The command that makes the runs of a profile."""
         return f"nclib run {self.name} --profile {profile}"
+
+
+def own_runs(table) -> pd.DataFrame:
+    """Return the rows of a study's table that are of the page's own profile, without what is shown beside."""
+    return table[table["beside"] == ""]
 
 
 def _parts(parts, tables, beside, profile):

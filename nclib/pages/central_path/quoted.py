@@ -9,7 +9,6 @@ from nclib.pages.central_path.views import series
 
 def quoted(table):
     """{key: text} of a table of `study.STUDY`."""
-    table = table[table["beside"] == ""]
     nc1 = series(table, "rising start", "nc1").iloc[0]
     above = nc1[nc1 > nc1.iloc[0]]
     skewed, quotients = rising(table), neither(table)

@@ -40,4 +40,9 @@ def parts(profile, *, seed=0, starts=None, lam_W=0.5, lam_H=0.2):
     return found
 
 
-STUDY = Study("central_path", parts, cost={"paper": "about five minutes on one CPU core"})
+STUDY = Study(
+    "central_path",
+    parts,
+    beside={"paper scale": ("paper", {})},
+    cost={"paper": "about five minutes on one CPU core"},
+)

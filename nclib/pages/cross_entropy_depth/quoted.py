@@ -7,7 +7,6 @@ from nclib.pages.cross_entropy_depth.views import ends, pairs
 
 def quoted(table):
     """{key: text} of a table of `study.STUDY`."""
-    table = table[table["beside"] == ""]
     found = pairs(table)
     gain = 1 - found.loc[found["wins"] > 0, "ratio"]
     between = pairs(table, "M=2, K=4").set_index("lam")

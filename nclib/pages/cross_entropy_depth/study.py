@@ -52,5 +52,6 @@ def parts(profile, *, seed=0, starts=None):
 STUDY = Study(
     "cross_entropy_depth",
     parts,
+    beside={"paper scale": ("paper", {})},
     cost={"paper": "about five minutes on one CPU core: 128 starts for each of ten settings and three seeds"},
 )

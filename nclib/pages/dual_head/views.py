@@ -3,6 +3,7 @@
 import pandas as pd
 
 from nclib.pages.dual_head.claims import points
+from nclib.runs.study import own_runs
 
 RUN = ["experiment", "run", "seed"]
 PANELS = {"line": "exact collapse", "mean": "a common mean", "noise": "noise within classes"}
@@ -94,7 +95,7 @@ def collapse(table):
 
 def nearness(table):
     """A point for each student: columns panel, width, x (NC1), value (cosine in the backbone less that in W)."""
-    found = points(table[table["beside"] == ""]).reset_index()
+    found = points(own_runs(table)).reset_index()
     last = found[found["epoch"] == found["epoch"].max()]
     both = pd.concat([found.assign(panel="all epochs"), last.assign(panel="the last epoch")])
     both = both.assign(x=both["nc1"], value=both["difference"])

@@ -7,11 +7,6 @@ PARTS = ("between", "ambiguity", "rest")
 COLUMNS = ["metric", "split", "source", "longer", "width", "seed", "value"]
 
 
-def own(table):
-    """The rows of the page's own runs."""
-    return table[table["beside"] == ""]
-
-
 def panels(table, view):
     """The rows that a view gives of the page's own runs, and of those that are archived beside them: `panel` is "", or
     the name of their scale."""

@@ -27,5 +27,6 @@ def parts(profile, *, seed=0, epochs=None):
 STUDY = Study(
     "measure",
     parts,
+    beside={"600 epochs": ("paper", {})},
     cost={"paper": "two minutes on any CPU: a longer training on digits, and the language model of profile laptop"},
 )

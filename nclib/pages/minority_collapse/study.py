@@ -99,4 +99,9 @@ def networks(profile, seeds):
     return [Network(**common, lam=size**0.5 / sum(COUNTS), seed=s) for size in SIZES[profile] for s in seeds]
 
 
-STUDY = Study("minority_collapse", parts, cost={"paper": "about forty minutes on one CPU core"})
+STUDY = Study(
+    "minority_collapse",
+    parts,
+    beside={"paper scale": ("paper", {})},
+    cost={"paper": "about forty minutes on one CPU core"},
+)

@@ -19,6 +19,7 @@ from nclib.pages.mixup_networks.claims import (
     ratio,
 )
 from nclib.pages.mixup_networks.views import labelled
+from nclib.runs.study import own_runs
 
 TEST = {"split": "test"}
 # key: (number of each seed, format), for each data set of images
@@ -75,7 +76,7 @@ def with_nc1(table):
 
 def quoted(table):
     """{key: text} of a table of `study.STUDY`."""
-    own = table[table["beside"] == ""]
+    own = own_runs(table)
 
     def mean(part, metric, **at):
         return of(own, part, metric, **at).mean()

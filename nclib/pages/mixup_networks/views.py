@@ -5,6 +5,7 @@ import pandas as pd
 
 from nclib.glued import number
 from nclib.pages.mixup_networks.claims import EVAL, FIXED, GENTLE, MIXUP, PLAIN, SMOOTH, SQUARED, of
+from nclib.runs.study import own_runs
 
 CORNERS = np.array([[-(0.75**0.5), -0.5], [0.75**0.5, -0.5], [0.0, 1.0]])
 NAMES = {"digits": "digits", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
@@ -29,15 +30,10 @@ CALIBRATION = {
 METRICS = ("alignment", "span", "amplification", "bend", "slope", "fit_error")
 
 
-def own(table):
-    """The rows of the page's own runs."""
-    return table[table["beside"] == ""]
-
-
 def plane(table):
     """Single features of the first seed's networks, without mixup, with it, with squared error, in the plane of three
     classifiers: `kind`, `mix`, `x`, `y`. kind "theory": the closed form with the fitted a, a line for each pair."""
-    table = own(table)
+    table = own_runs(table)
     table = table[(table["seed"] == table["seed"].min()) & table["part"].isin([PLAIN, MIXUP, SQUARED])]
     keys = ["part", "kind", "mix", "point"]
     rows = table[table["metric"].isin(["x", "y"])].assign(mix=lambda rows: rows["mix"].fillna(1.0))
@@ -63,7 +59,7 @@ def _theory(table, part):
 
 def geometry(table):
     """The metrics of METRICS, in eval mode, a row for each network."""
-    rows = own(table)
+    rows = own_runs(table)
     rows = rows[(rows["batch_norm"] == "eval") & rows["metric"].isin(METRICS)]
     return rows[["part", "metric", "seed", "value", "theory"]]
 
@@ -71,7 +67,7 @@ def geometry(table):
 def odds(table):
     """Mean logits at each weight, without and with mixup, and by the closed form with the fitted a: `gap` z_i - z_j,
     and the `margin` z_i - z_k over the other classes."""
-    rows = own(table)
+    rows = own_runs(table)
     rows = rows[(rows["batch_norm"] == "eval") & rows["part"].isin([PLAIN, MIXUP, FIXED]) & rows["mix"].notna()]
     keys = ["part", "seed", "mix"]
     wide = rows[rows["metric"].str.startswith("logit_")].pivot(index=keys, columns="metric", values=["value", "theory"])
@@ -111,6 +107,6 @@ def scales(table, columns, parts=(PLAIN, MIXUP, GENTLE, SMOOTH, FIXED, SQUARED))
 
 def layers(table):
     """`segment_distance` by layer and seed, without mixup, with it, and with squared error."""
-    rows = own(table)
+    rows = own_runs(table)
     rows = rows[(rows["metric"] == "segment_distance") & rows["part"].isin([PLAIN, MIXUP, SQUARED])]
     return rows[["part", "layer", "seed", "value"]]

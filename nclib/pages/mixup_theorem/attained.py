@@ -18,7 +18,7 @@ from nclib.runs.experiment import Experiment, rows
 from nclib.theory import mixup
 
 LOSSES = ("cross-entropy", "squared error")
-STEPS, HALVINGS = 100, 12
+STEPS, HALVINGS = 1000, 12  # nearly all starts need less than 100
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def slope(h, W, Y, lam_H):
 def minimum(W, Y, lam, loss, generator):
     """H (S, L, d) from normal starts, for W (S, K, d), Y (S, L, K) and lam (S,), all problems at once.
 
-    Newton's steps, each halved until it shortens the gradient; they end where none does, at rounding.
+    Newton's steps, each halved until it shortens the gradient in proportion; they end where none does, at rounding.
     """
     lam, entropy = lam[:, None, None], loss == "cross-entropy"
     ridge = lam[..., None] * torch.eye(W.shape[-1], dtype=W.dtype)
@@ -130,7 +130,7 @@ def minimum(W, Y, lam, loss, generator):
         t = torch.ones_like(g[..., :1])
         for _ in range(HALVINGS):
             new, p = derivatives(h - t * step)
-            worse = ~(new.norm(dim=-1, keepdim=True) < g.norm(dim=-1, keepdim=True))
+            worse = ~(new.norm(dim=-1, keepdim=True) < (1 - t / 10) * g.norm(dim=-1, keepdim=True))
             if not worse.any():
                 break
             t = torch.where(worse, t / 2, t)

@@ -7,7 +7,6 @@ from nclib.pages.mixup_theorem.views import LONGEST
 
 def quoted(table):
     """{key: text} of a table of `study.STUDY`."""
-    table = table[table["beside"] == ""]
     error, joint = of(table, "error")["value"], of(table, "angle", "joint")["value"]
     laws = of(table, "amplification", "laws")
     laws = laws[laws["num_classes"] == 10].set_index("a")["value"]

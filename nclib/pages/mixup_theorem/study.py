@@ -26,4 +26,9 @@ def parts(profile, *, seed=0):
     }
 
 
-STUDY = Study("mixup_theorem", parts, cost={"paper": "two minutes on one CPU core"})
+STUDY = Study(
+    "mixup_theorem",
+    parts,
+    beside={"paper scale": ("paper", {})},
+    cost={"paper": "two minutes on one CPU core"},
+)

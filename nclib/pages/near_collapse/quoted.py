@@ -9,7 +9,6 @@ from nclib.pages.near_collapse.views import attenuation, elasticities, entries
 
 def quoted(table):
     """{key: text} of a table of `study.STUDY`."""
-    table = table[table["beside"] == ""]
     return _response(table) | _decays(table) | _problems(table)
 
 

@@ -2,6 +2,7 @@
 
 from nclib.glued import number, word
 from nclib.pages.original.claims import begins, ends, series, share
+from nclib.runs.study import own_runs
 
 TRAIN, TEST = "metric == 'error' and split == 'train'", "metric == 'error' and split == 'test'"
 DIGITS = {
@@ -20,7 +21,7 @@ DIGITS = {
 
 def quoted(table):
     """{key: text}: of each metric the mean over seeds where the terminal phase begins and at the end."""
-    table = table[table["beside"] == ""]
+    table = own_runs(table)
     error, begin = series(table, TRAIN), begins(table)
     first, last = ends(table, TEST)
     found = {

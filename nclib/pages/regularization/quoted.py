@@ -6,6 +6,7 @@ import pandas as pd
 from nclib.glued import MISSING, number, word
 from nclib.pages.regularization.claims import SETTINGS
 from nclib.pages.regularization.views import changes, final
+from nclib.runs.study import own_runs
 
 CLASSES = 10
 PARTS = {"bn": "batch norm, MSE", "ce": "batch norm, CE", "plain": "plain, MSE", "strong": "strong decay, MSE"}
@@ -23,7 +24,7 @@ def quoted(table):
     A count of comparisons has those alone in which all seeds agree. Regimes that a table lacks, as at profile paper,
     have no numbers.
     """
-    table = table[table["beside"] == ""]
+    table = own_runs(table)
     rows = {key: table[table["part"] == part] for key, part in PARTS.items()}
     nc1, nc2 = ({key: _effects(part, metric) for key, part in rows.items()} for metric in ("nc1", "nc2"))
     factors = [("nc1", key, name) for key in nc1 for name in CHANGES] + [("nc2", "bn", name) for name in CHANGES]

@@ -7,7 +7,6 @@ from nclib.pages.sparse_frame.views import logs, masks, settings
 
 def quoted(table):
     """{key: text} of a table of `study.STUDY`."""
-    table = table[table["beside"] == ""]
     found = masks(table)
     free = settings(table)
     free = free[free["setting"] != "limit"]

@@ -34,4 +34,9 @@ def parts(profile, *, seed=0, masks=None):
     }
 
 
-STUDY = Study("sparse_frame", parts, cost={"paper": "about ten minutes on one CPU core: ten times the masks"})
+STUDY = Study(
+    "sparse_frame",
+    parts,
+    beside={"paper scale": ("paper", {})},
+    cost={"paper": "about ten minutes on one CPU core: ten times the masks"},
+)
