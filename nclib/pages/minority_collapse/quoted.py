@@ -1,6 +1,6 @@
 """What the prose of page 04 quotes of its runs, as text."""
 
-from nclib.glued import MISSING
+from nclib.glued import MISSING, number
 from nclib.pages.minority_collapse import views
 
 WORDS = ("none", "one", "two", "three", "four", "five")
@@ -10,6 +10,14 @@ def quoted(table):
     """{key: text}: where the shared vector of the minority vanishes in the layer-peeled model of seven majority
     classes, between which R over R0; and how many networks have the class of 30 images at the larger lambda."""
     return {"peeled-second": second(table), "network-found": found(table)}
+
+
+def searched(table):
+    """{key: text} of the sweep: in how many problems, of how many, the lowest start lies above the closed form, and by
+    how much at most."""
+    rows = table[(table["part"] == "sweep") & (table["metric"] == "loss")]
+    above = (rows["value"] - rows["theory"])[lambda excess: excess > 1e-9]
+    return {"searched": f"{len(rows)}", "stuck": f"{len(above)}", "stuck-excess": number(above.max(), ".4f")}
 
 
 def second(table):
