@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import NullFormatter
 
 from nclib.plotting import MARKERS, PALETTE, THEORY, figure, legend_above
 
@@ -44,6 +45,7 @@ def overlap(found):
     axis.set(
         xscale="log", title="Order of collapse", xlabel=r"$\lambda$", ylabel="classes alive", yticks=[0, 1, 2, 3, 4]
     )
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.legend(handletextpad=0.3)
     return made
 
