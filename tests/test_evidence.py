@@ -143,6 +143,9 @@ def test_law_a_claim_on_the_same_values_again_is_left_out_beside():
     large = table(1.0, 1.0, beside="large").assign(value=[1.0, 1.5, 1.0, 1.5])
     found = judge_all([one], pd.concat([table(1.0, 1.0), large])).set_index("id")["beside"]
     assert found["dang2023.end"].tolist() == ["", "large"] and found.drop("dang2023.end").tolist() == [""]
+    both = pd.concat([table(1.0, 1.0), large])
+    both.attrs["unjudged"] = ["large"]
+    assert judge_all([one], both)["beside"].tolist() == ["", ""]
 
 
 def test_law_a_family_is_judged_on_its_rows():

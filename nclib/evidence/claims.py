@@ -223,13 +223,15 @@ def verdict_of(region, interval, every) -> str:
 def judge_all(headlines, table) -> pd.DataFrame:
     """Judge all claims of headlines on a table of runs: a row with `COLUMNS` for each claim and scale.
 
-    The scales are the table's own profile (`beside` "") and those that are shown beside it, where a claim is left out
-    that rests on the same values again. Raises ValueError where two claims have the same id.
+    The scales are the table's own profile (`beside` "") and those that are shown beside it, but for those that are
+    `unjudged` by `Study.table`; there a claim is left out that rests on the same values again. Raises ValueError where
+    two claims have the same id.
     """
     ids = [claim.id for headline in headlines for claim in headline.claims]
     if duplicates := sorted({name for name in ids if ids.count(name) > 1}):
         raise ValueError(f"ids must be unique, these are not: {', '.join(duplicates)}")
     scales = {beside: part.drop(columns="beside") for beside, part in table.groupby("beside")} if len(table) else {}
+    scales = {beside: part for beside, part in scales.items() if beside not in table.attrs.get("unjudged", ())}
     rows = [
         [_row(headline, claim, part, beside) for beside, part in ({"": table.iloc[:0]} | scales).items()]
         for headline in headlines

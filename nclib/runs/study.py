@@ -26,12 +26,14 @@ class Study:
               and it raises ValueError for bad ones.
     beside    {label: (profile, overrides)} of runs that are shown where they are archived, and never done: all of
               them that are, and those that are the page's own.
+    whole     whether the claims of such a scale need all of its runs; else each says what it needs.
     cost      {profile: what its runs cost, in words}.
     """
 
     name: str
     parts: Callable
     beside: dict = field(default_factory=dict)
+    whole: bool = False
     cost: dict = field(default_factory=dict)
 
     def named(self, profile, **given) -> dict[str, list[Experiment]]:
@@ -48,9 +50,10 @@ class Study:
 
         To the columns of the runs it adds `ADDED` and those fields of a run that are numbers, text, or tuples of whole
         numbers, as text such as "30 10 5". `run` is the key; `beside` is "" for the runs of this profile, else a label.
-        `attrs["lacking"]` is what the archive lacks of profile `paper`, by `lacking`, where that is not the profile.
-        Runs of profile `paper` are stored in the archive. Raises MissingRun, with the command and its cost, where a run
-        is neither stored nor possible here.
+        `attrs["lacking"]` is what the archive lacks of profile `paper`, by `lacking`, where that is not the profile,
+        and `attrs["unjudged"]` the labels of scales that are not `whole`, where they have to be. Runs of profile
+        `paper` are stored in the archive. Raises MissingRun, with the command and its cost, where a run is neither
+        stored nor possible here.
         """
         runs = self.runs(profile, **given)
         found, tables = each(runs, device, store.root_for(profile)), {}
@@ -61,15 +64,18 @@ class Study:
                 raise MissingRun(
                     f"{run.NAME} {run.key()} is not archived, and {reason}; {self.advice(profile)}"
                 ) from None
-        frames = _parts(self.named(profile, **given), tables, "", profile)
+        frames, unjudged = _parts(self.named(profile, **given), tables, "", profile), []
         for label, (other, more) in self.beside.items():
             parts = self.parts(other, **more)
-            others = [run for runs in parts.values() for run in runs if run not in tables]
+            others = {run for runs in parts.values() for run in runs if run not in tables}
             stored = {run: found[0] for run in others if (found := store.find(run, archived_only=True))}
             if stored:
                 frames += _parts(parts, tables | stored, label, other)
+            if self.whole and stored.keys() != others:
+                unjudged.append(label)
         table = typed(pd.concat(frames, ignore_index=True))
         table.attrs["lacking"] = {} if profile == "paper" else self.lacking()
+        table.attrs["unjudged"] = unjudged
         return table
 
     def lacking(self) -> dict[str, object]:

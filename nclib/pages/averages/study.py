@@ -29,5 +29,6 @@ STUDY = Study(
     "averages",
     parts,
     beside={"ten seeds": ("paper", {})},
+    whole=True,
     cost={"paper": "the laptop's networks from ten seeds: a minute on two cores"},
 )

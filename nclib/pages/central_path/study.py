@@ -44,5 +44,6 @@ STUDY = Study(
     "central_path",
     parts,
     beside={"paper scale": ("paper", {})},
+    whole=True,
     cost={"paper": "about five minutes on one CPU core"},
 )

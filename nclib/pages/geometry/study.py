@@ -29,5 +29,6 @@ STUDY = Study(
     "geometry",
     parts,
     beside={"600 epochs": ("paper", {})},
+    whole=True,
     cost={"paper": "two minutes on any CPU: only the network trains longer"},
 )

@@ -28,5 +28,6 @@ STUDY = Study(
     "measure",
     parts,
     beside={"600 epochs": ("paper", {})},
+    whole=True,
     cost={"paper": "two minutes on any CPU: a longer training on digits, and the language model of profile laptop"},
 )

@@ -103,5 +103,6 @@ STUDY = Study(
     "minority_collapse",
     parts,
     beside={"paper scale": ("paper", {})},
+    whole=True,
     cost={"paper": "about forty minutes on one CPU core"},
 )

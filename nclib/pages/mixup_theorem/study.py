@@ -30,5 +30,6 @@ STUDY = Study(
     "mixup_theorem",
     parts,
     beside={"paper scale": ("paper", {})},
+    whole=True,
     cost={"paper": "two minutes on one CPU core"},
 )

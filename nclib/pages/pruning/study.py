@@ -45,5 +45,6 @@ STUDY = Study(
     "pruning",
     parts,
     beside={"ten seeds": ("paper", {})},
+    whole=True,
     cost={"paper": "the laptop's networks from ten seeds: about six minutes on two cores"},
 )
