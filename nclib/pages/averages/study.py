@@ -30,5 +30,5 @@ STUDY = Study(
     parts,
     beside={"ten seeds": ("paper", {})},
     whole=True,
-    cost={"paper": "the laptop's networks from ten seeds: a minute on two cores"},
+    cost={"paper": "the laptop's networks from ten seeds: half a minute on one CPU core, as measured"},
 )

@@ -54,5 +54,5 @@ STUDY = Study(
     parts,
     beside={"paper scale": ("paper", {})},
     whole=True,
-    cost={"paper": "about five minutes on one CPU core: 128 starts for each of ten settings and three seeds"},
+    cost={"paper": "two minutes on one CPU core, as measured: 128 starts for each of ten settings and three seeds"},
 )

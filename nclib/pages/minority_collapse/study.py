@@ -104,5 +104,5 @@ STUDY = Study(
     parts,
     beside={"paper scale": ("paper", {})},
     whole=True,
-    cost={"paper": "about forty minutes on one CPU core"},
+    cost={"paper": "half an hour on one CPU core, as measured"},
 )
