@@ -29,5 +29,5 @@ STUDY = Study(
     parts,
     beside={"600 epochs": ("paper", {})},
     whole=True,
-    cost={"paper": "a minute on one CPU core, as measured: a longer training on digits, and the language model of profile laptop"},
+    cost={"paper": "a minute on one CPU core, as measured: a longer training on digits"},
 )
