@@ -326,6 +326,8 @@ PUBLISHED = {"split": "which models"}
 
 
 def meanings(name, columns) -> dict[str, str]:
-    """{column: what it means} of the rows of figure `name`; "" for a column that no text explains."""
+    """{column: what it means} of the rows of figure `name`; "" for a column that no text explains. Those of a figure
+    "<name>-paper" mean what they do in the one that it repeats at profile paper."""
+    name = name.removesuffix("-paper")
     special = (PUBLISHED if name.startswith("fig-wu2024-published-") else {}) | OF_FIGURE.get(name, {})
     return {column: special.get(column, MEANINGS.get(column, "")) for column in columns}
