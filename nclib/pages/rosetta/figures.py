@@ -58,7 +58,7 @@ def _stacked(counts, **more):
 
 
 def _rows(axis, part, labels):
-    axis.set_yticks(np.arange(len(labels)), labels, fontsize=9)
+    axis.set_yticks(np.arange(len(labels)), labels, fontsize=10)
     axis.set_ylim(len(labels) - 0.5, -0.5)
 
 
