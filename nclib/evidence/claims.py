@@ -230,15 +230,15 @@ def judge_all(headlines, table) -> pd.DataFrame:
     ids = [claim.id for headline in headlines for claim in headline.claims]
     if duplicates := sorted({name for name in ids if ids.count(name) > 1}):
         raise ValueError(f"ids must be unique, these are not: {', '.join(duplicates)}")
-    scales = {beside: part.drop(columns="beside") for beside, part in table.groupby("beside")} if len(table) else {}
-    scales = {beside: part for beside, part in scales.items() if beside not in table.attrs.get("unjudged", ())}
-    rows = [
-        [_row(headline, claim, part, beside) for beside, part in ({"": table.iloc[:0]} | scales).items()]
-        for headline in headlines
-        for claim in headline.claims
-    ]
-    shown = [row for own, *others in rows for row in (own, *(row for row in others if _differs(row, own)))]
-    return pd.DataFrame(shown, columns=COLUMNS)
+    scales, rows = {"": table.iloc[:0]}, []
+    for beside, part in table.groupby("beside") if len(table) else ():
+        if beside not in table.attrs.get("unjudged", ()):
+            scales[beside] = part.drop(columns="beside")
+    for headline in headlines:
+        for claim in headline.claims:
+            own, *others = (_row(headline, claim, part, beside) for beside, part in scales.items())
+            rows += [own, *(row for row in others if _differs(row, own))]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _differs(row, own):

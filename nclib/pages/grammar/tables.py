@@ -30,7 +30,12 @@ def summary(table):
     """Means over seeds for every width, of the longer run, of the untrained widest, and of the perfect model: losses in
     nats, and what predictions and features vary by. Variances of predictions are over that of P, of features over
     their own."""
-    return means(table).round(3).replace(-0.0, 0.0)  # which is -0.0 as well
+    return rounded(means(table))
+
+
+def rounded(frame):
+    """Numbers to three digits, and no -0.0."""
+    return frame.round(3).replace(-0.0, 0.0)
 
 
 def means(table):
@@ -74,7 +79,7 @@ def _features(table, **which):
 
 def merging(table):
     """Metrics of the perfect model's predictions on growing parts of the text."""
-    return growth(table).round(3).replace(-0.0, 0.0)  # which is -0.0 as well
+    return rounded(growth(table))
 
 
 def growth(table):
