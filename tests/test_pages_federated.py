@@ -168,6 +168,19 @@ def test_law_one_client_with_everything_is_plain_training():
         torch.testing.assert_close(both[name][0], theta[name], rtol=1e-4, atol=1e-5)
 
 
+def test_value_an_arm_that_diverges_is_right_on_nothing_and_leaves_the_others_alone():
+    wild = ("FedAvg", "", 0.0, 0.0, 1e30, 0.0)
+    both, alone = (
+        loop.Loop("digits", 10, 20, 4, 3, 2, 0.5, 2, 1, 8, arms, 0).run() for arms in ((ARMS[1], wild), (ARMS[1],))
+    )
+    pd.testing.assert_frame_equal(both[both["arm"] == "sparse ETF"][alone.columns], alone)
+    lost = both[both["arm"] == "FedAvg"]
+    assert set(lost["metric"]) == {"global", "local", "diverged"} and set(lost["value"]) == {0.0, 1.0}
+    assert (lost.loc[lost["metric"] == "diverged", "value"] == 1).all() and "diverged" not in set(alone["metric"])
+    where = ["metric", "head", "group", "mask"]
+    assert lost[lost["metric"] != "diverged"].merge(alone[where], on=where).shape[0] == 12 + 6
+
+
 def test_value_frames_of_the_arms():
     gram = (4 * torch.eye(4, **f64) - 1) / 3
     for frame in ("dense", "sparse", "polished"):
@@ -251,7 +264,9 @@ def test_law_runs_for_a_gpu_are_queued():
     chosen = [chosen for study, chosen in campaign.QUEUE if study == "federated"]
     assert len(runs) == 42 and all(any(own(run) for own in chosen) for run in runs)
     assert len(STUDY.runs("paper", data="cifar100")) == 21
-    with pytest.raises(ValueError, match="data = 'cifar100': must be one of cifar10, cifar100, at profile paper alone"):
+    with pytest.raises(
+        ValueError, match="data = 'cifar100': must be one of small, cifar10, cifar100, at profile paper"
+    ):
         STUDY.runs("laptop", data="cifar100")
     with pytest.raises(ValueError, match="data = 'mnist': must be one of"):
         STUDY.runs("paper", data="mnist")
@@ -314,6 +329,14 @@ def test_value_archived_images_stand_beside_the_mixture(table):
     assert len(drawn(figures.accuracies, rows).axes) == 4
     texts = quoted(both)
     assert (texts["archived-cifar-10-lt"], texts["archived-cifar-100-lt"]) == ("12", "0")
+
+
+def test_value_a_larger_scale_of_the_mixture_has_a_panel_of_its_own(table):
+    beside = table.assign(beside="paper scale", value=0.5)
+    rows = views.accuracies(pd.concat([table, beside, archived()], ignore_index=True))
+    assert rows["panel"].unique().tolist() == ["mixture", "mixture, paper scale", "CIFAR-10-LT"]
+    assert set(rows.query("panel == 'mixture, paper scale'")["value"]) == {0.5}
+    pd.testing.assert_frame_equal(rows[rows["panel"] == "mixture"], views.accuracies(table))
 
 
 def test_law_a_killed_run_goes_on_from_its_last_round(store, monkeypatch):

@@ -17,6 +17,7 @@ from nclib.training import checkpoint, federated
 from nclib.training.federated import norm_transfer, normalized_head
 
 SIZES = (64, 64, 64)  # ReLU layers of the backbone; the last is the feature
+GLOBAL, LOCAL = ("main", "aux", "realigned"), ("main", "aux + own", "shifted + own")  # heads, as rows name them
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Loop(Experiment):
 
     def run(self, device="cpu"):
         """For each arm (a row has its fields): accuracies "global" and "local", by `head`, `group` and `mask`, norms of
-        the global head, rank correlations, and how features spread."""
+        the global head, rank correlations, and how features spread. Of an arm that diverged: see `diverged`."""
         samples, arms = self.samples(), [Arm(*arm) for arm in self.arms]
         parts = dirichlet_split(samples.y, self.clients, self.alpha, num_classes=self.classes, seed=self.seed)
         theta, own = self.train(samples, parts, arms, device, checkpoint.of_run(self, self.key(), []))
@@ -173,19 +174,17 @@ def measured(theta, own, train, H, samples, who):
     """Rows of one arm: see `Loop.run`. train, H: features of training and of test; who (clients, K): what each client
     has in training."""
     K, counts = who.shape[1], torch.tensor(samples.counts)
+    if not all(value.isfinite().all() for value in (*theta.values(), *own.values(), train, H)):
+        return diverged(counts)
     W, b = theta["aux.weight"].double(), theta["aux.bias"].double()
     phi, c = own["own.weight"].double(), own["own.bias"].double()
     main = H @ theta["main.weight"].double().T + theta["main.bias"].double()
-    heads = {"main": main, "aux": H @ W.T + b, "realigned": H @ normalized_head(W).T + b}
+    heads = dict(zip(GLOBAL, (main, H @ W.T + b, H @ normalized_head(W).T + b), strict=True))
     tables = [by_group(right(Z, samples.test_y, K), counts).assign(head=name) for name, Z in heads.items()]
     personal = H @ phi.mT + c[:, None]
     shifted = H @ norm_transfer(W, phi).mT + b
-    local = {
-        "main": main.expand_as(personal),
-        "aux + own": heads["aux"] + personal,
-        "shifted + own": shifted + personal,
-    }
-    for name, Z in local.items():
+    local = main.expand_as(personal), heads["aux"] + personal, shifted + personal
+    for name, Z in zip(LOCAL, local, strict=True):
         for mask in (False, True):
             tables.append(rows({"local": locally(Z, samples.test_y, who, mask)}, head=name, mask=mask))
     norms = W.norm(dim=1)
@@ -200,6 +199,14 @@ def measured(theta, own, train, H, samples, who):
     tables.append(rows(profile(train, samples.y, K), "coordinate"))
     tables.append(rows({"cosine": cosines(theta["main.weight"].double())}, "class", "other"))
     return pd.concat(tables, ignore_index=True)
+
+
+def diverged(counts):
+    """Rows of an arm with a weight or a feature that is not finite: one that says so, and that it is right on nothing.
+    What is no accuracy has no row."""
+    tables = [by_group(torch.zeros(len(counts)), counts).assign(head=name) for name in GLOBAL]
+    tables += [rows({"local": 0.0}, head=name, mask=mask) for name in LOCAL for mask in (False, True)]
+    return pd.concat([*tables, rows({"diverged": 1.0})], ignore_index=True)
 
 
 def right(Z, y, K):

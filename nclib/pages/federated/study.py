@@ -25,9 +25,9 @@ ADAM = [(name, name, 3.0, 0.6, 0.1, 0.0) for name in ("Adam", "polished")]
 
 
 def parts(profile, *, seed=0, rounds=None, data=None):
-    """rounds: of each loop. data: "cifar10" or "cifar100" for its long tail alone, at paper."""
-    if data is not None and (data not in IMAGES or profile != "paper"):
-        raise ValueError(f"data = {data!r}: must be one of {', '.join(IMAGES)}, at profile paper alone")
+    """rounds: of each loop. data: at paper, "cifar10" or "cifar100" for its long tail alone, "small" for the rest."""
+    if data is not None and (data not in ("small", *IMAGES) or profile != "paper"):
+        raise ValueError(f"data = {data!r}: must be one of small, {', '.join(IMAGES)}, at profile paper alone")
     seeds = range(seed, seed + choose(profile, COUNT))
     rounds = rounds or {"smoke": 2, "laptop": 25, "paper": 60}[profile]
     largest = {"smoke": 60, "laptop": 200, "paper": 500}[profile]
@@ -44,7 +44,7 @@ def parts(profile, *, seed=0, rounds=None, data=None):
         for source, (name, classes, most) in IMAGES.items()
         if profile == "paper" and data in (None, source)
     }
-    if data is not None:
+    if data in IMAGES:
         return tails
     own = {
         "mixture": [loop("mixture", 20, largest, 20 if small else 50, arms, s) for s in seeds],
@@ -60,7 +60,8 @@ def parts(profile, *, seed=0, rounds=None, data=None):
 STUDY = Study(
     "federated",
     parts,
-    beside={name: ("paper", {"data": source}) for source, (name, *_) in IMAGES.items()},
+    beside={"paper scale": ("paper", {"data": "small"})}
+    | {name: ("paper", {"data": source}) for source, (name, *_) in IMAGES.items()},
     cost={
         "paper": "42 networks on long tails of CIFAR-10 and CIFAR-100, estimated at 6 minutes each on one H100; the "
         "rest half an hour on one CPU core"

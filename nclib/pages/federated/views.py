@@ -50,9 +50,14 @@ def at_best(table, part="mixture"):
 
 def accuracies(table):
     """Global accuracy by group at each arm's best, of the classifier ("main") and of the realigned head: of the
-    mixture, and as a `panel` of its own of each long tail of images that is archived."""
-    parts = [part for part in ("mixture", *TAILS) if (table["part"] == part).any()]
-    rows = pd.concat([at_best(table, part).assign(panel=part) for part in parts]).query("metric == 'global'")
+    mixture, and each as a `panel` of its own, of the mixture at a scale that is shown beside and of each long tail of
+    images that is archived."""
+    parts = {
+        part if beside in ("", part) else f"{part}, {beside}": at_best(rows, part)
+        for (beside, part), rows in table.groupby(["beside", "part"], sort=False)
+        if part in ("mixture", *TAILS)
+    }
+    rows = pd.concat([rows.assign(panel=panel) for panel, rows in parts.items()]).query("metric == 'global'")
     rows = rows[rows["head"].isin(["main", "realigned"])]
     return rows[["panel", "arm", "head", "group", "seed", "value"]]
 
