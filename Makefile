@@ -39,7 +39,7 @@ serve: book  ## the same, then serve the site on http://localhost:8000
 	"$(RUN)" -m http.server --bind localhost --directory "$(BUILD)/site/_build/html" 8000
 
 runs: $(STAMP)  ## do the runs of a study that are not stored: make runs STUDY=linguistic_scaling
-	"$(RUN)" -m snakemake --snakefile workflow/runs.smk --workflow-profile workflow/profiles/local \
+	"$(RUN)" workflow/warm.py serve "$(RUN)" -m snakemake --snakefile workflow/runs.smk --workflow-profile workflow/profiles/local \
 		--directory "$(BUILD)" --cores $(JOBS) --config study=$(STUDY) profile=$(PROFILE)
 
 test: $(STAMP)  ## the test suite: library, notebooks at smoke, book, site in a browser

@@ -1,6 +1,7 @@
 """Forks in place of Python commands: the same streams, folder, variables and exit codes, and nothing is left behind."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ def served(*command, **options):
     """A command under a server."""
     options |= {"env": clean_environment(PYTHONPATH=str(WORKFLOW), GREETING="hello"), "text": True}
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    return subprocess.Popen([sys.executable, "-c", SERVER, *map(str, command)], **options, **pipes)
+    return subprocess.Popen([sys.executable, "-c", SERVER, *map(str, command)], **pipes | options)
 
 
 @pytest.mark.parametrize("warm", [True, False])
@@ -67,6 +68,19 @@ def test_law_modules_are_forked_and_what_fails_is_seen(tmp_path):
     process = served(*words("-m", "named", "-f", "x"), cwd=tmp_path)
     out, err = process.communicate()
     assert out == "__main__ ['-f', 'x']\n" and "ZeroDivisionError" in err and process.returncode == 1
+
+
+def test_law_streams_are_the_callers_also_where_the_servers_are_files(tmp_path):
+    """A file has places to go to, a pipe has none."""
+    (tmp_path / "named.py").write_text(
+        "import sys\nfor one in sys.stdout, sys.stderr:\n    one.reconfigure(errors='replace')\n    print('ü', file=one)"
+    )
+    shell = " ".join(map(shlex.quote, words("-m", "named")))
+    with open(tmp_path / "said", "w") as said, open(tmp_path / "wrong", "w") as wrong:
+        piped = f"{{ {shell} 2>&3 | cat; }} 3>&1 | cat"
+        with served("sh", "-c", piped, cwd=tmp_path, stdout=said, stderr=wrong) as process:
+            process.wait()
+    assert (tmp_path / "said").read_text() == "ü\nü\n" and not (tmp_path / "wrong").read_text()
 
 
 @pytest.mark.parametrize("killed", ["caller", "who waits for it", "fork"])

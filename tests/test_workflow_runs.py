@@ -18,6 +18,9 @@ from nclib.pages._language_models import cost, grid
 from nclib.runs import store
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "workflow"))
+import warm  # noqa: E402
+
 STUDY = "linguistic_scaling"
 SHORT = "federated"  # three runs of a second or two at smoke, for what is of any study
 
@@ -28,11 +31,22 @@ def environment(folder):
     return clean_environment(PYTHONPATH=str(ROOT), TQDM_DISABLE="1", OMP_NUM_THREADS="1") | kinds
 
 
-def snakemake(folder, machine, study, profile, *more, settings=()):
-    command = [sys.executable, "-m", "snakemake", "-s", "workflow/runs.smk", *more]
+@pytest.fixture(scope="module")
+def forks():
+    """The variable by which commands of `warm.python()` are forks of a server, whose imports each of them is spared."""
+    script = f"import os; print(os.environ['{warm.DOOR}'], flush=True); input()"
+    command = [sys.executable, warm.__file__, "serve", sys.executable, "-c", script]
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment(ROOT / "nowhere"), **streams) as server:
+        yield {warm.DOOR: server.stdout.readline().strip()}
+        server.communicate("\n")
+
+
+def snakemake(folder, machine, study, profile, *more, settings=(), forks=None):
+    command = [*(warm.python() if forks else [sys.executable]), "-m", "snakemake", "-s", "workflow/runs.smk", *more]
     command += ["--workflow-profile", f"workflow/profiles/{machine}", "--directory", str(folder / "work")]
     command += ["--config", f"study={study}", f"profile={profile}", *settings]
-    return {"args": command, "cwd": ROOT, "env": environment(folder)}
+    return {"args": command, "cwd": ROOT, "env": environment(folder) | (forks or {})}
 
 
 def call(*arguments, **more):
@@ -61,17 +75,18 @@ def killed_after_one(folder):
     return early is None
 
 
-def test_law_killed_runs_go_on_and_finished_ones_are_not_repeated(tmp_path):
+def test_law_killed_runs_go_on_and_finished_ones_are_not_repeated(tmp_path, forks):
+    """What is killed, Snakemake and its jobs, are processes of their own."""
     names = {run.key() for run in pages.study(SHORT).runs("smoke")}
     assert killed_after_one(tmp_path)
     before = stored(tmp_path)
     assert 0 < len(before) < len(names)
-    code, said = call(tmp_path, "local", SHORT, "smoke", "--cores", "1")
+    code, said = call(tmp_path, "local", SHORT, "smoke", "--cores", "1", forks=forks)
     after = stored(tmp_path)
     assert code == 0, said
     assert {entry.split("/")[1] for entry in after} == names
     assert before.items() <= after.items() and said.count("rule run:") == len(names) - len(before)
-    code, said = call(tmp_path, "local", SHORT, "smoke", "--cores", "1")
+    code, said = call(tmp_path, "local", SHORT, "smoke", "--cores", "1", forks=forks)
     assert code == 0 and "rule run:" not in said and stored(tmp_path) == after
 
 
@@ -84,8 +99,8 @@ def jobs(said):
     ("machine", "profile", "gpu"),
     [("slurm", "paper", "1"), ("local", "smoke", "0")],
 )
-def test_law_dry_run_lists_one_job_a_run_with_its_resources(tmp_path, machine, profile, gpu):
-    code, said = call(tmp_path, machine, STUDY, profile, "-n")
+def test_law_dry_run_lists_one_job_a_run_with_its_resources(tmp_path, forks, machine, profile, gpu):
+    code, said = call(tmp_path, machine, STUDY, profile, "-n", forks=forks)
     assert code == 0, said
     found = jobs(said)
     assert len(found) == len(grid.runs(profile))
@@ -97,13 +112,13 @@ def test_law_dry_run_lists_one_job_a_run_with_its_resources(tmp_path, machine, p
     assert not list(tmp_path.rglob("table.csv"))
 
 
-def test_law_a_run_on_a_processor_takes_no_gpu_slot(tmp_path):
-    code, said = call(tmp_path, "local", STUDY, "paper", "-n", settings=["device=cpu"])
+def test_law_a_run_on_a_processor_takes_no_gpu_slot(tmp_path, forks):
+    code, said = call(tmp_path, "local", STUDY, "paper", "-n", settings=["device=cpu"], forks=forks)
     assert code == 0 and len(jobs(said)) == len(grid.runs("paper")) and all("gpu=0" in job for job in jobs(said))
 
 
-def test_law_a_study_that_is_unknown_is_named(tmp_path):
-    code, said = call(tmp_path, "local", "dang2023.nothing", "smoke", "-n")
+def test_law_a_study_that_is_unknown_is_named(tmp_path, forks):
+    code, said = call(tmp_path, "local", "dang2023.nothing", "smoke", "-n", forks=forks)
     assert code and "study = 'dang2023.nothing': must be one of" in said
 
 
@@ -119,13 +134,15 @@ def kept(*arguments, **settings):
 language.fit = kept
 runpy.run_module("nclib", run_name="__main__")
 """
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+WORDS = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+TORCHRUN = [sys.executable, *WORDS]
+FORKED = [*warm.python(), *WORDS, "--no-python", *warm.python()]  # torchrun and the processes that it starts
 
 
-def nclib(folder, program, *arguments):
+def nclib(folder, program, *arguments, forks=None):
     """(exit code, standard output, standard error) of `nclib` with a store in `folder`."""
     folder.mkdir(exist_ok=True)
-    variables = environment(folder) | {"LOSSES": str(folder / "losses")}
+    variables = environment(folder) | {"LOSSES": str(folder / "losses")} | (forks or {})
     done = subprocess.run([*program, *arguments], env=variables, capture_output=True, text=True, timeout=240)
     return done.returncode, done.stdout, done.stderr
 
@@ -168,10 +185,11 @@ def test_law_two_processes_store_the_entry_of_one(both):
     pd.testing.assert_series_equal(found["value"], expected["value"], rtol=1e-3, atol=1e-4)
 
 
-def test_law_a_stored_run_is_not_done_again_under_torchrun(both):
+def test_law_a_stored_run_is_not_done_again_under_torchrun(both, forks):
     folder = both[1]
     before = stored(folder)
-    code, said, wrong = nclib(folder, [*TORCHRUN, "-m", "nclib"], *("run", STUDY, "--profile", "smoke", "--index", "3"))
+    run = "run", STUDY, "--profile", "smoke", "--index", "3"
+    code, said, wrong = nclib(folder, [*FORKED, "-m", "nclib"], *run, forks=forks)
     assert code == 0, wrong
     assert len(said.splitlines()) == 1 and stored(folder) == before
 
@@ -183,8 +201,8 @@ def test_law_a_stored_run_is_not_done_again_under_torchrun(both):
         ((STUDY,), "nclib: torchrun does one run at a time: name it, --index from 0 to 3"),
     ],
 )
-def test_law_torchrun_is_refused_in_one_line(tmp_path, arguments, message):
-    code, said, wrong = nclib(tmp_path, [*TORCHRUN, "-m", "nclib"], "run", *arguments, "--profile", "smoke")
+def test_law_torchrun_is_refused_in_one_line(tmp_path, forks, arguments, message):
+    code, said, wrong = nclib(tmp_path, [*FORKED, "-m", "nclib"], "run", *arguments, "--profile", "smoke", forks=forks)
     assert code and not said and not stored(tmp_path)
     assert [line for line in wrong.splitlines() if line.startswith("nclib:")] == [message]
 

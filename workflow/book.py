@@ -40,13 +40,6 @@ def snakemake(build, profile, jobs):
     ]
 
 
-def warm(command):
-    """The command under the server of workflow/warm.py. Elsewhere than on Linux, what has imported such libraries must
-    not be forked."""
-    server = [sys.executable, str(ROOT / "workflow" / "warm.py"), "serve"] if sys.platform == "linux" else []
-    return [*server, *command]
-
-
 @contextlib.contextmanager
 def lock(build):
     """One build at a time in a folder: waits for another, and says for whose. It is held until its file is closed."""
@@ -77,7 +70,7 @@ def build_book(build, profile, jobs):
         for note in notes(build):
             note.unlink()
         forget_damaged(build)
-        command = warm(snakemake(build, profile, jobs))
+        command = [sys.executable, str(ROOT / "workflow" / "warm.py"), "serve", *snakemake(build, profile, jobs)]
         code = run(command, stderr=log, env=environment(build), pass_fds=[held.fileno()])
     if code:
         report(build)

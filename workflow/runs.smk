@@ -7,8 +7,12 @@ from pathlib import Path
 from nclib import pages
 from nclib.runs import store
 
+sys.path.insert(0, workflow.basedir)
+import warm
+
 STUDY, PROFILE = config.get("study"), config.get("profile", "laptop")
 DEVICE = config.get("device", "auto")
+PYTHON = warm.python()  # on other machines than this one a run is a process of its own
 SEED = ["--seed", config["seed"]] if "seed" in config else []
 RUNS = pages.study(STUDY).runs(PROFILE, seed=config.get("seed"))
 INDEX = {run.key(): index for index, run in enumerate(RUNS)}
@@ -48,5 +52,5 @@ rule run:
     resources:
         gpu=lambda wildcards: gpus(RUNS[INDEX[wildcards.key]]),
     shell:
-        "rmdir {params.folder:q} 2> /dev/null || : ; {sys.executable:q} -m nclib run {STUDY:q} --profile {PROFILE:q} "
+        "rmdir {params.folder:q} 2> /dev/null || : ; {PYTHON:q} -m nclib run {STUDY:q} --profile {PROFILE:q} "
         "--index {params.index:q} --device {DEVICE:q} {SEED:q}"

@@ -1,4 +1,4 @@
-"""Forks of a process that has imported what the steps of a build and the kernels of its notebooks need.
+"""Forks of a process that has imported what runs, the steps of a build and the kernels of its notebooks need.
 
 The imports of a kernel and of the two steps around it took nine seconds of a processor: for the 26 pages of the book, a
 third of a build at profile smoke.
@@ -22,16 +22,23 @@ from pathlib import Path
 
 DOOR = "NC_WARM"  # the variable with the path of the server's socket
 # Not `ipykernel.kernelapp`, which when it is imported asks the variables for whom the kernel is.
-LIBRARIES = ("ipykernel.ipkernel", "papermill", "torch", "scipy.optimize", "seaborn", "nclib.plotting.publish")
+# The first optimizer of a process imports `torch._dynamo`, in two seconds.
+LIBRARIES = (
+    *("ipykernel.ipkernel", "papermill", "torch", "torch._dynamo", "scipy.optimize", "seaborn"),
+    "nclib.plotting.publish",
+)
 
 
 def serve(command):
-    """Do a command to its end, and what is asked for meanwhile; its exit code."""
+    """Do a command to its end, and what is asked for meanwhile; its exit code. Elsewhere than on Linux nothing is: what
+    has imported such libraries must not be forked there."""
+    if sys.platform != "linux":
+        return subprocess.call(command, close_fds=False)
     try:
         folder, door = tempfile.TemporaryDirectory(), socket.socket(socket.AF_UNIX)
         door.bind(os.path.join(folder.name, "door"))
     except OSError:  # no place for it, or a path that is too long for a socket
-        return subprocess.call(command)
+        return subprocess.call(command, close_fds=False)
     with folder, door, selectors.DefaultSelector() as ready:
         door.listen()
         ready.register(door, selectors.EVENT_READ)
@@ -98,7 +105,12 @@ def become(given, words, folder, variables):
     """Do in this fork what `python WORDS...` does in a folder, with these variables and standard streams."""
     for stream, file in enumerate(given):
         os.dup2(file, stream)
+    # What the server's own streams have found out of its files does not hold for these.
     sys.stdin = open(0, encoding="utf-8", closefd=False)
+    sys.stdout, sys.stderr = (
+        open(stream.fileno(), "w", 1 if stream.isatty() else buffering, stream.encoding, stream.errors, closefd=False)
+        for stream, buffering in ((sys.stdout, -1), (sys.stderr, 1))
+    )
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)

@@ -28,6 +28,7 @@ KINDS = {
     "boolean": {"True": True, "False": False, "nan": pd.NA}.__getitem__,
 }
 LOOKS = (str, int, float, bool, type(None))
+WHITE = 0xFFFFFF  # red, green, blue
 HEAVY = 100_000  # bytes from which an SVG is left out: what has thousands of points is better seen as PNG
 STORE = ("command", "format", "kinds", "outputs", "seal")  # of a run's manifest what says nothing of a figure
 DPI, NARROW_DPI = 200, 144  # dots an inch of the image, and of the one for phones
@@ -53,15 +54,22 @@ def laid_out(figure, dpi=DPI) -> "Bbox":
 
 def png(figure, run, box, dpi=DPI) -> bytes:
     """Return a figure as PNG bytes, which are the same for the same figure and versions. Their metadata hold `run`."""
-    from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    buffer, packed, note = io.BytesIO(), io.BytesIO(), PngInfo()
-    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches=box, facecolor="white", pil_kwargs={"compress_level": 1})
+    buffer, note = io.BytesIO(), PngInfo()
     note.add_text("nclib:run", run)
-    image = Image.open(buffer)
-    few_colors(image).save(packed, format="png", optimize=True, pnginfo=note, dpi=image.info["dpi"])
-    return packed.getvalue()
+    few_colors(pixels(figure, box, dpi)).save(buffer, format="png", optimize=True, pnginfo=note, dpi=(dpi, dpi))
+    return buffer.getvalue()
+
+
+def pixels(figure, box, dpi) -> "PIL.Image.Image":
+    """Return what of a figure stands in a box, on white."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="raw", dpi=dpi, bbox_inches=box, facecolor="white")
+    width = int(box.width * dpi)
+    return Image.frombytes("RGBA", (width, len(buffer.getvalue()) // (4 * width)), buffer.getvalue())
 
 
 def few_colors(image, exact=64) -> "PIL.Image.Image":
@@ -73,8 +81,12 @@ def few_colors(image, exact=64) -> "PIL.Image.Image":
     from PIL import Image
 
     red, green, blue = np.moveaxis(np.asarray(image.convert("RGB"), dtype=np.uint32), -1, 0)
-    where, codes = pd.factorize((red << 16 | green << 8 | blue).ravel(), sort=True)  # np.unique sorts every pixel
-    counts = np.bincount(where)
+    each = (red << 16 | green << 8 | blue).ravel()
+    ink = each != WHITE  # what is left out is most of an image
+    where = np.zeros(each.shape, dtype=int)
+    where[ink], codes = pd.factorize(each[ink], sort=True)  # np.unique sorts every pixel
+    where[~ink], codes = len(codes), np.append(codes, np.uint32(WHITE))
+    counts = np.bincount(where, minlength=len(codes))
     order = np.argsort(-counts, kind="stable")
     colors = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1).astype(np.uint8)[order]
     index = np.arange(len(codes)).clip(max=255)
