@@ -10,6 +10,7 @@ from nclib.evidence.claims import judge_all
 from nclib.pages.federated import claims, data, figures, image_loop, loop, speed, study, views
 from nclib.pages.federated.quoted import quoted
 from nclib.pages.federated.study import STUDY
+from nclib.runs.study import own_runs
 from nclib.training import checkpoint, federated
 
 matplotlib.use("agg")
@@ -18,8 +19,14 @@ ARMS = (("FedAvg", "", 0.0, 0.0, 0.1, 0.0), ("sparse ETF", "sparse", 1.0, 0.6, 0
 
 
 @pytest.fixture(scope="module")
-def table(smoke_table):
+def both(smoke_table):
+    """The runs at smoke, and those of paper scale that are archived."""
     return smoke_table(STUDY)
+
+
+@pytest.fixture(scope="module")
+def table(both):
+    return own_runs(both)
 
 
 def test_value_groups_by_hand():
@@ -331,12 +338,18 @@ def test_value_archived_images_stand_beside_the_mixture(table):
     assert (texts["archived-cifar-10-lt"], texts["archived-cifar-100-lt"]) == ("12", "0")
 
 
-def test_value_a_larger_scale_of_the_mixture_has_a_panel_of_its_own(table):
-    beside = table.assign(beside="paper scale", value=0.5)
-    rows = views.accuracies(pd.concat([table, beside, archived()], ignore_index=True))
+def test_value_the_archived_mixture_has_a_panel_and_words_of_its_own(both, table):
+    rows = views.accuracies(pd.concat([both, archived()], ignore_index=True))
     assert rows["panel"].unique().tolist() == ["mixture", "mixture, paper scale", "CIFAR-10-LT"]
-    assert set(rows.query("panel == 'mixture, paper scale'")["value"]) == {0.5}
     pd.testing.assert_frame_equal(rows[rows["panel"] == "mixture"], views.accuracies(table))
+    larger = both[(both["beside"] == "paper scale") & (both["part"] == "mixture")].assign(beside="")
+    pd.testing.assert_frame_equal(
+        rows[rows["panel"] == "mixture, paper scale"].reset_index(drop=True),
+        views.accuracies(larger).assign(panel="mixture, paper scale").reset_index(drop=True),
+    )
+    lost = larger[larger["metric"] == "diverged"]
+    assert set(lost["lr"]) == {0.3} and set(lost["arm"]) == {"FedAvg", "FedProx"}
+    assert quoted(both)["diverged"] == str(len(lost)) and quoted(table)["diverged"] == "0"
 
 
 def test_law_a_killed_run_goes_on_from_its_last_round(store, monkeypatch):

@@ -73,7 +73,7 @@ def test_law_modules_are_forked_and_what_fails_is_seen(tmp_path):
 def test_law_streams_are_the_callers_also_where_the_servers_are_files(tmp_path):
     """A file has places to go to, a pipe has none."""
     (tmp_path / "named.py").write_text(
-        "import sys\nfor one in sys.stdout, sys.stderr:\n    one.reconfigure(errors='replace')\n    print('ü', file=one)"
+        "import sys\nfor out in sys.stdout, sys.stderr:\n  out.reconfigure(errors='replace')\n  print('ü', file=out)"
     )
     shell = " ".join(map(shlex.quote, words("-m", "named")))
     with open(tmp_path / "said", "w") as said, open(tmp_path / "wrong", "w") as wrong:

@@ -2,12 +2,13 @@
 
 from nclib.glued import number, word
 from nclib.pages.federated import claims
-from nclib.pages.federated.views import TAILS, best, matched, own
+from nclib.pages.federated.views import TAILS, at_best, best, matched, own
 
 
 def quoted(table):
     """{key: text} of a table of `study.STUDY`."""
-    archived, table = table.loc[table["part"].isin(TAILS), ["part", "run"]].drop_duplicates(), own(table)
+    archived, larger = table.loc[table["part"].isin(TAILS), ["part", "run"]].drop_duplicates(), at_paper_scale(table)
+    table = own(table)
     at, rows = best(table), matched(table)
     order = {
         "sparse-dense": claims.gain(claims.at_best, "sparse ETF", "dense ETF"),
@@ -31,7 +32,20 @@ def quoted(table):
         "noise": number(_mean(claims.noise(table))),
         "exponent": number(claims.value(rows, "exponent", "sparse ETF").mean()),
         **{f"archived-{part.lower()}": str((archived["part"] == part).sum()) for part in TAILS},
+        **larger,
         "faster": number(_mean(claims.batched("faster")(table)), ".1f"),
+    }
+
+
+def at_paper_scale(table):
+    """{key: text} of the mixture with more rounds and samples."""
+    table = table[(table["profile"] == "paper") & (table["part"] == "mixture")]
+    ends = at_best(table).query("metric == 'global' and head == 'main' and group == 'all'")
+    means = ends.groupby("arm")["value"].mean()
+    return {
+        "paper-spread": _points(means.max() - means.min()),
+        "paper-rank": number(claims.value(matched(table), "rank global", "sparse ETF").mean()),
+        "diverged": str((table["metric"] == "diverged").sum()),
     }
 
 

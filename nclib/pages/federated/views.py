@@ -44,8 +44,7 @@ def at_best(table, part="mixture"):
     """The rows of each arm at its own best setting."""
     found = best(table, part)
     rows = table[table["part"] == part]
-    own = [tuple(setting) in {(arm, *at) for arm, at in found.items()} for setting in rows[SETTING].to_numpy()]
-    return rows[own]
+    return rows[pd.MultiIndex.from_frame(rows[SETTING]).isin([(arm, *at) for arm, at in found.items()])]
 
 
 def accuracies(table):
