@@ -17,8 +17,26 @@ MISSING = "–"
 
 
 def number(value, spec=".2f") -> str:
-    """A number as text by a format such as ".3f", ".0%" or ",.0f"; `MISSING` where it is None, NaN or infinite."""
-    return format(float(value), spec) if known(value) else MISSING
+    """A number as text by a format such as ".3f", ".0%" or ",.0f"; `MISSING` where it is None, NaN or infinite.
+
+    Powers of ten are raised, a minus is as long as a plus, and what is rounded to zero has no sign.
+
+    >>> number(0.98765, ".0%"), number(-0.98765), number(-1e-7, ".0e"), number(2e-7, ".0e"), number(-1e-7)
+    ('99%', '−0.99', '−10⁻⁷', '2×10⁻⁷', '0.00')
+    """
+    if not known(value):
+        return MISSING
+    text = re.sub(r"([\d.]+)e([+-]\d+)", _power, format(float(value), spec))
+    return re.sub(r"^-", "−", re.sub(r"^[+-](0(?:\.0+)?%?)$", r"\1", text))
+
+
+def _power(found):
+    from nclib.plotting import RAISED
+
+    factor, power = found[1], int(found[2])
+    if not power:
+        return factor
+    return f"{'' if float(factor) == 1 else f'{factor}×'}10{str(power).translate(RAISED)}"
 
 
 def word(change, below, above, otherwise) -> str:
@@ -63,9 +81,10 @@ def _text(key, value):
 
 
 def table(frame) -> "HTML":
-    """A table for a reader, its texts in full: as a notebook shows it, pandas cuts them after 50 characters."""
+    """A table for a reader, its texts in full, without the numbers of its rows: as a notebook shows it, pandas cuts
+    texts after 50 characters."""
     import pandas as pd
     from IPython.display import HTML
 
     with pd.option_context("display.max_colwidth", None):
-        return HTML(frame.to_html(border=0))
+        return HTML(frame.to_html(border=0, index=not isinstance(frame.index, pd.RangeIndex)))

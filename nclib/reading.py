@@ -100,14 +100,15 @@ def _variability(measured, rule):
     degree = "is small, features of a class are nearly one point" if ratio <= 0.01 else "is fairly small"
     degree = "is not small" if ratio > 0.1 else degree
     degree = "is no smaller than that between them, there is no collapse" if ratio >= 1 else degree
-    text = f"Variance within classes {degree} (NC1: {ratio:.2g} of the variance between class means)."
+    text = f"Variance within classes {degree} (trace ratio: {ratio:.2g} of that between class means)."
     worst = measured.get("cdnv_max")
     if worst is None:
         return f"{text} Pairs of classes are a sample: how near the closest two come is not known."
     if math.isinf(worst):
         return f"{text} At least two classes have the same mean."
     if rule.cdnv_power == 1 and worst > 1:
-        return f"{text} The closest pair of classes is not separated (CDNV {worst:.2g}, above 1)."
+        value = f"{worst:.2g}" if worst < 100 else f"{worst:,.0f}"
+        return f"{text} The closest pair of classes is not separated (CDNV {value}, above 1)."
     return text
 
 

@@ -165,7 +165,8 @@ def test_value_an_undeclared_number_is_named_with_its_page_and_sentence():
     ("value", "spec", "text"),
     [
         (0.4567, ".2f", "0.46"), (0.5, ".0%", "50%"), (3, ".0f", "3"), (float("nan"), ".2f", "–"), (None, ".0%", "–"),
-        (float("-inf"), ".1f", "–"),
+        (float("-inf"), ".1f", "–"), (-3.14e-16, ".1e", "−3.1×10⁻¹⁶"), (1.04e12, ".0e", "10¹²"), (1e-7, ".6g", "10⁻⁷"),
+        (1.04, ".0e", "1"), (0.0, ".0e", "0"), (-0.004, ".2f", "0.00"), (0.004, "+.2f", "0.00"), (-0.4, ".0%", "−40%"),
     ],
 )  # fmt: skip
 def test_value_number(value, spec, text):

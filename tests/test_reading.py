@@ -78,10 +78,10 @@ def test_value_directions_of_what_is_outside():
 @pytest.mark.parametrize(
     ("ratio", "words"),
     [
-        (0.01 - 1e-9, "is small, features of a class are nearly one point (NC1: 0.01 of"),
-        (0.02, "is fairly small (NC1: 0.02"),
-        (0.3, "is not small (NC1: 0.3"),
-        (4, "there is no collapse (NC1: 4 of"),
+        (0.01 - 1e-9, "is small, features of a class are nearly one point (trace ratio: 0.01 of"),
+        (0.02, "is fairly small (trace ratio: 0.02"),
+        (0.3, "is not small (trace ratio: 0.3"),
+        (4, "there is no collapse (trace ratio: 4 of"),
     ],
 )
 def test_value_variability(ratio, words):

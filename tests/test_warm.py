@@ -13,6 +13,9 @@ import pytest
 from smoke_book import clean_environment
 
 WORKFLOW = Path(__file__).resolve().parents[1] / "workflow"
+sys.path.insert(0, str(WORKFLOW))
+import warm  # noqa: E402
+
 SERVER = "import sys, warm; warm.LIBRARIES = 'colorsys', 'no_such_module'; sys.exit(warm.serve(sys.argv[1:]))"
 SCRIPT = """
 import os, sys
@@ -25,7 +28,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each 
 
 
 def words(*more):
-    return [sys.executable, "-E", "-S", str(WORKFLOW / "warm.py"), "run", *map(str, more)]
+    return [*warm.python(), *map(str, more)]
 
 
 def served(*command, **options):
@@ -35,12 +38,12 @@ def served(*command, **options):
     return subprocess.Popen([sys.executable, "-c", SERVER, *map(str, command)], **pipes | options)
 
 
-@pytest.mark.parametrize("warm", [True, False])
-def test_oracle_a_fork_is_what_the_command_would_be(tmp_path, warm):
+@pytest.mark.parametrize("forked", [True, False])
+def test_oracle_a_fork_is_what_the_command_would_be(tmp_path, forked):
     script = tmp_path / "a b'ü.py"
     script.write_text(SCRIPT)
     env = clean_environment(GREETING="hello")
-    if warm:
+    if forked:
         process = served(*words(script, 3, "x y"), cwd=tmp_path)
     else:
         process = subprocess.Popen(
@@ -51,7 +54,7 @@ def test_oracle_a_fork_is_what_the_command_would_be(tmp_path, warm):
             **dict.fromkeys(("stdin", "stdout", "stderr"), -1),
         )
     out, err = process.communicate("typed\n")
-    assert out == f"['3', 'x y'] {tmp_path} hello {warm} typed\n" and err == "a word\n"
+    assert out == f"['3', 'x y'] {tmp_path} hello {forked} typed\n" and err == "a word\n"
     assert process.returncode == 3
 
 

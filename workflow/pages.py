@@ -129,7 +129,7 @@ def total(claims):
     headlines = paper.groupby("headline")["verdict"].agg(worst).rename("verdict").to_frame()
     return (
         f"{len(headlines)} theorems, figures and other statements of the papers: {count(headlines)}; "
-        f"in {len(paper)} claims: {count(paper)}. A statement fares as the worst of its claims."
+        f"in {len(paper)} claims: {count(paper)}. A statement fares as the worst of its claims that could be judged."
     )
 
 

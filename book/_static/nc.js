@@ -75,7 +75,7 @@
       document.querySelectorAll("[data-page]").forEach(page => {
         page.hidden = !page.querySelector(".nc-headline:not([hidden])");
       });
-      form.querySelector("output").textContent = `${lines.filter(line => !line.hidden).length} of ${lines.length}`;
+      form.querySelector("output").textContent = `${lines.filter(line => !line.hidden).length} of ${lines.length} statements`;
       const query = new URLSearchParams(chosen).toString();
       history.replaceState(null, "", location.pathname + (query && "?" + query) + location.hash);
     }

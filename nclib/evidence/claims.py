@@ -274,4 +274,4 @@ def number(value, digits=4) -> str:
     """Return a value as a reader sees it: text as it is, a number with a few significant digits, a dash for none."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
-    return value if isinstance(value, str) else f"{value:.{digits}g}"
+    return value if isinstance(value, str) else f"{value + 0.0:.{digits}g}"  # -0.0 has no sign for a reader

@@ -83,10 +83,11 @@ def chip_at(part, scale) -> str:
 def _headline(name, part):
     own, first, scales = part[part["beside"] == ""], part.iloc[0], scales_of(part)
     chips = _chips(part, scales)
-    judged, held = worst(own["verdict"]) != UNJUDGED, (own["verdict"] == "holds").sum()
-    free = (own["verdict"] == UNJUDGED).sum()
-    hold = f" · {held} of {len(own)} claims hold" if len(own) > 1 and judged else ""
+    judged, free = worst(own["verdict"]) != UNJUDGED, (own["verdict"] == UNJUDGED).sum()
+    hold = f" · {_held(own)} claims hold" if len(own) > 1 and judged else ""
     hold += f", {free} not at this scale" if hold and free else ""
+    if hold:
+        hold += "".join(f"; {escape(scale)}: {_held(part[part['beside'] == scale])}" for scale in scales)
     about = f"<small>{first.kind} · {typeset(first.of)}{hold}</small>"
     shown = part[part["beside"].isin(["", *scales])]
     papers, verdicts = part["id"].str.split(".").str[0], shown["verdict"]
@@ -102,6 +103,12 @@ def _headline(name, part):
         f'</summary><div class="nc-scroll"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
         "</details>"
     )
+
+
+def _held(rows):
+    """How many claims hold, of those that are judged at a scale beside, or of all at the page's own."""
+    rows = rows[(rows["verdict"] != UNJUDGED) | (rows["beside"] == "")]
+    return f"{(rows['verdict'] == 'holds').sum()} of {len(rows)}"
 
 
 UNJUDGED = "not at this scale"  # a scale beside at which a headline has no other verdict is not shown with it
@@ -167,8 +174,9 @@ def rule(row) -> str:
 
 def ours(row, plain=False) -> str:
     """Our value as text, followed by the interval that the rule judges, where that is not a point."""
-    text = number(row.ours)
+    shown = number if plain else lambda *value: typeset(number(*value))
+    text = shown(row.ours)
     if not isinstance(row.interval, list) or row.interval[0] == row.interval[1]:
         return text
-    low, high = (number(end, 3) for end in row.interval)
+    low, high = (shown(end, 3) for end in row.interval)
     return f"{text} [{low}, {high}]" if plain else f"{text}<br><small>[{low}, {high}]</small>"

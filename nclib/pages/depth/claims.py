@@ -94,7 +94,7 @@ MODEL = {"kind": "extension", "of": "our laws of depth", "seen": "derived", "eve
 HEADLINES = [
     Headline(
         "tirer2023.depth.falls",
-        "Train a network layer by layer, and it collapses further with every layer",
+        "Train a network layer by layer, and it collapses further with every layer after the first",
         family(
             *LAYERWISE,
             [

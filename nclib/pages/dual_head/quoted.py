@@ -55,7 +55,7 @@ def quoted(table):
     last = one.xs(one.index.get_level_values("epoch").max(), level="epoch").mean()
     last_alone = alone.xs(alone.index.get_level_values("epoch").max(), level="epoch").mean()
     return found | {
-        "archived": str(archived),
+        "archived": str(archived or "none"),
         "deficit": points_of(np.mean(deficit(table))),
         "trails": word(np.mean(trails_both(table)), "above", "below", "level with"),
         "two-ce": word(np.mean(lead("two heads", "CE")(table)), "below", "above", "level with"),

@@ -31,7 +31,7 @@ def quoted(table):
         "best-sparse": number(at["sparse ETF"][0], ".0f"),
         "noise": number(_mean(claims.noise(table))),
         "exponent": number(claims.value(rows, "exponent", "sparse ETF").mean()),
-        **{f"archived-{part.lower()}": str((archived["part"] == part).sum()) for part in TAILS},
+        **{f"archived-{part.lower()}": str((archived["part"] == part).sum() or "none") for part in TAILS},
         **larger,
         "faster": number(_mean(claims.batched("faster")(table)), ".1f"),
     }

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from nclib.glued import number
+
 GROWING = (8, 4, 2, 1)  # the first 1/8, 1/4, ... of the positions, where a metric is measured against their number
 LONGER = 3  # times the words, once more at the largest width
 LOSSES = {"loss": "loss", "excess": "excess", "KL": "kl"}
@@ -78,12 +80,13 @@ def _features(table, **which):
 
 
 def merging(table):
-    """Metrics of the perfect model's predictions on growing parts of the text."""
-    return rounded(growth(table))
+    """Metrics of the perfect model's predictions on growing parts of the text, as text."""
+    found = growth(table)
+    return found.assign(**{name: found[name].map(lambda value: number(value, ".3g")) for name in found.columns[1:]})
 
 
 def growth(table):
-    """`merging`, not rounded."""
+    """`merging`, as numbers."""
     names = {"samples": "positions", "nc1": "NC1", "nc1_trace_ratio": "trace ratio", "cdnv_mean": "CDNV, mean"}
     names |= {"cdnv_median": "CDNV, median", "merged": "merged pairs, log CDNV", "others": "other pairs, log CDNV"}
     first = table[(table["source"] == "theory") & (table["run"] == table["run"].iloc[0])]

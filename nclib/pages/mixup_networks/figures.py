@@ -112,7 +112,7 @@ def price(rows):
         above.set_yticks(range(len(shown) + 1), [*(SHORT[name] for name in shown), "temperature"])
         above.set(title=panel, xlabel="calibration error", xlim=(0, None), ylim=(-0.5, len(shown) + 0.5))
         for axis in (above, below):
-            axis.locator_params(axis="x", nbins=4)
+            axis.locator_params(axis="x", nbins=3)
         for name in SHORT:
             one = part[part["part"] == name].pivot(index="seed", columns="metric", values="value")
             if len(one) and {"nc1", "accuracy"} <= set(one):
