@@ -21,8 +21,9 @@ def accuracies(rows):
                 by = part.groupby("group")["value"]
                 mean, low, high = (by.agg(how).reindex(GROUPS) for how in ("mean", "min", "max"))
                 x = [i + 0.16 * (place[arm] - 1.5) for i in range(len(GROUPS))]
-                style = {"color": PALETTE[place[arm]], "marker": MARKERS[place[arm]], "ls": "", "ms": 6, "label": arm}
-                axis.errorbar(x, mean, yerr=[mean - low, high - mean], **style)
+                color = PALETTE[place[arm]]
+                axis.vlines(x, low, high, color=color)
+                axis.plot(x, mean, MARKERS[place[arm]], color=color, ms=6, label=arm)
             axis.set_xticks(range(len(GROUPS)), GROUPS)
             axis.set(title=f"{panel}, {title}", ylim=(0, 1))
         row[0].set_ylabel("accuracy on a balanced test set")
