@@ -98,7 +98,7 @@
       mark: (a, css, text, down = 0) => {
         if (!inside(a, x)) return;
         group.append(svg("line", { x1: X(a), x2: X(a), y1: box.top, y2: box.bottom, class: `nc-live-mark ${css}` }));
-        const late = X(a) > (box.left + box.right) / 2;
+        const late = X(a) > box.right - 80; // no room for it on the right
         if (text) group.append(svg("text", { x: X(a) + (late ? -5 : 5), y: box.top + 14 + down, "text-anchor": late ? "end" : "start" }, text));
       },
       level: (b, css) => inside(b, y) && group.append(svg("line", { x1: box.left, x2: box.right, y1: Y(b), y2: Y(b), class: `nc-live-mark ${css}` })),

@@ -110,8 +110,8 @@
       svg.append(pale);
       pale.append(live.svg("line", { x1: center[0], y1: center[1], x2: axis(one.h / high)[0], y2: axis(one.h / high)[1], class: `nc-live-line nc-live-solid nc-live-${k + 1}`, style: "stroke-width: 9" }));
       arrow(svg, center, axis(one.w / wide), `nc-live-${k + 1}`);
-      const label = axis(Math.max(one.w / wide, one.h / high) * 1.12);
-      svg.append(live.svg("text", { x: label[0], y: label[1] + 4, "text-anchor": "middle" }, `class ${k + 1}`));
+      const tip = axis(Math.max(one.w / wide, one.h / high)), way = [tip[0] - center[0], tip[1] - center[1]], long = Math.hypot(...way) || 1;
+      svg.append(live.svg("text", { x: tip[0] + (30 * way[0]) / long, y: tip[1] + 4 + (14 * way[1]) / long, "text-anchor": "middle" }, `class ${k + 1}`));
     });
     // lengths as bars, |w| full and |h| pale, each in units of the largest
     const [longW, longH] = [Math.max(...classes.map((c) => c.w)) || 1, Math.max(...classes.map((c) => c.h)) || 1];

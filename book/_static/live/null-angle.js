@@ -106,7 +106,7 @@
     const { d, K, points, pooled, groups } = found, { places, height } = live.layout(width, 2, 290);
     const far = Math.min(0.999, 4.5 / Math.sqrt(d)), cosines = Array.from({ length: 181 }, (_, k) => -far + (2 * far * k) / 180).map((c) => [c, cosine(c, d)]);
     const top = Math.max(...cosines.map(([, v]) => v).filter(Number.isFinite));
-    const left = live.panel(svg, { ...places[0], x: { from: -far, to: far, label: "cosine of two random directions" }, y: { from: 0, to: 1.12 * Math.min(top, 12 * Math.sqrt(d)) }, title: `density in ${d} dimensions` });
+    const left = live.panel(svg, { ...places[0], x: { from: -far, to: far, label: "cosine of two random directions" }, y: { from: 0, to: 1.35 * Math.min(top, 12 * Math.sqrt(d)) }, title: `density in ${d} dimensions` });
     left.line(cosines, "nc-live-1");
     left.mark(1 / Math.sqrt(d), "nc-live-theory", "1/√d");
     left.mark(-1 / Math.sqrt(d), "nc-live-theory", "");
