@@ -108,8 +108,8 @@ def become(given, words, folder, variables):
     # What the server's own streams have found out of its files does not hold for these.
     sys.stdin = open(0, encoding="utf-8", closefd=False)
     sys.stdout, sys.stderr = (
-        open(stream.fileno(), "w", 1 if stream.isatty() else buffering, stream.encoding, stream.errors, closefd=False)
-        for stream, buffering in ((sys.stdout, -1), (sys.stderr, 1))
+        open(file, "w", 1 if os.isatty(file) else buffering, encoding=old.encoding, errors=old.errors, closefd=False)
+        for file, buffering, old in ((1, -1, sys.stdout), (2, 1, sys.stderr))
     )
     os.chdir(folder)
     os.environ.clear()
