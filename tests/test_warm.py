@@ -73,6 +73,18 @@ def test_law_modules_are_forked_and_what_fails_is_seen(tmp_path):
     assert out == "__main__ ['-f', 'x']\n" and "ZeroDivisionError" in err and process.returncode == 1
 
 
+def test_law_what_is_forked_from_has_not_asked_for_a_gpu():
+    """A process whose parent has asked the driver cannot use a GPU, and runs are such forks."""
+    code = """
+import importlib, torch, warm
+torch._C._cuda_getDeviceCount = torch._C._cuda_getCurrentRawStream = lambda *given: 1 / 0  # as with a driver
+for name in warm.LIBRARIES:
+    importlib.import_module(name)
+assert not torch.cuda.is_initialized()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, env=clean_environment(PYTHONPATH=str(WORKFLOW)))
+
+
 def test_law_streams_are_the_callers_also_where_the_servers_are_files(tmp_path):
     """A file has places to go to, a pipe has none."""
     (tmp_path / "named.py").write_text(
