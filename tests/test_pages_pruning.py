@@ -124,7 +124,7 @@ def test_value_quoted():
     )  # fmt: skip
     assert (said["full-lost"], said["short-recovered"], said["least-rank"]) == ("0%", "25%", "4")
     assert (said["behind-once"], said["emptied"]) == ("10.5", "2 of 2")
-    assert (said["gone-once"], said["gone-cycles"], said["back-once"]) == ("30%", "40%", "-1.0")
+    assert (said["gone-once"], said["gone-cycles"], said["back-once"]) == ("30%", "40%", "−1.0")
 
 
 def test_value_accuracy_when_units_have_gone_and_after_training_on():
