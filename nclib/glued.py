@@ -81,10 +81,12 @@ def _text(key, value):
 
 
 def table(frame) -> "HTML":
-    """A table for a reader, its texts in full, without the numbers of its rows: as a notebook shows it, pandas cuts
-    texts after 50 characters."""
+    """A table for a reader, its texts in full, under one line of names and without the numbers of its rows: as a
+    notebook shows it, pandas cuts texts after 50 characters."""
     import pandas as pd
     from IPython.display import HTML
 
+    if any(frame.index.names):
+        frame = frame.reset_index()
     with pd.option_context("display.max_colwidth", None):
         return HTML(frame.to_html(border=0, index=not isinstance(frame.index, pd.RangeIndex)))

@@ -290,13 +290,15 @@ def test_law_claims_of_closed_forms_can_fail(table, part, metric, name):
 
 
 def test_value_proofs_for_a_reader(table):
-    shown = views.proofs(table, "proved", "refused", "ranges")
-    assert len(shown) == 15 and (shown["proved"] == "no").sum() == 2
-    gap = shown.loc["M = 2, K = 6, lambda = 0.001: the best simplex ETF costs more than the best cross-polytope"]
-    assert Decimal(gap["lower"]) < Decimal("0.00192167119098768") < Decimal(gap["upper"])
+    shown = views.proofs(table, "proved", "refused").set_index("statement")
+    assert len(shown) == 12 and (shown["proved"] == "no").sum() == 2
+    gap = shown.loc["M = 2, K = 6, λ = 0.001: the best simplex ETF costs more than the best cross-polytope"]
+    assert Decimal(gap["at least"]) < Decimal("0.00192167119098768") < Decimal(gap["at most"])
     below, above = (Decimal(views.outward(0.1 + 0.2, side)) for side in (ROUND_FLOOR, ROUND_CEILING))
-    assert below < Decimal(0.1 + 0.2) < above and above - below == Decimal("1e-16")
-    assert gap["lower"] == "0.001921671190987673" and gap["proved"] == "yes" and gap["bits"] == 128
+    assert below < Decimal(0.1 + 0.2) < above and above - below == Decimal("1e-8")
+    assert gap["at least"] == "0.0019216711" and gap["at most"] == "0.0019216712" and gap["proved"] == "yes"
+    ranges = views.proofs(table, "ranges", ends=("from λ =", "to λ =")).set_index("statement")
+    assert ranges.iloc[0].tolist()[:3] == ["1e-05", "0.12", "yes"] and len(ranges) == 3
 
 
 def test_value_region(table):

@@ -16,6 +16,8 @@ ICONS = re.compile(r'<script src="[^"]*/fontawesome/[^"]*"></script>')
 IMAGE = re.compile(r'<img [^>]*src="(?P<folder>[^"]*_images/)(?P<file>[^"]+\.png)"[^>]*?(?P<end> ?/?>)')
 FIGURE = re.compile(r"<figure\b.*?</figure>", re.S)
 PLACES = re.compile(r"\b(left|right|middle|top|bottom|upper|lower|above|below|rows?|columns?|panels?)\b", re.I)
+STACKED = 1.4  # a narrow figure with its panels in a column is at least that much taller, in inches
+FORMULA = re.compile(r'([(\[“]?)(<span class="math notranslate nohighlight">\\\(.*?\\\)</span>)([^\s<]{0,12})')
 DOWNLOAD = re.compile(r'download="" href="([^"]*_downloads/[^"]+)"')
 
 
@@ -48,22 +50,39 @@ def in_view(html, figures):
     for path in html.glob("_images/*.png"):
         sizes[path.name], narrow[path.name] = Image.open(path).size, wide.get(path.read_bytes())
 
+    def inches(path):
+        image = Image.open(path)
+        return image.height / image.info["dpi"][1]
+
     def image(found):
         (width, height), other = sizes[found["file"]], narrow[found["file"]]
         text = f'{found[0][: -len(found["end"])]} loading="lazy" width="{width}" height="{height}"{found["end"]}'
         if other is None or "sd-card" in text:
             return text
         shutil.copy(other, html / "_images")
-        return f'<picture><source media="(max-width: 600px)" srcset="{found["folder"]}{other.name}" />{text}</picture>'
+        kind = ' class="nc-panels"' if inches(other) > STACKED * inches(html / "_images" / found["file"]) else ""
+        return f'<picture{kind}><source media="(max-width: 600px)" srcset="{found["folder"]}{other.name}" />{text}</picture>'
 
     def stacked(found):
-        """Its narrow image has its panels in a column, which a caption that places them must say."""
+        """Where panels stand in a column, a caption that places them must say so."""
         said = PLACES.search(found[0].partition("<figcaption")[2])
-        return found[0].replace("<picture>", '<picture class="nc-panels">') if said else found[0]
+        return found[0] if said else found[0].replace('<picture class="nc-panels">', "<picture>")
 
     for page in html.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
         if (changed := FIGURE.sub(stacked, IMAGE.sub(image, text))) != text:
+            page.write_text(changed, encoding="utf-8")
+
+
+def unbroken(html):
+    """Keep a formula in a line together with the sign before and after it: a browser breaks a line at its box."""
+
+    def kept(found):
+        return f'<span class="nc-keep">{found[0]}</span>' if found[1] or found[3] else found[0]
+
+    for page in html.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        if (changed := FORMULA.sub(kept, text)) != text:
             page.write_text(changed, encoding="utf-8")
 
 
@@ -113,6 +132,7 @@ def slim(app, exception):
         html = Path(app.outdir)
         shown_once(html)
         in_view(html, Path(app.srcdir).glob("figures/*/*-narrow.png"))
+        unbroken(html)
         without_images(html)
         unused(html, app.config)
         icons_by_font(html)

@@ -50,7 +50,7 @@ def short(headlines, table) -> "HTML":
     lines = []
     for name, part in _judged(headlines, table).groupby("headline", sort=False):
         link = f'<a href="#headline-{escape(name)}">{typeset(part.iloc[0].heading)}</a>'
-        lines.append(f"<li>{link} {_chips(part, scales_of(part))}</li>")
+        lines.append(f"<li>{link} {chip_at(part, '')} {_beside(part, scales_of(part))}</li>")
     return HTML(f'<div class="nc-claims nc-short"><ul>{"".join(lines)}</ul></div>')
 
 
@@ -69,10 +69,9 @@ def scales_of(part) -> list[str]:
     return [scale for scale in part.loc[part["verdict"] != UNJUDGED, "beside"].unique() if scale]
 
 
-def _chips(part, scales):
-    """The verdicts of a headline: at the page's own scale, and at others by their names."""
-    beside = (f'<span class="nc-at">{escape(scale)}: {chip_at(part, scale)}</span>' for scale in scales)
-    return " ".join([chip_at(part, ""), *beside])
+def _beside(part, scales):
+    """The verdicts of a headline at other scales than the page's own, by their names."""
+    return " ".join(f'<span class="nc-at">{escape(scale)}: {chip_at(part, scale)}</span>' for scale in scales)
 
 
 def chip_at(part, scale) -> str:
@@ -82,7 +81,6 @@ def chip_at(part, scale) -> str:
 
 def _headline(name, part):
     own, first, scales = part[part["beside"] == ""], part.iloc[0], scales_of(part)
-    chips = _chips(part, scales)
     judged, free = worst(own["verdict"]) != UNJUDGED, (own["verdict"] == UNJUDGED).sum()
     hold = f" · {_held(own)} claims hold" if len(own) > 1 and judged else ""
     hold += f", {free} not at this scale" if hold and free else ""
@@ -99,7 +97,7 @@ def _headline(name, part):
     heads = "".join(f'<th scope="col">{escape(word)}</th>' for word in head)
     return (
         f'<details class="nc-headline" id="headline-{escape(name)}"{data}>'
-        f"<summary>{chips} {typeset(first.heading)} {about}"
+        f"<summary>{chip_at(part, '')} {typeset(first.heading)} {_beside(part, scales)} {about}"
         f'</summary><div class="nc-scroll"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
         "</details>"
     )

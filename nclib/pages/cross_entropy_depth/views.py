@@ -71,20 +71,20 @@ def region(table):
     return pd.concat([decays, every], ignore_index=True)[["panel", "M", "K", "x", "order"]]
 
 
-def proofs(table, *parts):
-    """The certificates of some parts, for a reader."""
-    rows = table[table["part"].isin(parts) & table["metric"].isin(["lower", "upper", "proved", "boxes", "bits"])]
+def proofs(table, *parts, ends=("at least", "at most")):
+    """The certificates of some parts, for a reader; `ends` name the two columns of bounds."""
+    rows = table[table["part"].isin(parts) & table["metric"].isin(["lower", "upper", "proved", "boxes"])]
     keys = ["run", "of", "statement"]
     wide = rows.pivot(index=keys, columns="metric", values="value").loc[rows[keys].drop_duplicates().agg(tuple, axis=1)]
     sides = {"lower": ROUND_FLOOR, "upper": ROUND_CEILING}
-    ends = {end: [outward(value, side) for value in wide[end]] for end, side in sides.items()}
+    bounds = ([outward(value, side) for value in wide[end]] for end, side in sides.items())
     answers = ["yes" if value else "no" for value in wide["proved"]]
-    counts = {name: wide[name].astype(int).to_numpy() for name in ("boxes", "bits")}
-    shown = pd.DataFrame({"statement": wide.index.get_level_values("statement")} | ends | {"proved": answers} | counts)
-    return shown.set_index("statement").rename_axis(None)
+    statements = wide.index.get_level_values("statement").str.replace("lambda", "λ").str.replace("alpha", "α")
+    shown = {"statement": statements} | dict(zip(ends, bounds, strict=True)) | {"proved": answers}
+    return pd.DataFrame(shown | {"boxes": wide["boxes"].astype(int).to_numpy()})
 
 
 def outward(value, side):
-    """A bound in 16 digits, rounded to its side; a number that was given, such as 0.12, as it is."""
+    """A bound in eight digits, rounded to its side; a number that was given, such as 0.12, as it is."""
     short = repr(value)
-    return short if len(short) < 12 else str(Context(prec=16, rounding=side).create_decimal(value).normalize())
+    return short if len(short) < 10 else str(Context(prec=8, rounding=side).create_decimal(value).normalize())

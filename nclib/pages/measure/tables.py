@@ -5,6 +5,7 @@ import textwrap
 import pandas as pd
 
 from nclib import conventions
+from nclib.glued import number
 from nclib.measuring import report
 from nclib.pages.measure.views import TRAPS, disagreement, errors, language, layer_values
 from nclib.reading import reading
@@ -54,7 +55,9 @@ def shown(frame, digits=4):
 
 
 def _number(value, digits=4):
-    return "" if value is None or value != value else f"{value:,.{digits}g}" if value < 1e5 else report.number(value)
+    if value is None or value != value:
+        return ""
+    return number(value, f",.{digits}g") if value < 1e5 else report.number(value)
 
 
 def traps(table):

@@ -160,7 +160,7 @@ HEADLINES = [
                 ratio("fit_error", MIXUP, PLAIN, **EVAL),
             ),
         ],
-        of="the law of chapter 14",
+        of="the law of page 14",
         needs=has(MIXUP),
         **DERIVED,
     ),

@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from nclib.glued import number
+
 
 def masks(table):
     """A row for each mask: K, d, beta, seed, and 1 or 0 for solved, full rank, counts, disjoint; `theory` of solved."""
@@ -31,7 +33,7 @@ def ways(table):
     part = table[table["part"].isin(["frames", "large frame"]) & (table["metric"] != "off")]
     part = part[part["way"] != "masked"].drop_duplicates(["run", "way", "metric"])
     wide = part.pivot_table(index=["K", "d", "way"], columns="metric", values="value")
-    return wide.map(lambda value: f"{value:.2g}" if abs(value) < 1 else f"{value:.4g}").rename_axis(columns=None)
+    return wide.map(lambda value: number(value, ".2g" if abs(value) < 1 else ".4g")).rename_axis(columns=None)
 
 
 def norms(table, times=(10, 100, 1000)):
