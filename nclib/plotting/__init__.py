@@ -92,9 +92,12 @@ def _in_order(label):
 
 
 class PlainPowers(LogFormatterSciNotation):
-    """Ticks of a logarithmic axis in plain characters, 2×10⁻³."""
+    """Ticks of a logarithmic axis in plain characters: 2×10⁻³, and 0.6 on an axis of less than two decades near 1."""
 
     def __call__(self, x, pos=None) -> str:
+        low, high = sorted(self.axis.get_view_interval())
+        if self._base == 10 and 0.01 <= low and high < min(100 * low, 1e4):
+            return f"{x:g}" if super().__call__(x, pos) else ""
         text = super().__call__(x, pos).removeprefix(r"$\mathdefault{").removesuffix("}$").replace(r"\times", "×")
         return re.sub(r"\^\{(.*?)\}", lambda power: power[1].translate(RAISED), text).replace("-", "−")
 

@@ -85,8 +85,7 @@ def floor(rows):
             axis.plot(mean.index, mean, color=PALETTE[s], linestyle=("-", "-.")[s], label=what)
         found = theirs["theory"].mean()
         if found > 1e-9:
-            axis.axhline(found, **THEORY)
-            axis.annotate("floor", (0, found), textcoords="offset points", xytext=(4, 4))
+            axis.axhline(found, label="distance of the targets", **THEORY)
         axis.xaxis.set_major_formatter(THOUSANDS)
         axis.set(yscale="log", xlabel="optimization steps / 1000", ylabel=SYMBOL[metric])
     legend_above(made)
