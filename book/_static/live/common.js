@@ -32,18 +32,24 @@
     return Object.fromEntries(decodeURIComponent(hash.slice(start.length)).split(",").map((pair) => pair.split("=")));
   };
 
+  // "λ_W and more" -> ["λ", "W", " and more"]: every second piece is an index
+  const pieces = (text) => String(text).split(/_([A-Za-z]+)/);
   const svg = (tag, attributes = {}, text) => {
     const node = document.createElementNS(SVG, tag);
     for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-    if (text !== undefined) node.textContent = text;
+    if (text === undefined) return node;
+    const [first, ...rest] = pieces(text);
+    node.append(first);
+    rest.forEach((piece, i) => piece && node.append(svg("tspan", i % 2 ? { dy: -4 } : { dy: 4, "font-size": "80%" }, piece)));
     return node;
   };
   const html = (tag, attributes = {}, ...children) => {
     const node = document.createElement(tag);
     for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-    node.append(...children);
+    node.append(...children.flatMap(indexed));
     return node;
   };
+  const indexed = (child) => (typeof child === "string" ? pieces(child).map((piece, i) => (i % 2 ? html("sub", {}, piece) : piece)) : [child]);
   live.svg = svg;
 
   const ticks = (low, high, log, count) => {
@@ -175,7 +181,7 @@
       drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
       drawing.setAttribute("width", width);
       drawing.setAttribute("height", height);
-      state.textContent = figure.describe(found, now);
+      state.replaceChildren(...indexed(figure.describe(found, now)));
       const [head, ...body] = figure.rows(found, now);
       table.replaceChildren(
         html("thead", {}, html("tr", {}, ...head.map((cell) => html("th", { scope: "col" }, cell)))),
