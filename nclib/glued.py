@@ -82,11 +82,15 @@ def _text(key, value):
 
 def table(frame) -> "HTML":
     """A table for a reader, its texts in full, under one line of names and without the numbers of its rows: as a
-    notebook shows it, pandas cuts texts after 50 characters."""
+    notebook shows it, pandas cuts texts after 50 characters. Numbers that are not whole have four digits."""
     import pandas as pd
     from IPython.display import HTML
 
     if any(frame.index.names):
         frame = frame.reset_index()
+    numbered = isinstance(frame.index, pd.RangeIndex)
+    if numbered:
+        frame = frame.rename_axis(columns=None)
+    frame = frame.map(lambda value: number(value, ".4g") if isinstance(value, float) else value)
     with pd.option_context("display.max_colwidth", None):
-        return HTML(frame.to_html(border=0, index=not isinstance(frame.index, pd.RangeIndex)))
+        return HTML(frame.to_html(border=0, index=not numbered))

@@ -103,7 +103,7 @@ def test_value_table_1_stands_beside_the_papers(twenty_one):
     assert label == "reference, 21 seeds of 1 × 32, profile laptop"
     assert archived == "books, 21 seeds of 1 × 32, paper scale"
     found = tables.table1(points)
-    assert found.loc["NC3", tables.PAPER].tolist() == ["0.322210", "−0.568", "0.0063", "0.0441"]
+    assert found.loc["NC3", tables.PAPER].tolist() == ["0.322", "−0.568", "0.0063", "0.0441"]
     assert found.loc["NC4", label].tolist() == ["1.000", "−1.000", "0.0001", "0.0007"]
     assert found.loc["GNC2, as defined", tables.PAPER].tolist() == 4 * ["–"]
     assert found.loc["GNC2, as defined", (label, "7 p")] == "–"

@@ -8,6 +8,7 @@ import json
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from smoke_book import account, book  # noqa: F401
@@ -188,6 +189,22 @@ def test_value_glue_keeps_text_and_shows_nothing(monkeypatch):
         {"application/papermill.record/text/plain": text} for text in ("'2.08'", "'–'", "'12'")
     ]
     assert [more["metadata"]["scrapbook"]["name"] for _, more in shown] == ["loss", "gain", "n"]
+
+
+@pytest.mark.parametrize(
+    ("frame", "rows"),
+    [
+        (
+            pd.DataFrame({"a": [1.23456, float("nan")], "n": [1, 2]}, pd.Index(["x", "y"], name="k")),
+            ["kan", "x1.2351", "y–2"],
+        ),
+        (pd.DataFrame({"a": [2e-7], "b": ["u"]}).rename_axis(columns="metric"), ["ab", "2×10⁻⁷u"]),
+        (pd.DataFrame({"8": [0.5]}, ["loss"]).rename_axis(columns="width"), ["width8", "loss0.5"]),
+    ],
+)
+def test_value_a_table_has_one_line_of_names_and_four_digits(frame, rows):
+    found = re.findall(r"<tr.*?</tr>", glued.table(frame).data, re.S)
+    assert ["".join(re.sub("<[^>]+>", "", row).split()) for row in found] == rows
 
 
 @pytest.mark.parametrize(

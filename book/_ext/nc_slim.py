@@ -61,7 +61,8 @@ def in_view(html, figures):
             return text
         shutil.copy(other, html / "_images")
         kind = ' class="nc-panels"' if inches(other) > STACKED * inches(html / "_images" / found["file"]) else ""
-        return f'<picture{kind}><source media="(max-width: 600px)" srcset="{found["folder"]}{other.name}" />{text}</picture>'
+        source = f'<source media="(max-width: 600px)" srcset="{found["folder"]}{other.name}" />'
+        return f"<picture{kind}>{source}{text}</picture>"
 
     def stacked(found):
         """Where panels stand in a column, a caption that places them must say so."""

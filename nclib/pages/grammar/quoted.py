@@ -28,7 +28,7 @@ def _setting(table):
         "modes": f"{facts['modes']}",
         "certain-modes": f"{facts['modes that are 1']}",
         "certain-dimensions": f"{facts['modes that are 1'] - 1}",
-        "noise-sum": number(facts["sum of 1/λ - 1"], ".0f"),
+        "noise-sum": number(facts["sum of 1/λ − 1"], ".0f"),
         "half-modes": f"{facts['modes with half of it']}",
     }
 

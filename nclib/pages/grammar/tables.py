@@ -110,7 +110,7 @@ def chain(table):
             "share of contexts whose P comes again": round(values["repeated"], 3),
             "modes": len(modes),
             "modes that are 1": int((modes > 1 - 1e-9).sum()),
-            "sum of 1/λ - 1": round(noise.sum(), 1),
+            "sum of 1/λ − 1": round(noise.sum(), 1),
             "modes with half of it": int((noise.cumsum() < noise.sum() / 2).sum()) + 1,
         },
         dtype=object,

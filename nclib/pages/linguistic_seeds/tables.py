@@ -31,11 +31,11 @@ def table1(points):
     found = {("", "statistic"): STATISTICS}
     shown = {"R²": {}, "r": {}, "p": {}, "7 p": {}}
     for name, (_, r2, p) in PROPERTIES.items():
-        for column, text in _cells(authors_r(name), r2, p, 6).items():
+        for column, text in _cells(authors_r(name), r2, p).items():
             shown[column][name] = text
     found |= {(PAPER, column): values for column, values in shown.items()}
     for label, frame in views.frames(points).items():
-        lines = {name: _cells(row["r"], row["R²"], row["p"], 3) for name, row in views.relations(frame).iterrows()}
+        lines = {name: _cells(row["r"], row["R²"], row["p"]) for name, row in views.relations(frame).iterrows()}
         for column in shown:
             found[label, column] = {name: line[column] for name, line in lines.items()}
         for name in MORE:
@@ -43,11 +43,11 @@ def table1(points):
     return pd.DataFrame(found).reindex(list(STATISTICS)).fillna("–").rename_axis("property")
 
 
-def _cells(r, r2, p, digits):
+def _cells(r, r2, p):
     if math.isnan(r):
         return dict.fromkeys(["R²", "r", "p", "7 p"], "–")
     signed = f"{r:+.3f}".replace("-", "−")
-    return {"R²": f"{r2:.{digits}f}", "r": signed, "p": f"{p:.4f}", "7 p": f"{bonferroni(p, len(PROPERTIES)):.4f}"}
+    return {"R²": f"{r2:.3f}", "r": signed, "p": f"{p:.4f}", "7 p": f"{bonferroni(p, len(PROPERTIES)):.4f}"}
 
 
 def spread(points):
