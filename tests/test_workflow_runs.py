@@ -135,7 +135,6 @@ language.fit = kept
 runpy.run_module("nclib", run_name="__main__")
 """
 WORDS = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-TORCHRUN = [sys.executable, *WORDS]
 FORKED = [*warm.python(), *WORDS, "--no-python", *warm.python()]  # torchrun and the processes that it starts
 
 
@@ -153,14 +152,14 @@ def one_table(folder):
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory):
+def both(tmp_path_factory, forks):
     """The folders of the same run, on one process and on two under torchrun."""
     folder = tmp_path_factory.mktemp("torchrun")
     script = folder / "keeping.py"
     script.write_text(KEEPING)
     run = "run", STUDY, "--profile", "smoke", "--index", "3"
-    for name, program in {"one": [sys.executable], "two": TORCHRUN}.items():
-        code, said, wrong = nclib(folder / name, [*program, str(script)], *run)
+    for name, program in {"one": warm.python(), "two": FORKED}.items():
+        code, said, wrong = nclib(folder / name, [*program, str(script)], *run, forks=forks)
         assert code == 0, wrong
         assert [line.split()[:2] for line in said.splitlines()] == [["3", "wu2024.language_model"]]
     return folder / "one", folder / "two"
