@@ -19,7 +19,7 @@ from nclib.pages._language_models import grid, language_model
 from nclib.pages._language_models.language_model import LanguageModel
 from nclib.pages._language_models.models import columns, interval, models
 from nclib.pages.linguistic_scaling import figures, quoted, tables, views
-from nclib.pages.linguistic_scaling.claims import DECAYED, HEADLINES, by_width, inner, largest
+from nclib.pages.linguistic_scaling.claims import DECAYED, HEADLINES, by_width, inner, largest, ranks
 from nclib.pages.linguistic_scaling.study import STUDY
 from nclib.runs import store as runs_store
 from nclib.runs import work, workers
@@ -174,6 +174,12 @@ def test_law_risen_models_are_left_out_of_claims_but_not_of_models(table):
     for name in ("nc1.loss", "nc4.loss"):
         assert found[name].ours == pytest.approx(1) and found[name].verdict == "holds"
     assert views.signed_r2(frame["nc1"], frame["validation"]) < 0.9
+
+
+def test_oracle_ranks_are_those_of_scipy():
+    rng = np.random.default_rng(0)
+    for row in (*rng.integers(0, 6, (20, 12)).astype(float), *rng.normal(size=(3, 40)), np.array([1, math.nan, 2])):
+        np.testing.assert_array_equal(ranks(row), scipy.stats.rankdata(row))
 
 
 def test_law_no_verdict_below_scale(table):

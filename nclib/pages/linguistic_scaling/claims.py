@@ -10,7 +10,6 @@ import math
 from functools import partial
 
 import numpy as np
-from scipy.stats import rankdata
 
 from nclib.evidence.claims import Claim, Headline, Need, at_least, at_most
 from nclib.pages._language_models.models import columns, interval
@@ -76,7 +75,13 @@ def weaker(first, second, rows):
 
 def trend(metric, factor, rows):
     """Spearman's rho of a column with a factor; NaN where one of them does not vary."""
-    return pearson(rankdata(rows[factor]), rankdata(rows[metric]))
+    return pearson(ranks(rows[factor]), ranks(rows[metric]))
+
+
+def ranks(values):
+    """Average ranks from 1, as of scipy.stats.rankdata, which takes ten times as long for the few values of a draw."""
+    _, places, ties = np.unique(values, return_inverse=True, return_counts=True)
+    return np.where(np.isnan(values).any(), np.nan, (ties.cumsum() - (ties - 1) / 2)[places])
 
 
 def peak(models):
