@@ -42,13 +42,29 @@
     });
   }
 
+  // A formula that is too long for a phone is set smaller, as far as it can be read. What is longer still scrolls.
+  const SMALLEST = 0.7;
+  function fit(formula, room) {
+    if (Number(formula.dataset.room) === room) return;
+    formula.dataset.room = room;
+    formula.dataset.size ??= formula.style.fontSize; // what MathJax gave it
+    formula.style.fontSize = formula.dataset.size;
+    const share = room / Math.max(formula.firstElementChild.getBoundingClientRect().width + 1, formula.scrollWidth);
+    const size = share * parseFloat(getComputedStyle(formula).fontSize);
+    if (share < 1 && share >= SMALLEST) formula.style.setProperty("font-size", `${size}px`, "important");
+  }
+
   // Mathematics is there once it is typeset. A formula in a line that is longer than the line scrolls as well.
   function formulas() {
-    document.querySelectorAll("article mjx-container[display='true']").forEach(watch);
+    document.querySelectorAll("article mjx-container[display='true']").forEach(formula => {
+      new ResizeObserver(() => fit(formula, formula.clientWidth)).observe(formula);
+      watch(formula);
+    });
     document.querySelectorAll("article mjx-container:not([display])").forEach(formula => {
       const block = formula.parentElement.closest("p, li, td, th, dd, figcaption");
       let watched = false;
       const long = () => {
+        fit(formula, block.clientWidth);
         const wide = formula.firstElementChild.getBoundingClientRect().width > block.clientWidth + 1;
         formula.classList.toggle("nc-long", wide);
         if (wide && !watched) watch(formula);
