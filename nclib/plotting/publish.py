@@ -1,5 +1,6 @@
 """Publishing figures: each is written with the rows that it draws and the manifests of the runs behind them."""
 
+import contextlib
 import hashlib
 import io
 from typing import TYPE_CHECKING
@@ -102,20 +103,30 @@ def few_colors(image, exact=64) -> "PIL.Image.Image":
     return few
 
 
-def svg(figure, run, box) -> bytes:
-    """Return a figure as SVG bytes, which are the same for the same figure and versions.
+class Light(io.BytesIO):
+    """A buffer that breaks off with OverflowError where more than `HEAVY` bytes are written."""
+
+    def write(self, data):
+        if self.tell() + len(data) > HEAVY:
+            raise OverflowError
+        return super().write(data)
+
+
+def svg(figure, run, box) -> bytes | None:
+    """Return a figure as SVG bytes, which are the same for the same figure and versions; None where they are heavy.
 
     They hold no date, and their identifiers come from `run`. Text remains text, to be searched and edited, in DejaVu
     Sans where that is at hand.
     """
     import matplotlib.pyplot as plt
 
-    buffer = io.BytesIO()
-    with plt.rc_context({"svg.hashsalt": run, "svg.fonttype": "none"}):
+    buffer = Light()
+    with plt.rc_context({"svg.hashsalt": run, "svg.fonttype": "none"}), contextlib.suppress(OverflowError):
         figure.savefig(
             buffer, format="svg", bbox_inches=box, facecolor="white", metadata={"Date": None, "Identifier": run}
         )
-    return buffer.getvalue()
+        return buffer.getvalue()
+    return None
 
 
 def publish(draw, rows, name, profile="laptop", *, of=None, **options) -> "IPython.display.Image":
@@ -183,7 +194,7 @@ def drawn(draw, rows, options, identity) -> dict[str, bytes]:
     plain_powers(figure)
     layout, box = figure.get_layout_engine(), laid_out(figure)
     images = {".png": png(figure, identity, box), ".svg": svg(figure, identity, box)}
-    if len(images[".svg"]) > HEAVY:
+    if images[".svg"] is None:
         del images[".svg"]
     figure.set_layout_engine(layout)
     narrow(figure)
