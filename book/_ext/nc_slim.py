@@ -17,7 +17,8 @@ IMAGE = re.compile(r'<img [^>]*src="(?P<folder>[^"]*_images/)(?P<file>[^"]+\.png
 FIGURE = re.compile(r"<figure\b.*?</figure>", re.S)
 PLACES = re.compile(r"\b(left|right|middle|top|bottom|upper|lower|above|below|rows?|columns?|panels?)\b", re.I)
 STACKED = 1.4  # a narrow figure with its panels in a column is at least that much taller, in inches
-FORMULA = re.compile(r'([(\[“]?)(<span class="math notranslate nohighlight">\\\(.*?\\\)</span>)([^\s<]{0,12})')
+KEPT = re.compile(r'([(\[“]?)(<span class="(?:math notranslate nohighlight">\\\(.*?\\\)|nc-verdict[^>]*>[^<]*)</span>)([^\s<]{0,12})')
+WORD = re.compile(r'(<span class="pre)(">[^<]{1,24}</span>)')
 DOWNLOAD = re.compile(r'download="" href="([^"]*_downloads/[^"]+)"')
 
 
@@ -76,14 +77,15 @@ def in_view(html, figures):
 
 
 def unbroken(html):
-    """Keep a formula in a line together with the sign before and after it: a browser breaks a line at its box."""
+    """Keep a formula or a verdict in a line together with the sign before and after it: a browser breaks a line at its
+    box. And keep a short word of code whole, which it breaks at its hyphens."""
 
     def kept(found):
         return f'<span class="nc-keep">{found[0]}</span>' if found[1] or found[3] else found[0]
 
     for page in html.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        if (changed := FORMULA.sub(kept, text)) != text:
+        if (changed := WORD.sub(r'\1 nc-keep\2', KEPT.sub(kept, text))) != text:
             page.write_text(changed, encoding="utf-8")
 
 

@@ -30,7 +30,8 @@ def lacking(found) -> str:
     archived = found["archived"]
     those = f"{archived or 'none'} {'is' if archived == 1 else 'are'} archived"
     makes = f"<code>{escape(found['command'])}</code> makes {'the others' if archived else 'them'}"
-    about = f"Of the {found['runs']} runs of profile <code>paper</code> {those}. {makes}: {escape(found['cost'])}."
+    cost = f"What all of them take: {escape(found['cost'])}."
+    about = f"Of the {found['runs']} runs of profile <code>paper</code> {those}. {makes}. {cost}"
     return f'<p class="nc-lacking">{about}</p>'
 
 

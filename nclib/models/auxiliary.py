@@ -9,7 +9,7 @@ def auxiliary_head(in_features, num_classes, hidden=None, dropout=0.1) -> nn.Mod
     """h (B, d) -> (B, K), the second head of dual-head distillation.
 
     hidden=None: one linear layer with bias. Else, with 200 as the authors' nonlinear head: Linear(d, hidden), Dropout,
-    BatchNorm1d, ReLU, Linear(hidden, K). Source: Yang et al. 2024, as in the authors' code. Raises ValueError for a
+    BatchNorm1d, ReLU, Linear(hidden, K). Source: Yang et al. 2025, as in the authors' code. Raises ValueError for a
     size below 1 and for a dropout outside of [0, 1).
 
     >>> [type(layer).__name__ for layer in auxiliary_head(64, 10, hidden=200)]

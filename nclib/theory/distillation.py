@@ -1,4 +1,4 @@
-"""Distillation of logits: the losses of Yang et al. 2024, their gradients, and when two of them conflict.
+"""Distillation of logits: the losses of Yang et al. 2025, their gradients, and when two of them conflict.
 
 Logits are (..., B, K) or (B, K): student z^S, teacher z^T; tau > 0 is the temperature. Losses sum over the K classes
 and take the mean over the batch: with K the loss of logits grows beside cross-entropy, so an alpha belongs to its K.
@@ -19,7 +19,7 @@ def binary_kl(student, teacher, tau) -> Tensor:
     """BinaryKL = tau^2 sum_k KL(sigma(z^T_k/tau) || sigma(z^S_k/tau)), sum over classes, mean over the batch.
 
     student, teacher (B, K) -> scalar float64, differentiable; >= 0, and 0 where the logits agree. Its curvature there,
-    sigma'(z^T_k/tau), fades for large teacher logits. Source: Yang et al. 2024, as in the authors' code. Raises
+    sigma'(z^T_k/tau), fades for large teacher logits. Source: Yang et al. 2025, as in the authors' code. Raises
     ValueError for shapes other than two equal (B, K) and for tau that is not a finite number > 0.
 
     >>> round(float(binary_kl([[0.0, 2.0]], [[2.0, 2.0]], tau=1)), 6)  # KL(0.880797 || 0.5)
@@ -37,7 +37,7 @@ def binary_kl_norm(student, teacher, tau) -> Tensor:
 
     Sum over classes, mean over the batch. (B, K) twice -> scalar float64, differentiable. The second form is exact, for
     KL(1/2 || sigma(x)) = log cosh(x/2): a smooth L1 distance of logits, 1/8 |z^S - z^T|^2 near a match, with the
-    curvature 1/4 there for every teacher logit. Source: Yang et al. 2024 for the first form; the second is derived
+    curvature 1/4 there for every teacher logit. Source: Yang et al. 2025 for the first form; the second is derived
     here. Raises ValueError as `binary_kl` does.
 
     >>> round(float(binary_kl_norm([[2.0, 1.0]], [[0.0, 1.0]], tau=1)), 6)  # log cosh 1
@@ -69,7 +69,7 @@ def dual_head(logits, auxiliary, teacher, labels, *, alpha, tau=2.0, norm=True) 
 
     logits z^(1), auxiliary z^(2), teacher z^T (B, K): of the head that is kept, of the head that is dropped after
     training, and of the teacher; labels (B,). norm=False takes BinaryKL; the same logits twice are one head with both
-    losses. alpha >= 0. Scalar float64. Source: Yang et al. 2024; tau = 2 and alpha = 1 are the authors' for CIFAR-100.
+    losses. alpha >= 0. Scalar float64. Source: Yang et al. 2025; tau = 2 and alpha = 1 are the authors' for CIFAR-100.
     Raises ValueError as `binary_kl` does, for alpha that is not a finite number >= 0, and for labels that are none.
 
     >>> z = torch.tensor([[0.0, 0.0]])
@@ -148,7 +148,7 @@ def conflict(student_margin_logits, teacher_margin_logits, tau, *, norm=False) -
     the gradients of BinaryKL in W and in h are delta times those of a unit residual, those of cross-entropy 1 - p + q
     times them with p, q the student's probabilities: so the cosine of the two losses is sign(delta) in both. norm: of
     BinaryKL-Norm, (tau/2) {tanh((T_1 - z_c)/(2 tau)) - tanh((T_0 - z_o)/(2 tau))}, < 0 where the student's margin
-    z_c - z_o exceeds the teacher's. Derived here, on Propositions 1 and 2 of Yang et al. 2024. Raises ValueError for
+    z_c - z_o exceeds the teacher's. Derived here, on Propositions 1 and 2 of Yang et al. 2025. Raises ValueError for
     other shapes and for tau that is not a finite number > 0.
 
     >>> round(float(conflict((2.0, 0.0), (4.0, 0.0), tau=2)), 6)  # 2 (sigma(2) - sigma(1)): both pull
@@ -184,7 +184,7 @@ def align(gradient, reference) -> Tensor:
     """Gradient alignment: g_2 - (g_2 . g_1 / |g_1|^2) g_1 if g_2 . g_1 < 0, else g_2; g_1 = reference.
 
     Two vectors (P,) -> (P,) float64: the nearest vector to g_2 that does not oppose g_1. Pure: nothing is changed in
-    place. Source: Yang et al. 2024, as in the authors' code, over the whole flattened parameter vector with g_1 of
+    place. Source: Yang et al. 2025, as in the authors' code, over the whole flattened parameter vector with g_1 of
     cross-entropy. Raises ValueError unless both are vectors of one length.
 
     >>> align([-1.0, 2.0], [1.0, 0.0]).tolist(), align([1.0, 2.0], [1.0, 0.0]).tolist()

@@ -121,11 +121,11 @@
     }
   };
 
-  // Panels side by side where there is room, else stacked: [{left, top, width, height}], and the height of all.
-  live.layout = (width, count, height = 260, offset = 26) => {
-    const beside = width >= 600 ? count : 1, each = width / beside;
-    const places = Array.from({ length: count }, (_, i) => ({ left: (i % beside) * each, top: offset + Math.floor(i / beside) * (height + 8), width: each, height }));
-    return { places, height: offset + Math.ceil(count / beside) * (height + 8) };
+  // Panels side by side where there is room, else stacked, a `gap` more apart: [{left, top, width, height}], and the height of all.
+  live.layout = (width, count, height = 260, offset = 26, gap = 0) => {
+    const beside = width >= 600 ? count : 1, each = width / beside, row = height + 8 + (beside > 1 ? 0 : gap);
+    const places = Array.from({ length: count }, (_, i) => ({ left: (i % beside) * each, top: offset + Math.floor(i / beside) * row, width: each, height }));
+    return { places, height: offset + Math.ceil(count / beside) * row };
   };
 
   live.mount = (box, figure) => {

@@ -65,7 +65,7 @@
   }
 
   function draw(svg, { z, path, at }, { K, mix }, width) {
-    const { places, height } = live.layout(width, 2, 290);
+    const { places, height } = live.layout(width, 2, 290, 26, 24);
     const curve = path.map((one) => plane(K, one.z)), ends = [curve.at(-1), curve[0]];
     const far = 1.15 * Math.max(...curve.map(([x]) => Math.abs(x))), top = Math.max(...curve.map(([, y]) => y), 0.2 * far);
     const left = live.panel(svg, { ...places[0], x: { from: -far, to: far, label: "along w_i − w_j" }, y: { from: Math.min(0, ...curve.map(([, y]) => y)), to: 1.15 * top }, title: "mixes; upwards: along w_i + w_j" });
@@ -75,9 +75,9 @@
     left.dot(...ends[1], "nc-live-3", 6);
     left.dot(...at, "nc-live-1", 7);
     const offset = width >= 600 ? places[1].left : 0;
-    live.legend(svg, [["nc-live-1", "z_i − z_j"], ["nc-live-2", "z_i − others"], ["nc-live-theory", "log λ/(1−λ)"]], offset + 30, width >= 600 ? 12 : places[1].top + 4);
+    live.legend(svg, [["nc-live-1", "z_i − z_j"], ["nc-live-2", "z_i − others"], ["nc-live-theory", "log λ/(1−λ)"]], offset + 30, width >= 600 ? 12 : places[1].top - 6);
     const all = path.flatMap(({ z: [i, j, q] }) => [i - j, i - q]), room = 0.05 * (Math.max(...all) - Math.min(...all)) || 1;
-    const right = live.panel(svg, { ...places[1], x: { from: 0, to: 1, label: "weight λ of class i" }, y: { from: Math.min(...all) - room, to: Math.max(...all) + room }, title: width >= 600 ? "differences of logits" : "" });
+    const right = live.panel(svg, { ...places[1], x: { from: 0, to: 1, label: "weight λ of class i" }, y: { from: Math.min(...all) - room, to: Math.max(...all) + room }, title: "differences of logits" });
     right.line(path.map((one) => [one.mix, one.z[0] - one.z[1]]), "nc-live-1");
     if (K > 2) right.line(path.map((one) => [one.mix, one.z[0] - one.z[2]]), "nc-live-2");
     right.line(MIX.slice(1, -1).map((m) => [m, Math.log(m / (1 - m))]), "nc-live-theory");

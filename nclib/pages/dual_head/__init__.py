@@ -1,1 +1,1 @@
-"""Page 18: Yang et al. 2024."""
+"""Page 18: Yang et al. 2025."""

@@ -1,4 +1,4 @@
-"""What page 18 holds against Yang et al. 2024, and against a theorem of ours.
+"""What page 18 holds against Yang et al. 2025, and against a theorem of ours.
 
 The abstract and the captions were read, the losses in the authors' code; the propositions are known from reviews and
 from memory. How large an effect must be is ours, and so are the rules of every claim that is not the paper's.
@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 from nclib.evidence.claims import Claim, Headline, Need, at_least, at_most
 from nclib.evidence.seeds import by_seed, counted
 
-PAPER = "Yang et al. 2024"
+PAPER = "Yang et al. 2025"
 NEAR = 0.05  # NC1 below which a student counts as near collapse
 AGREE = "The cosines in the classifier and in the backbone agree near collapse"
 CASES = ["seed", "width", "decay", "label_noise", "data_noise", "epoch"]
@@ -192,7 +192,7 @@ HEADLINES = [
             ),
         ],
         kind="extension",
-        of="derived here, on Propositions 1 and 2 of Yang et al. 2024",
+        of="derived here, on Propositions 1 and 2 of Yang et al. 2025",
         seen="derived",
         every=True,
         needs=STATES,

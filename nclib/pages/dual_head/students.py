@@ -1,4 +1,4 @@
-"""Students of one teacher with one loss or two, on one head or two, each with its own tuned rate: Yang et al. 2024."""
+"""Students of one teacher with one loss or two, on one head or two, each with its own tuned rate: Yang et al. 2025."""
 
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple

@@ -183,7 +183,7 @@ HEADLINES = [
             ),
             Claim(
                 "xiao2024.federated.global.few",
-                "Accuracy on few-shot classes, realigned less as trained",
+                "Accuracy of the second head on few-shot classes, realigned less as it was",
                 at_least(0.10),
                 heads("global", "realigned", "aux", group="few"),
                 needs=MIXTURE,
@@ -191,7 +191,7 @@ HEADLINES = [
             ),
             Claim(
                 "xiao2024.federated.global.all",
-                "Accuracy on all classes, realigned less as trained",
+                "Accuracy of the second head on all classes, realigned less as it was",
                 at_least(0.03),
                 heads("global", "realigned", "aux", group="all"),
                 needs=MIXTURE,

@@ -3,10 +3,11 @@
 import seaborn as sns
 from matplotlib.ticker import NullFormatter
 
-from nclib.plotting import MARKERS, PALETTE, THEORY, figure, legend_above, nothing, places, seed_band
+from nclib.plotting import MARKERS, PALETTE, THEORY, figure, legend_above, nothing, seed_band
 
 GROUPS = ("all", "many", "medium", "few")
-HEADS = {"main": "as trained", "realigned": "realigned"}
+HEADS = {"main": "first head", "realigned": "second, realigned"}
+PLACE = {"sparse ETF": 0, "dense ETF": 1, "FedAvg": 2, "FedProx": 3}  # in the palette, as on page 16
 
 
 def accuracies(rows):
@@ -14,16 +15,15 @@ def accuracies(rows):
     the range over seeds."""
     sets = list(rows.groupby("panel", sort=False))
     made, axes = figure(len(sets), 2, height=3.5 * len(sets), sharey=True)
-    place = places(rows["arm"])
     for row, (panel, found) in zip(axes, sets, strict=True):
         for axis, (head, title) in zip(row, HEADS.items(), strict=True):
             for arm, part in found[found["head"] == head].groupby("arm"):
                 by = part.groupby("group")["value"]
                 mean, low, high = (by.agg(how).reindex(GROUPS) for how in ("mean", "min", "max"))
-                x = [i + 0.16 * (place[arm] - 1.5) for i in range(len(GROUPS))]
-                color = PALETTE[place[arm]]
+                x = [i + 0.16 * (PLACE[arm] - 1.5) for i in range(len(GROUPS))]
+                color = PALETTE[PLACE[arm]]
                 axis.vlines(x, low, high, color=color)
-                axis.plot(x, mean, MARKERS[place[arm]], color=color, ms=6, label=arm)
+                axis.plot(x, mean, MARKERS[PLACE[arm]], color=color, ms=6, label=arm)
             axis.set_xticks(range(len(GROUPS)), GROUPS)
             axis.set(title=f"{panel}, {title}", ylim=(0, 1))
         row[0].set_ylabel("accuracy on a balanced test set")
@@ -45,11 +45,10 @@ def curve(rows):
 def features(rows):
     """Of `views.features`: magnitudes and deviations, a color for each arm."""
     made, axes = figure(1, 2, height=3.4)
-    place = places(rows["arm"])
     titles = {"magnitude": "mean of a feature in its class", "deviation": "deviation within the class"}
     for axis, (metric, title) in zip(axes[0], titles.items(), strict=True):
         for arm, part in rows[rows["metric"] == metric].groupby("arm"):
-            style = {"color": PALETTE[place[arm]], "marker": MARKERS[place[arm]], "markevery": 8, "ms": 5}
+            style = {"color": PALETTE[PLACE[arm]], "marker": MARKERS[PLACE[arm]], "markevery": 8, "ms": 5}
             axis.plot(part["coordinate"] + 1, part["value"], label=arm, **style)
         axis.set(title=title, xlabel="feature, largest mean first")
     axes[0, 0].set_ylabel("over the largest mean")
@@ -61,10 +60,9 @@ def norms(rows):
     """Of `views.norms`: a panel for each data set, all seeds, and the slope of the early law for the eye."""
     sets = list(rows.groupby("part"))
     made, axes = figure(1, len(sets), height=3.4)
-    place = places(rows["arm"])
     for axis, (name, part) in zip(axes[0], sets, strict=True):
         for arm, line in part.groupby("arm"):
-            style = {"color": PALETTE[place[arm]], "marker": MARKERS[place[arm]], "ls": "", "ms": 4, "alpha": 0.6}
+            style = {"color": PALETTE[PLACE[arm]], "marker": MARKERS[PLACE[arm]], "ls": "", "ms": 4, "alpha": 0.6}
             axis.plot(line["n"], line["value"], label=arm, **style)
         mean = part.groupby("n")["value"].mean()
         n = mean.index.to_numpy(dtype=float)

@@ -87,7 +87,7 @@ def odds(rows):
         for name in (part for part in SHORT if part in set(rows["part"])):
             part = rows[(rows["part"] == name) & (rows["metric"] == metric)]
             axis.plot(part["mix"], part["value"], ls="", ms=5, alpha=0.8, label=SHORT[name], **style(name))
-            axis.plot(part.groupby("mix")["theory"].mean(), **THEORY, zorder=1)
+            axis.plot(part.groupby("mix")["theory"].mean(), **THEORY | {"color": style(name)["color"]}, zorder=1)
         axis.set(xlabel=r"weight $\lambda$ of class $i$", ylabel=title)
     at = np.linspace(0.08, 0.92, 85)
     axes[0, 0].plot(at, np.log(at / (1 - at)), color="gray", lw=3, alpha=0.35, label=r"$\log\frac{\lambda}{1-\lambda}$")
@@ -112,7 +112,7 @@ def price(rows):
         above.set_yticks(range(len(shown) + 1), [*(SHORT[name] for name in shown), "temperature"])
         above.set(title=panel, xlabel="calibration error", xlim=(0, None), ylim=(-0.5, len(shown) + 0.5))
         for axis in (above, below):
-            axis.locator_params(axis="x", nbins=3)
+            axis.locator_params(axis="x", nbins=2)
         for name in SHORT:
             one = part[part["part"] == name].pivot(index="seed", columns="metric", values="value")
             if len(one) and {"nc1", "accuracy"} <= set(one):

@@ -15,7 +15,7 @@ GEOMETRY = {
     "cosine": ("alignment", ".2f", EVAL),
     "share in the span": ("span", ".2f", EVAL),
     "amplification": ("amplification", ".2f", EVAL),
-    "in train mode": ("amplification", ".2f", {"batch_norm": "train"}),
+    "amplification in train mode": ("amplification", ".2f", {"batch_norm": "train"}),
     "distance": ("bend", ".2f", EVAL),
     "slope": ("slope", ".2f", EVAL),
     "error of the closed form": ("fit_error", ".0%", EVAL),

@@ -162,7 +162,7 @@ HEADLINES = [
     ),
     Headline(
         "fisher2024.theorem.amplification",
-        "An even mix becomes longer than a feature of one class, logarithmically slowly",
+        "With more than three classes an even mix becomes longer than a feature of one class, logarithmically slowly",
         [
             Claim(
                 "fisher2024.theorem.longer",

@@ -57,6 +57,6 @@ STUDY = Study(
     parts,
     beside={"ResNet-18 on CIFAR-10": ("paper", {})},
     cost={
-        "paper": "30 networks of 120 epochs on CIFAR-10: about 75 minutes on one H200, at 0.9 s an epoch as measured"
+        "paper": "30 networks of 120 epochs on CIFAR-10: an hour of training on one H200, at 0.9 s an epoch as measured"
     },
 )

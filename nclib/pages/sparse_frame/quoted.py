@@ -25,7 +25,7 @@ def quoted(table):
         **_range("late-hundred", _logs(table, 100, 500)),
         **_range("dense-early", _logs(table, 10, 20, "dense ETF")),
         **_range("dense-late", _logs(table, 10, 500, "dense ETF")),
-        "rank-least": number(logs(table, "spearman")[500].min(), ".3f"),
+        "rank-least": number(logs(table, "spearman")[500].min()),
         "rank-dense": number(logs(table, "spearman", "dense ETF")[500].min(), ".2f"),
     }
 

@@ -14,7 +14,7 @@ def quoted(table):
     """{key: text}: means over the seeds, and over the sizes of states."""
     shortest, longest = claims.ends(table)
     limits = thresholds(table)
-    found = {"shortest": mean(shortest.min(axis=1)), "longest": mean(longest.max(axis=1))}
+    found = {"shortest": mean(shortest.min(axis=1), ".0f"), "longest": mean(longest.max(axis=1))}
     found["factor"] = number((limits["value"] / limits["dim"]).mean(), ".1f")
     rows = tested(table).query("metric == 'error'")
     for key, line, loads in (("short", claims.SHORT, (1, 2, 32)), ("long", claims.LONG, (16, 32))):
@@ -29,11 +29,11 @@ def quoted(table):
         found[f"whole-{key}"] = mean(claims.whole(table, arm), ".1%")
         found |= {f"ours-{key}": mean(wide[OURS], ".1%"), f"uniform-{key}": mean(wide[PLAIN], ".1%")}
         for metric in ("inputs", "outputs", "digits"):
-            found[f"{metric}-{key}"] = mean(claims.end(arm, f"nc1-{metric}")(table))
+            found[f"{metric}-{key}"] = geometric(claims.end(arm, f"nc1-{metric}")(table))
     wide = claims.accuracies(table, claims.SLIGHT)[claims.CHOSEN]
     found |= {f"{name}-slight": mean(wide[way], ".1%") for name, way in ALONE.items()}
-    found["start"] = mean(claims.at_epoch(table, claims.BALANCED, "nc1-inputs", "min"))
-    found["lowest-slight"] = mean(lowest(table, claims.SLIGHT))
+    found["start"] = geometric(claims.at_epoch(table, claims.BALANCED, "nc1-inputs", "min"))
+    found["lowest-slight"] = number(lowest(table, claims.SLIGHT))
     gains = claims.gain(OURS, PLAIN)(table)
     found |= {"gain-least": number(min(gains), ".3f"), "gain-most": number(max(gains), ".3f")}
     found["aligned-word"] = word(np.mean(claims.alignment(table)), "lowers", "raises", "does not change")
@@ -43,10 +43,15 @@ def quoted(table):
 
 
 def lowest(table, arm):
-    """The lowest mean over the seeds, of all epochs, of the inputs' NC1 by expert."""
+    """The lowest geometric mean over the seeds, of all epochs, of the inputs' NC1 by expert."""
     rows = collapse(table)
     rows = rows[(rows["metric"] == "nc1-inputs") & (rows["arm"] == arm)]
-    return rows.groupby("epoch")["value"].apply(lambda v: v.mean(skipna=False)).min()
+    return np.exp(np.log(rows["value"]).groupby(rows["epoch"]).apply(lambda v: v.mean(skipna=False)).min())
+
+
+def geometric(values):
+    """A geometric mean over seeds, as the figure draws of NC1."""
+    return number(np.exp(np.mean(np.log(np.asarray(values, float)))))
 
 
 def mean(values, spec=".2f"):
