@@ -213,12 +213,16 @@ def test_value_a_report_shows_each_headline_once_with_its_scales(store):
         'holds">holds',
         'holds">holds',
     ]
-    for archived, said in {0: "none are archived. {} makes them: ", 1: "1 is archived. {} makes the others: "}.items():
+    said = {
+        0: "None of the 3 runs of {} are archived. {} makes them.",
+        1: "1 of the 3 runs of {} is archived. {} makes the others.",
+    }
+    for archived, words in said.items():
         command = "nclib run x --profile paper"
         table.attrs["lacking"] = {"runs": 3, "archived": archived, "command": command, "cost": "a < b"}
         assert report([headline], table, "01-x").data == shown + (
-            '<p class="nc-lacking">Of the 3 runs of profile <code>paper</code> '
-            f"{said.format(f'<code>{command}</code>')}a &lt; b.</p>"
+            f'<p class="nc-lacking">{words.format("profile <code>paper</code>", f"<code>{command}</code>")} '
+            "What all of them take: a &lt; b.</p>"
         )
     found = ledger.load(ledger.folder("smoke")).set_index(["id", "beside"])["verdict"].to_dict()
     assert found == {

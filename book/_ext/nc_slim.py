@@ -17,7 +17,9 @@ IMAGE = re.compile(r'<img [^>]*src="(?P<folder>[^"]*_images/)(?P<file>[^"]+\.png
 FIGURE = re.compile(r"<figure\b.*?</figure>", re.S)
 PLACES = re.compile(r"\b(left|right|middle|top|bottom|upper|lower|above|below|rows?|columns?|panels?)\b", re.I)
 STACKED = 1.4  # a narrow figure with its panels in a column is at least that much taller, in inches
-KEPT = re.compile(r'([(\[“]?)(<span class="(?:math notranslate nohighlight">\\\(.*?\\\)|nc-verdict[^>]*>[^<]*)</span>)([^\s<]{0,12})')
+KEPT = re.compile(
+    r'([(\[“]?)(<span class="(?:math notranslate nohighlight">\\\(.*?\\\)|nc-verdict[^>]*>[^<]*)</span>)([^\s<]{0,12})'
+)
 WORD = re.compile(r'(<span class="pre)(">[^<]{1,24}</span>)')
 DOWNLOAD = re.compile(r'download="" href="([^"]*_downloads/[^"]+)"')
 
@@ -85,7 +87,7 @@ def unbroken(html):
 
     for page in html.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        if (changed := WORD.sub(r'\1 nc-keep\2', KEPT.sub(kept, text))) != text:
+        if (changed := WORD.sub(r"\1 nc-keep\2", KEPT.sub(kept, text))) != text:
             page.write_text(changed, encoding="utf-8")
 
 

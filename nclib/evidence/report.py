@@ -28,11 +28,11 @@ def lacking(found) -> str:
     if not found:
         return ""
     archived = found["archived"]
-    those = f"{archived or 'none'} {'is' if archived == 1 else 'are'} archived"
+    those = f"{archived or 'None'} of the {found['runs']} runs of profile <code>paper</code>"
+    those += " is archived" if archived == 1 else " are archived"
     makes = f"<code>{escape(found['command'])}</code> makes {'the others' if archived else 'them'}"
     cost = f"What all of them take: {escape(found['cost'])}."
-    about = f"Of the {found['runs']} runs of profile <code>paper</code> {those}. {makes}. {cost}"
-    return f'<p class="nc-lacking">{about}</p>'
+    return f'<p class="nc-lacking">{those}. {makes}. {cost}</p>'
 
 
 def html(judged) -> str:
@@ -87,7 +87,7 @@ def _headline(name, part):
     hold += f", {free} not at this scale" if hold and free else ""
     if hold:
         hold += "".join(f"; {escape(scale)}: {_held(part[part['beside'] == scale])}" for scale in scales)
-    about = f"<small>{first.kind} · {typeset(first.of)}{hold}</small>"
+    about = f"<small>{first.kind}&nbsp;· {typeset(first.of)}{hold}</small>"
     shown = part[part["beside"].isin(["", *scales])]
     papers, verdicts = part["id"].str.split(".").str[0], shown["verdict"]
     facts = {"paper": "|".join(papers.unique()), "kind": first.kind, "verdict": "|".join(verdicts.unique())}
@@ -177,5 +177,5 @@ def ours(row, plain=False) -> str:
     text = shown(row.ours)
     if not isinstance(row.interval, list) or row.interval[0] == row.interval[1]:
         return text
-    low, high = (shown(end, 3) for end in row.interval)
+    low, high = (shown(end) for end in row.interval)
     return f"{text} [{low}, {high}]" if plain else f"{text}<br><small>[{low}, {high}]</small>"

@@ -127,6 +127,14 @@ MEANINGS = {
     "y": "place on the vertical axis",
 }
 OF_FIGURE = {
+    "fig-collapses-averages-variance": {
+        "line": "untrained, trained, or trained and matched networks",
+        "n": "number of networks averaged",
+    },
+    "fig-collapses-averages-path": {"line": "whether the units of the second network are matched to the first"},
+    "fig-collapses-averages-clients": {"line": "the average, or the clients before it"},
+    "fig-collapses-spectra-zoo": {"line": "size of the batch"},
+    "fig-collapses-spectra-outliers": {"line": "which Hessian"},
     "fig-dang2023-ce-region": {
         "order": "lower: the cross-polytope is, or the theorem says so; higher: it is not; nothing: both are at zero",
         "x": "weight decay lambda; empty where the panel is about all of them",

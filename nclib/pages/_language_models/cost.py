@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 
+from nclib.glued import number
 from nclib.pages._language_models.language_model import parameters
 
 # Section 3 and Table 2: GPT-Neo with GPT-2's vocabulary, windows of 2048 tokens (2047 targets) of TinyStories.
@@ -75,8 +76,8 @@ def table(rates):
                 "width": name,
                 "models": int(part["models"].sum()),
                 "million parameters": span(part["parameters"] / 1e6),
-                "training FLOP": f"{train:.2g}",
-                "measuring FLOP": f"{measure:.2g}",
+                "training FLOP": number(train, ".2g"),
+                "measuring FLOP": number(measure, ".2g"),
                 "days of one core": span(pd.Series(days)),
                 "GPU hours": f"{(train + measure) / (H200 * USED) / 3600:,.2f}",
             }
@@ -86,7 +87,7 @@ def table(rates):
 
 def span(values):
     """The least and the largest of some numbers, in three digits."""
-    low, high = (f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in (values.min(), values.max()))
+    low, high = (f"{float(f'{value:.3g}'):,.10g}" for value in (values.min(), values.max()))
     return low if low == high else f"{low} to {high}"
 
 

@@ -18,7 +18,7 @@ def candidates(rows):
             axis.plot(part["lam"], part["ratio"], **style)
             low = max(low + 0.022, part["ratio"].iloc[-1])
             white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-            axis.text(2.2e-2, low, f"$K={K}$", color=PALETTE[index], va="center", bbox=white)
+            axis.text(2.2e-2, low, f"$K={K}$", color=PALETTE[index], va="center", bbox=white, zorder=3)
             axis.plot([2e-16, 6e-16], [part["limit"].iloc[0]] * 2, color="black", lw=1.6)
         axis.axhline(1, **THEORY)
         axis.set(xscale="log", xlim=(1e-16, 1), title=f"$M={M}$ linear layers", xlabel=r"weight decay $\lambda$")
@@ -30,7 +30,7 @@ def candidates(rows):
 def region(rows):
     """Of `views.region`: the theorem's (M, K), and the order of the two candidates over the weight decay."""
     made, axes = figure(1, 2, height=3.9)
-    colors = {"lower": PALETTE[0], "higher": PALETTE[1], "nothing": "0.8"}
+    colors = {"lower": PALETTE[0], "higher": PALETTE[1], "nothing": "0.4"}
     every, decays = (rows[rows["panel"] == panel] for panel in ("every", "decays"))
     for order, part in every.groupby("order"):
         full = {"color": colors[order]} if order == "lower" else {"facecolor": "none", "edgecolor": "0.6"}

@@ -20,8 +20,9 @@ def candidates(table):
 def losses(table, lam):
     """The two losses at one weight decay, for a reader."""
     found = pairs(table)
-    columns = ["M", "K", "etf", "cross_polytope", "ratio", "limit"]
-    return found.loc[found["lam"] == lam, columns].set_index(["M", "K"]).round(5).rename_axis(columns=None)
+    columns = {"M": "M", "K": "K", "etf": "simplex ETF", "cross_polytope": "cross-polytope", "ratio": "ratio"}
+    columns["limit"] = "its limit"
+    return found.loc[found["lam"] == lam, list(columns)].rename(columns=columns).reset_index(drop=True)
 
 
 def ends(table):

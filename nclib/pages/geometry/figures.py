@@ -30,7 +30,7 @@ def frames(rows):
         for kind in kinds:
             _rods(axis, chosen[chosen["kind"] == kind], kind, sizes=frame == "GOF")
     handles = [
-        plt.Line2D([], [], **THEORY, label="closed form"),
+        plt.Line2D([], [], **THEORY, marker="+", ms=8, label="closed form"),
         plt.Line2D([], [], marker="o", ls="", mfc="none", mec="0.3", ms=12, mew=2, label="optimized $w_k$"),
         plt.Line2D([], [], marker="o", ls="", color="0.3", ms=6, label=r"optimized $\bar h_k$"),
     ]
@@ -58,7 +58,9 @@ def _label(axis, tip, text):
     """Text beyond the tip of a rod, 30 points further on the page."""
     (x, y, _), (x0, y0, _) = (proj3d.proj_transform(*v, axis.get_proj()) for v in (tip, np.zeros(3)))
     away = 30 * np.array([x - x0, y - y0]) / np.hypot(x - x0, y - y0)
-    axis.annotate(text, (x, y), away, textcoords="offset points", ha="center", va="center", fontsize=10.5)
+    white = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8}
+    style = {"ha": "center", "va": "center", "fontsize": 10.5, "bbox": white, "zorder": 7}
+    axis.annotate(text, (x, y), away, textcoords="offset points", **style)
 
 
 def _box(axis, elevation, turn, title, zoom):

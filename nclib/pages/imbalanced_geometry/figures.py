@@ -18,13 +18,14 @@ def lengths(rows):
 
 
 def by_size(axis, rows, place, sizes):
-    """One quantity against n_k, measured and predicted. place: of each depth, as of `places`."""
+    """One quantity against n_k, measured and predicted, in one color. place: of each depth, as of `places`."""
     for depth, part in rows.groupby("depth"):
         s = place[depth]
         style = {"color": PALETTE[s], "marker": MARKERS[s], "linestyle": "none", "alpha": 0.7, "markersize": 6}
         axis.plot(part["n"], part["value"], label=f"$M = {depth}$", **style)
         mean = part.groupby("n")["theory"].mean()
-        axis.plot(mean.index, mean, **THEORY)
+        for law in (mean[mean > 0], mean[mean == 0]):  # between classes that survive and those that do not it may jump
+            axis.plot(law.index, law, **THEORY | {"color": PALETTE[s]})
     axis.set_xscale("log")
     ticks = sorted(set(rows["n"]))[:: 3 if rows["n"].nunique() > 5 else 1]
     axis.set_xticks(ticks, labels=ticks)

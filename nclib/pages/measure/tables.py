@@ -68,9 +68,9 @@ def traps(table):
         {
             "number": what,
             "naive way": naive,
-            "naive": _number(found.loc[trap, "naive"], 6),
-            "nclib": _number(found.loc[trap, "ours"], 6),
-            "float64 loop": _number(found.loc[trap, "truth"], 6),
+            "naive": _number(found.loc[trap, "naive"]),
+            "nclib": _number(found.loc[trap, "ours"]),
+            "float64 loop": _number(found.loc[trap, "truth"]),
             "nclib's way": ours,
         }
         for trap, (what, naive, ours) in TRAPS.items()

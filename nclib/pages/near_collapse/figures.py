@@ -73,7 +73,7 @@ def validity(rows):
         for end in ("max", "min"):
             part = rows[(rows["end"] == end) & (rows["layer"] == layer)]
             axes[0, 0].plot(part["ratio"], part["value"], label=label, **style(index))
-            axes[0, 0].plot(part["ratio"], part["theory"], **THEORY | {"linewidth": 0.9})
+            axes[0, 0].plot(part["ratio"], part["theory"], "_", color="black", ms=11)
             label = None
     error = rows[rows["end"] == "difference"]
     axes[0, 1].plot(error["ratio"], error["value"], **style(2))
