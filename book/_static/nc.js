@@ -111,7 +111,7 @@
   }
 
   document.addEventListener("DOMContentLoaded", () => {
-    start();
+    setTimeout(start); // when live figures have made their tables
     document.querySelectorAll(".nc-filter").forEach(filter);
     open();
     window.addEventListener("hashchange", open);

@@ -111,8 +111,8 @@ def price(rows):
         above.plot(scaled, [len(shown)] * len(scaled), ls="", marker="x", color="gray", ms=6)
         above.set_yticks(range(len(shown) + 1), [*(SHORT[name] for name in shown), "temperature"])
         above.set(title=panel, xlabel="calibration error", xlim=(0, None), ylim=(-0.5, len(shown) + 0.5))
-        for axis in (above, below):
-            axis.locator_params(axis="x", nbins=2)
+        above.locator_params(axis="x", nbins=2)
+        below.locator_params(axis="x", nbins=1)
         for name in SHORT:
             one = part[part["part"] == name].pivot(index="seed", columns="metric", values="value")
             if len(one) and {"nc1", "accuracy"} <= set(one):
