@@ -59,7 +59,7 @@ def _label(axis, tip, text):
     (x, y, _), (x0, y0, _) = (proj3d.proj_transform(*v, axis.get_proj()) for v in (tip, np.zeros(3)))
     away = 30 * np.array([x - x0, y - y0]) / np.hypot(x - x0, y - y0)
     white = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8}
-    style = {"ha": "center", "va": "center", "fontsize": 10.5, "bbox": white, "zorder": 7}
+    style = {"ha": "center", "va": "center", "fontsize": 10.5, "bbox": white, "zorder": 1.5}
     axis.annotate(text, (x, y), away, textcoords="offset points", **style)
 
 
