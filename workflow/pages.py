@@ -223,9 +223,7 @@ def costs(page, folder):
         **{"GFLOP/s": (speeds["flop_per_second"] / 1e9).map("{:,.1f}".format)},
     ).drop(columns=["tokens_per_second", "flop_per_second"])
     machine = ", ".join(f"{name} ({device})" for device, name in note["hardware"].items())
-    load = (
-        f"load average {timings['load'].min():.1f} to {timings['load'].max():.1f} on {timings['cores'].max():.0f} cores"
-    )
+    load = f"load average {timings['load'].max():.1f} at most on {timings['cores'].max():.0f} cores"
     head = f"Training, measured on {machine}, PyTorch {note['versions']['torch']}, {note['started'][:10]}, {load}:"
     replace(page, "<!-- speeds -->", f"{head}\n\n{markdown(shown)}")
     replace(page, "<!-- pairs -->", markdown(pairs(pd.read_csv(folder / "gpt.csv"))))

@@ -99,7 +99,7 @@ def scales(table, columns, parts=(PLAIN, MIXUP, GENTLE, SMOOTH, FIXED, SQUARED))
     found = {}
     for panel, rows in labelled(table).groupby("panel", sort=False):
         for part in (part for part in parts if part in set(rows["part"])):
-            found[panel, part] = {
+            found[panel, "no mixup" if part == PLAIN else part] = {
                 name: number(of(rows, part, metric, **at).mean(), form) for name, (metric, form, at) in columns.items()
             }
     return pd.DataFrame(found).T
