@@ -43,7 +43,7 @@ runs: $(STAMP)  ## do the runs of a study that are not stored: make runs STUDY=l
 		--directory "$(BUILD)" --cores $(JOBS) --config study=$(STUDY) profile=$(PROFILE)
 
 test: $(STAMP)  ## the test suite: library, notebooks at smoke, book, site in a browser
-	"$(RUN)" -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
+	"$(RUN)" -m pytest -n $$(( $(JOBS) ? $(JOBS) + 1 : 0 )) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-data: $(STAMP)  ## the tests that read real data files, in the folder that NCLIB_DATA names
 	"$(RUN)" -m pytest -m data $(TESTS)

@@ -80,12 +80,11 @@ def test_law_the_pinned_versions_are_those_of_the_lock():
 
 
 @pytest.fixture(scope="module")
-def installed(stored_runs):
+def installed():
     if documentation.versions() != dict(documentation.PACKAGES.values()):
         pytest.skip("other versions than those of requirements.lock are installed")
-    with warnings.catch_warnings(action="ignore"), pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NCLIB_CACHE", str(stored_runs))
-        yield documentation.documents()
+    with warnings.catch_warnings(action="ignore"):
+        return documentation.documents()
 
 
 def test_value_the_text_of_the_lock_is_the_pinned_one(installed):

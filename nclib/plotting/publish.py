@@ -106,7 +106,7 @@ def few_colors(image, exact=64) -> "PIL.Image.Image":
 class Light(io.BytesIO):
     """A buffer that breaks off with OverflowError where more than `HEAVY` bytes are written."""
 
-    def write(self, data):
+    def write(self, data) -> int:
         if self.tell() + len(data) > HEAVY:
             raise OverflowError
         return super().write(data)
