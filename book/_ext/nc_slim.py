@@ -17,9 +17,8 @@ IMAGE = re.compile(r'<img [^>]*src="(?P<folder>[^"]*_images/)(?P<file>[^"]+\.png
 FIGURE = re.compile(r"<figure\b.*?</figure>", re.S)
 PLACES = re.compile(r"\b(left|right|middle|top|bottom|upper|lower|above|below|rows?|columns?|panels?)\b", re.I)
 STACKED = 1.4  # a narrow figure with its panels in a column is at least that much taller, in inches
-KEPT = re.compile(
-    r'([(\[“]?)(<span class="(?:math notranslate nohighlight">\\\(.*?\\\)|nc-verdict[^>]*>[^<]*)</span>)((?:&[#\w]+;|[^\s<&]){0,12})'
-)
+BOX = r'<span class="(?:math notranslate nohighlight">\\\(.*?\\\)|nc-verdict[^>]*>[^<]*)</span>'
+KEPT = re.compile(rf"([(\[“]?)({BOX})((?:&[#\w]+;|[^\s<&]){{0,12}})")
 WORD = re.compile(r'(<span class="pre)(">[^<]{1,24}</span>)')
 DOWNLOAD = re.compile(r'download="" href="([^"]*_downloads/[^"]+)"')
 
