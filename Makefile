@@ -42,9 +42,8 @@ runs: $(STAMP)  ## do the runs of a study that are not stored: make runs STUDY=l
 	"$(RUN)" workflow/warm.py serve "$(RUN)" -m snakemake --snakefile workflow/runs.smk --workflow-profile workflow/profiles/local \
 		--directory "$(BUILD)" --cores $(JOBS) --config study=$(STUDY) profile=$(PROFILE)
 
-# Some tests wait for processes that they started: one worker more than cores.
 test: $(STAMP)  ## the test suite: library, notebooks at smoke, book, site in a browser
-	"$(RUN)" -m pytest -n $$(( $(JOBS) ? $(JOBS) + 1 : 0 )) --dist loadfile --no-loadscope-reorder $(TESTS)
+	"$(RUN)" -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-data: $(STAMP)  ## the tests that read real data files, in the folder that NCLIB_DATA names
 	"$(RUN)" -m pytest -m data $(TESTS)

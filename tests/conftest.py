@@ -1,4 +1,5 @@
 import os
+import sys
 
 import pytest
 
@@ -14,6 +15,14 @@ def pytest_collection_modifyitems(items):
     """Files in that order, the others behind them as they are."""
     rank = {f"test_{name}.py": place for place, name in enumerate(ORDER)}
     items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    """matplotlib warns of the twenty-first, in whatever test that is."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 @pytest.fixture
