@@ -49,15 +49,15 @@ def presets(table):
     return shown(disagreement(table))
 
 
-def shown(frame, digits=4):
+def shown(frame):
     """A table of numbers as text for a reader."""
-    return frame.map(lambda value: value if isinstance(value, str) else _number(value, digits))
+    return frame.map(lambda value: value if isinstance(value, str) else _number(value))
 
 
-def _number(value, digits=4):
+def _number(value):
     if value is None or value != value:
         return ""
-    return number(value, f",.{digits}g") if value < 1e5 else report.number(value)
+    return number(value, ",.4g") if value < 1e5 else report.number(value)
 
 
 def traps(table):
