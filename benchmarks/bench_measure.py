@@ -14,7 +14,7 @@ import torch
 from conftest import alone, paired
 
 from nclib import metrics
-from nclib._pairs import BLOCK, blocks
+from nclib._blocks import BLOCK, blocks
 from nclib.statistics import ClassStatistics, StatisticsAccumulator
 
 VOCABULARY, WIDTH, BATCH, PAIRS = 29_233, 768, 2048, 8192

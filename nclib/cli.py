@@ -77,7 +77,7 @@ def run(
 
     `torchrun --nproc-per-node N -m nclib run linguistic_scaling --index I` trains one language model on N processes.
     """
-    from nclib.runs import store, torchrun
+    from nclib.runs import store, together
     from nclib.runs.experiment import MissingRun
 
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(store.cache_folder() / "compiled"))  # shared by all processes
@@ -86,10 +86,10 @@ def run(
     for i in index or ():
         if not 0 <= i < len(found):
             raise ValueError(f"index = {i}: must be from 0 to {len(found) - 1}")
-    if torchrun.processes() > 1 and len(index or ()) != 1:
-        torchrun.refuse(f"torchrun does one run at a time: name it, --index from 0 to {len(found) - 1}")
+    if together.processes() > 1 and len(index or ()) != 1:
+        together.refuse(f"torchrun does one run at a time: name it, --index from 0 to {len(found) - 1}")
     chosen = index or range(len(found))
-    done = torchrun.each([found[i] for i in chosen], device, store.root_for(profile))
+    done = together.each([found[i] for i in chosen], device, store.root_for(profile))
     for position in chosen:
         try:
             next(done)
@@ -99,7 +99,7 @@ def run(
             if not _resources(error) and not isinstance(error, FloatingPointError):
                 raise
             raise ValueError(f"run {position}, {found[position].NAME} {found[position].key()}: {error}") from None
-        if not torchrun.first():
+        if not together.first():
             continue
         one = found[position]
         folder, seconds = store.entry(one.NAME, one.key()), store.find(one)[1]["wall_seconds"]

@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 
 from nclib import metrics, rosetta
+from nclib._blocks import PairSample, PairSummary, products, summarize, upper
 from nclib._inputs import present_classes, row_blocks, row_cosines
-from nclib._pairs import PairSample, PairSummary, products, summarize, upper
 from nclib.statistics import ClassStatistics
 
 

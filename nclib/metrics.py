@@ -15,8 +15,8 @@ import math
 import torch
 from torch import Tensor
 
+from nclib._blocks import PairSample, PairSummary
 from nclib._inputs import matching, matrix, present_classes, row_blocks, row_cosines, rows, unit_rows
-from nclib._pairs import PairSample, PairSummary
 from nclib.nearest import agreeing
 from nclib.pairs import (
     cdnv,
@@ -101,7 +101,8 @@ def nc1(stats: ClassStatistics, *, center: str = "class") -> float:
     if min(len(stats.means[stats.present].unique(dim=0)) - 1, R) < R or s[R - 1] == 0:
         return math.inf
     V = Vt[:R]
-    return float((((V @ Sigma_W) * V).sum(1) / s[:R].square()).sum())
+    spread = ((V @ Sigma_W) * V).sum(1).clamp(min=0)  # rounding may leave a variance of zero below it
+    return float((spread / s[:R].square()).sum())
 
 
 def mean_rank(stats: ClassStatistics) -> tuple[int, int]:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nclib._pairs import arg_max, block_size
+from nclib._blocks import arg_max, block_size
 from nclib.statistics import ClassStatistics
 
 _RUN = 64  # entries of a row of scores that are reduced at once

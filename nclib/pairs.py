@@ -16,8 +16,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from nclib._inputs import present_classes, row_blocks, rows, unit_rows
-from nclib._pairs import (
+from nclib._blocks import (
     PairSample,
     PairSummary,
     order_statistics,
@@ -27,6 +26,7 @@ from nclib._pairs import (
     summarize,
     upper,
 )
+from nclib._inputs import present_classes, row_blocks, rows, unit_rows
 from nclib.statistics import ClassStatistics, add_upper_product
 
 _ENTRIES = 2**18  # of the rows of pairs that are subtracted at a time

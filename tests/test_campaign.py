@@ -248,8 +248,8 @@ def test_value_a_run_without_memory_or_that_diverges_is_named_in_one_line(store,
         fails()
 
     one = pages.study("geometry").runs("smoke")[1]
-    monkeypatch.setattr("nclib.runs.torchrun.each", each)
-    monkeypatch.setattr("nclib.runs.torchrun.first", lambda: False)
+    monkeypatch.setattr("nclib.runs.together.each", each)
+    monkeypatch.setattr("nclib.runs.together.first", lambda: False)
     monkeypatch.setattr(sys, "argv", ["nclib", "run", "geometry", "--profile", "smoke", "--index", "0", "--index", "1"])
     with pytest.raises(SystemExit):
         cli.main()

@@ -268,6 +268,14 @@ def test_value_merging_classes_never_look_collapsed(scale):
     assert metrics.hyperspherical_uniformity(merged.means).max == inf
 
 
+def test_law_noise_across_the_means_leaves_no_negative_nc1():
+    """Two classes whose samples spread at a right angle to the line between their means: zero up to rounding."""
+    for seed in range(50):
+        apart, noise = randn(2, 6, seed=seed)
+        apart = apart - (apart @ noise) / (noise @ noise) * noise
+        assert 0 <= metrics.nc1(statistics(torch.stack([-apart, apart]), torch.stack([noise, noise]))) < 1e-12
+
+
 def test_value_collapsed_and_dead_networks_differ():
     collapsed = statistics(frames.simplex_etf(4, 5) + 1000)
     assert metrics.nc1(collapsed) == metrics.nc1_trace_ratio(collapsed) == 0

@@ -129,7 +129,7 @@ def test_oracle_quantiles_sorted_and_counted(monkeypatch, kind, K):
     x = stats if kind == "cdnv" else M
     assert pairs.pair_quantiles(kind, x, q).tolist() == pytest.approx(expected, rel=1e-9, abs=1e-15)
     exact = pairs.pair_quantiles(kind, x, q)
-    monkeypatch.setattr("nclib._pairs._FEW", 0)
+    monkeypatch.setattr("nclib._blocks._FEW", 0)
     counted = pairs.pair_quantiles(kind, x, q)
     assert ((exact - counted).abs() <= 2.0**-32 * exact.abs()).all()
     assert kind == "cosine" or exact.unique().numel() >= 4 or K == 4
@@ -141,7 +141,7 @@ def test_value_quantiles_by_hand(monkeypatch):
     M = torch.stack([angles.cos(), angles.sin()], 1) * torch.tensor([[1.0], [2], [3], [4]])
     q, expected = [0.0, 1 / 6, 0.3, 0.8, 1.0], [-1, -1, -0.5, 0.5, math.sqrt(3) / 2]
     for few in (2048, 0):
-        monkeypatch.setattr("nclib._pairs._FEW", few)
+        monkeypatch.setattr("nclib._blocks._FEW", few)
         assert pairs.pair_quantiles("cosine", M, q).tolist() == pytest.approx(expected, rel=1e-9)
         twins = torch.tensor([[1.0, 0], [1, 0], [0, 1]])
         assert pairs.pair_quantiles("log_distance", twins, [0.5, 1]).tolist() == [pytest.approx(-math.log(2) / 2), inf]

@@ -9,11 +9,9 @@ FACTOR, POINTS = 2.0, 0.1  # of a warning; of accuracy
 
 
 def rounds(table):
-    """What is drawn of the networks whose weights are pruned, by round. An NC1 below zero, rounding over the square of
-    what rounding left of a distance between means, is infinite."""
+    """What is drawn of the networks whose weights are pruned, by round."""
     rows = table[table["part"].isin(WEIGHTS) & table["metric"].isin(DRAWN)]
-    value = rows["value"].mask((rows["metric"] == "nc1") & (rows["value"] < 0), np.inf)
-    return rows.assign(line=rows["part"], value=value)[["line", "metric", "seed", "round", "value"]]
+    return rows.assign(line=rows["part"])[["line", "metric", "seed", "round", "value"]]
 
 
 def units(table):
