@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 import nc_styles
+from nc_styles import rewrite
 
 ICONS = re.compile(r'<script src="[^"]*/fontawesome/[^"]*"></script>')
 IMAGE = re.compile(r'<img [^>]*src="(?P<folder>[^"]*_images/)(?P<file>[^"]+\.png)"[^>]*?(?P<end> ?/?>)')
@@ -34,10 +35,7 @@ def shown_once(html):
         name, image = by_link.get(found[1].removeprefix(up), (None, None))
         return f'download="{name}" href="{up}_images/{image}"' if name else found[0]
 
-    for page in html.rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        if (changed := DOWNLOAD.sub(link, text)) != text:
-            page.write_text(changed, encoding="utf-8")
+    rewrite(html, lambda page: DOWNLOAD.sub(link, page))
     for path in same:
         path.unlink()
         path.parent.rmdir()
@@ -48,33 +46,32 @@ def in_view(html, figures):
     from PIL import Image
 
     wide = {path.with_name(path.name.replace("-narrow", "")).read_bytes(): path for path in figures}
-    sizes, narrow = {}, {}
-    for path in html.glob("_images/*.png"):
-        sizes[path.name], narrow[path.name] = Image.open(path).size, wide.get(path.read_bytes())
+    narrow = {path.name: wide.get(path.read_bytes()) for path in html.glob("_images/*.png")}
 
     def inches(path):
-        image = Image.open(path)
-        return image.height / image.info["dpi"][1]
+        with Image.open(path) as image:
+            return image.height / image.info["dpi"][1]
 
     def image(found):
-        (width, height), other = sizes[found["file"]], narrow[found["file"]]
+        with Image.open(html / "_images" / found["file"]) as shown:
+            (width, height), other = shown.size, narrow[found["file"]]
         text = f'{found[0][: -len(found["end"])]} loading="lazy" width="{width}" height="{height}"{found["end"]}'
         if other is None or "sd-card" in text:
             return text
         shutil.copy(other, html / "_images")
-        kind = ' class="nc-panels"' if inches(other) > STACKED * inches(html / "_images" / found["file"]) else ""
         source = f'<source media="(max-width: 600px)" srcset="{found["folder"]}{other.name}" />'
-        return f"<picture{kind}>{source}{text}</picture>"
+        return f"<picture>{source}{text}</picture>"
 
-    def stacked(found):
-        """Where panels stand in a column, a caption that places them must say so."""
-        said = PLACES.search(found[0].partition("<figcaption")[2])
-        return found[0] if said else found[0].replace('<picture class="nc-panels">', "<picture>")
+    def placed(found):
+        """Mark a figure whose caption places panels that a phone shows in a column: a note there says so."""
+        picture, _, caption = found[0].partition("<figcaption")
+        if "<picture>" in picture and PLACES.search(caption):
+            file = IMAGE.search(picture)["file"]
+            if inches(narrow[file]) > STACKED * inches(html / "_images" / file):
+                return found[0].replace("<picture>", '<picture class="nc-panels">')
+        return found[0]
 
-    for page in html.rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        if (changed := FIGURE.sub(stacked, IMAGE.sub(image, text))) != text:
-            page.write_text(changed, encoding="utf-8")
+    rewrite(html, lambda page: FIGURE.sub(placed, IMAGE.sub(image, page)))
 
 
 def unbroken(html):
@@ -84,10 +81,7 @@ def unbroken(html):
     def kept(found):
         return f'<span class="nc-keep">{found[0]}</span>' if found[1] or found[3] else found[0]
 
-    for page in html.rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        if (changed := WORD.sub(r"\1 nc-keep\2", KEPT.sub(kept, text))) != text:
-            page.write_text(changed, encoding="utf-8")
+    rewrite(html, lambda page: WORD.sub(r"\1 nc-keep\2", KEPT.sub(kept, page)))
 
 
 def without_images(html):
@@ -124,10 +118,7 @@ def component(name):
 
 def icons_by_font(html):
     """The theme loads its icons twice: as a font, and as a script of 1.5 MB that draws each of them. The font stays."""
-    for page in html.rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        if (changed := ICONS.sub("", text)) != text:
-            page.write_text(changed, encoding="utf-8")
+    rewrite(html, lambda page: ICONS.sub("", page))
 
 
 def slim(app, exception):

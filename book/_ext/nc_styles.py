@@ -16,6 +16,14 @@ FACES = re.compile(r"@font-face\s*\{[^}]*\}")
 FACE = '@font-face{font-family:"Font Awesome 6 Free";font-weight:900;src:url(../webfonts/icons.woff) format("woff")}'
 
 
+def rewrite(html, change):
+    """Let a function of its text change every page of a site."""
+    for page in html.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        if (changed := change(text)) != text:
+            page.write_text(changed, encoding="utf-8")
+
+
 def rules(css):
     """(what stands before the braces, what stands in them) of each rule, in order; None in them for a statement."""
     depth, start, head = 0, 0, ""
@@ -90,10 +98,7 @@ def only_used(html):
             path.write_text(text, encoding="utf-8")
     for folder in html.glob("_static/vendor/fontawesome/*"):
         icons(folder, characters("".join(sheets.values())))
-    for page in html.rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        if (changed := LINK.sub("", text)) != text:
-            page.write_text(changed, encoding="utf-8")
+    rewrite(html, lambda page: LINK.sub("", page))
 
 
 def characters(css):

@@ -112,19 +112,23 @@
     };
   };
 
-  live.legend = (parent, entries, left, top) => {
-    let x = left;
+  // A legend above the panel at a place of `live.layout`.
+  live.legend = (parent, entries, { left, above }, indent) => {
+    let x = left + indent;
     for (const [css, words] of entries) {
-      parent.append(svg("line", { x1: x, x2: x + 18, y1: top, y2: top, class: `nc-live-line ${css}` }));
-      const text = parent.appendChild(svg("text", { x: x + 23, y: top + 4 }, words));
+      parent.append(svg("line", { x1: x, x2: x + 18, y1: above, y2: above, class: `nc-live-line ${css}` }));
+      const text = parent.appendChild(svg("text", { x: x + 23, y: above + 4 }, words));
       x += 23 + (text.getComputedTextLength?.() || 7 * words.length) + 18;
     }
   };
 
-  // Panels side by side where there is room, else stacked, a `gap` more apart: [{left, top, width, height}], and the height of all.
+  // Panels side by side where there is room, else stacked, a `gap` more apart: [{left, top, width, height, above}], and the height of all.
   live.layout = (width, count, height = 260, offset = 26, gap = 0) => {
     const beside = width >= 600 ? count : 1, each = width / beside, row = height + 8 + (beside > 1 ? 0 : gap);
-    const places = Array.from({ length: count }, (_, i) => ({ left: (i % beside) * each, top: offset + Math.floor(i / beside) * row, width: each, height }));
+    const places = Array.from({ length: count }, (_, i) => {
+      const top = offset + Math.floor(i / beside) * row;
+      return { left: (i % beside) * each, top, width: each, height, above: i < beside ? 12 : top - 6 };
+    });
     return { places, height: offset + Math.ceil(count / beside) * row };
   };
 

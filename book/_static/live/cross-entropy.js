@@ -89,7 +89,7 @@
 
   function draw(svg, found, { lam }, width) {
     const { places, height } = live.layout(width, 2, 270);
-    live.legend(svg, [["nc-live-1", "simplex ETF"], ["nc-live-2", "cross-polytope"]], 60, 12);
+    live.legend(svg, [["nc-live-1", "simplex ETF"], ["nc-live-2", "cross-polytope"]], places[0], 60);
     const far = Math.max(6, 1.7 * Math.max(found.etf.alpha, found.cross.alpha));
     const curves = ["etf", "cross"].map((name) => Array.from({ length: 120 }, (_, k) => (far * k) / 119).map((a) => [a, loss(...found.families[name], a)]));
     const least = Math.min(found.etf.loss, found.cross.loss), zero = Math.max(...curves.map((curve) => curve[0][1]));

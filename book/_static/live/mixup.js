@@ -74,8 +74,7 @@
     left.dot(...ends[0], "nc-live-2", 6);
     left.dot(...ends[1], "nc-live-3", 6);
     left.dot(...at, "nc-live-1", 7);
-    const offset = width >= 600 ? places[1].left : 0;
-    live.legend(svg, [["nc-live-1", "z_i − z_j"], ["nc-live-2", "z_i − others"], ["nc-live-theory", "log λ/(1−λ)"]], offset + 30, width >= 600 ? 12 : places[1].top - 6);
+    live.legend(svg, [["nc-live-1", "z_i − z_j"], ["nc-live-2", "z_i − others"], ["nc-live-theory", "log λ/(1−λ)"]], places[1], 30);
     const all = path.flatMap(({ z: [i, j, q] }) => [i - j, i - q]), room = 0.05 * (Math.max(...all) - Math.min(...all)) || 1;
     const right = live.panel(svg, { ...places[1], x: { from: 0, to: 1, label: "weight λ of class i" }, y: { from: Math.min(...all) - room, to: Math.max(...all) + room }, title: "differences of logits" });
     right.line(path.map((one) => [one.mix, one.z[0] - one.z[1]]), "nc-live-1");

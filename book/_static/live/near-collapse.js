@@ -49,7 +49,7 @@
   const betas = Array.from({ length: 90 }, (_, k) => LOW * (HIGH / LOW) ** (k / 89));
   function draw(svg, { problem, now, rate }, { beta }, width) {
     const { places, height } = live.layout(width, 2, 280, 26, 24);
-    live.legend(svg, [["nc-live-1", "exact"], ["nc-live-2", "first order"]], 60, 12);
+    live.legend(svg, [["nc-live-1", "exact"], ["nc-live-2", "first order"]], places[0], 60);
     const left = live.panel(svg, { ...places[0], x: { from: LOW, to: HIGH, log: true, label: "β, how tightly features are held" }, y: { from: 0, to: 1.15 }, title: "singular values of F_kk" });
     now.own.forEach(([, times], i) => {
       if (!times) return;
@@ -58,8 +58,7 @@
       left.dot(beta, now.own[i][0], "nc-live-1", 4);
     });
     left.mark(beta, "nc-live-now", "");
-    const offset = width >= 600 ? places[1].left : 0;
-    live.legend(svg, [["nc-live-1", "NC1"], ["nc-live-3", "trace ratio"], ["nc-live-4", "NC2"]], offset + 60, width >= 600 ? 12 : places[1].top - 6);
+    live.legend(svg, [["nc-live-1", "NC1"], ["nc-live-3", "trace ratio"], ["nc-live-4", "NC2"]], places[1], 60);
     const right = live.panel(svg, { ...places[1], x: { from: LOW, to: HIGH, log: true, label: "β" }, y: { from: 0, to: 1.15 }, title: "share that is left of each metric" });
     const left_ = betas.map((b) => attenuation({ ...problem, beta: b }));
     if (left_[0]) {

@@ -21,7 +21,8 @@ PLACES = (
 
 def own(table, part):
     """The rows of a part of the page's own runs."""
-    return table[(table["part"] == part) & (table["beside"] == "")]
+    rows = own_runs(table)
+    return rows[rows["part"] == part]
 
 
 def students(table):

@@ -4,7 +4,7 @@ import numpy as np
 
 from nclib.glued import number, word
 from nclib.pages.grammar.claims import power
-from nclib.pages.grammar.tables import LONGER, chain, growth, means, parts, pick
+from nclib.pages.grammar.tables import LONGER, chain, growth, parts, pick, summary
 
 
 def quoted(table):
@@ -57,7 +57,7 @@ def _losses(table):
 
 def _shares(table):
     """Variances of predictions over that of P, of features over their own."""
-    shown, width = means(table), pick(table, "kl").columns
+    shown, width = summary(table), pick(table, "kl").columns
     wide, narrow, perfect = shown.loc[f"{width[-1]}"], shown.loc[f"{width[0]}"], shown.loc["perfect"]
     trained, longer = shown.loc[[f"{w}" for w in width]], shown.loc[f"{width[-1]}, {LONGER} × words"]
     within = 1 - trained["features: between"]

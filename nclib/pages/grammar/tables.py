@@ -32,16 +32,6 @@ def summary(table):
     """Means over seeds for every width, of the longer run, of the untrained widest, and of the perfect model: losses in
     nats, and what predictions and features vary by. Variances of predictions are over that of P, of features over
     their own."""
-    return rounded(means(table))
-
-
-def rounded(frame):
-    """Numbers to three digits, and no -0.0."""
-    return frame.round(3).replace(-0.0, 0.0)
-
-
-def means(table):
-    """`summary`, not rounded."""
     bayes, total = (pick(table, name, layer="predictions", source="theory") for name in ("bayes", "total"))
     exact = {"loss": bayes, "excess": 0 * bayes, "KL": 0 * bayes, "predictions: |p - P|²": 0 * bayes}
     exact |= {f"predictions: {name}": part / total for name, part in parts(table, "predictions", "theory").items()}
