@@ -12,9 +12,12 @@
   live.digits = (x, digits = 4) => {
     if (!Number.isFinite(x)) return "–";
     if (x === 0) return "0";
-    const size = Math.abs(x);
-    return size < 1e-3 || size >= 1e5 ? x.toExponential(digits - 2) : String(Number(x.toPrecision(digits)));
+    const size = Math.abs(x), sign = x < 0 ? "−" : "";
+    if (size >= 1e-3 && size < 1e5) return sign + Number(size.toPrecision(digits));
+    const [factor, power] = size.toExponential(digits - 2).split("e");
+    return `${sign}${Number(factor) === 1 ? "" : `${Number(factor)}×`}10${superscript(Number(power))}`;
   };
+  const superscript = (k) => String(k).replace(/./g, (c) => ({ "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³" })[c] ?? String.fromCharCode(0x2070 + Number(c)));
 
   // The value of a control: of a range with `log` 10 to its position, of a whole-number one its rounded position.
   live.value = (control, raw) => {
@@ -66,7 +69,6 @@
     for (let v = Math.ceil(low / step) * step; v <= high + 1e-9 * step; v += step) found.push(Number(v.toPrecision(10)));
     return found;
   };
-  const superscript = (k) => String(k).replace(/./g, (c) => ({ "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³" })[c] ?? String.fromCharCode(0x2070 + Number(c)));
   const tickText = (v, log) => (log && (v < 0.01 || v > 1000) ? `10${superscript(Math.round(Math.log10(v)))}` : live.digits(v, 4));
 
   // A panel with axes at (left, top); x, y: {from, to, log, label}. Returns functions that draw in its coordinates.
