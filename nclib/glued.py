@@ -92,5 +92,6 @@ def table(frame) -> "HTML":
     if numbered:
         frame = frame.rename_axis(columns=None)
     frame = frame.map(lambda value: number(value, ".4g") if isinstance(value, float) else value)
+    wordy = numbered and frame.iloc[:, 0].astype(str).str.len().max() > 12  # a phone leaves such a column its room
     with pd.option_context("display.max_colwidth", None):
-        return HTML(frame.to_html(border=0, index=not numbered))
+        return HTML(frame.to_html(border=0, index=not numbered, classes="nc-words" if wordy else None))

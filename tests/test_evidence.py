@@ -78,6 +78,7 @@ def test_value_every_run_and_logarithms():
     rates = [1.6e6, 1.3e7, 4.6e7]
     assert (verdict(at_least(1e3), rates), verdict(at_least(1e3), rates, log=True)) == ("undecided", "holds")
     low, high = judge(claim(log=True), rates)["interval"]
+    assert judge(claim(log=True), rates)["ours"] == pytest.approx((low * high) ** 0.5)
     logs = np.log(rates)
     half = float(t.ppf(0.95, 2)) * logs.std(ddof=1) / math.sqrt(3)
     assert [low, high] == pytest.approx(np.exp([logs.mean() - half, logs.mean() + half]))
@@ -219,9 +220,10 @@ def test_value_a_report_shows_each_headline_once_with_its_scales(store):
     }
     for archived, words in said.items():
         command = "nclib run x --profile paper"
+        shown_command = command.replace("--profile", '<span class="nc-keep">--profile</span>')
         table.attrs["lacking"] = {"runs": 3, "archived": archived, "command": command, "cost": "a < b"}
         assert report([headline], table, "01-x").data == shown + (
-            f'<p class="nc-lacking">{words.format("profile <code>paper</code>", f"<code>{command}</code>")} '
+            f'<p class="nc-lacking">{words.format("profile <code>paper</code>", f"<code>{shown_command}</code>")} '
             "What all of them take: a &lt; b.</p>"
         )
     found = ledger.load(ledger.folder("smoke")).set_index(["id", "beside"])["verdict"].to_dict()

@@ -298,7 +298,7 @@ def test_value_proofs_for_a_reader(table):
     assert below < Decimal(0.1 + 0.2) < above and above - below == Decimal("1e-8")
     assert gap["at least"] == "0.0019216711" and gap["at most"] == "0.0019216712" and gap["proved"] == "yes"
     ranges = views.proofs(table, "ranges", ends=("from λ =", "to λ =")).set_index("statement")
-    assert ranges.iloc[0].tolist()[:3] == ["1e-05", "0.12", "yes"] and len(ranges) == 3
+    assert ranges.iloc[0].tolist()[:3] == ["10⁻⁵", "0.12", "yes"] and len(ranges) == 3
 
 
 def test_value_region(table):

@@ -347,9 +347,10 @@ def test_value_the_archived_mixture_has_a_panel_and_words_of_its_own(both, table
         rows[rows["panel"] == "mixture, paper scale"].reset_index(drop=True),
         views.accuracies(larger).assign(panel="mixture, paper scale").reset_index(drop=True),
     )
-    lost = larger[larger["metric"] == "diverged"]
-    assert set(lost["lr"]) == {0.3} and set(lost["arm"]) == {"FedAvg", "FedProx"}
-    assert quoted(both)["diverged"] == str(len(lost)) and quoted(table)["diverged"] == "0"
+    lost = both[both["metric"] == "diverged"]
+    one = larger.iloc[:1].assign(metric="diverged", value=1.0, beside="paper scale")
+    assert quoted(table)["diverged"] == "none" and quoted(both)["diverged"] == str(len(lost) or "none")
+    assert quoted(pd.concat([both, one], ignore_index=True))["diverged"] == str(len(lost) + 1)
 
 
 def test_law_a_killed_run_goes_on_from_its_last_round(store, monkeypatch):

@@ -412,7 +412,7 @@ def test_law_figures_show_every_grid_and_risen_models_open(table, larger):
     assert [open_markers(figure) for figure in made[:5]] == [12, 24, 12, 3, 0]
     assert [len(part.axes) for part in made[4].subfigs] == [4, 4]
     titles = [axis.get_title() for axis in made[0].subfigs[0].axes]
-    assert all("1.00, within widths 1.00" in titles[i] for i in (0, 3))
+    assert all("+1.00, within widths +1.00" in titles[i] for i in (0, 3))
     dots = [len(line.get_xdata()) for line in made[4].subfigs[0].axes[0].lines if line.get_linestyle() == "None"]
     assert sum(dots) == 28
     plt.close("all")

@@ -87,6 +87,7 @@ def test_the_manifest_of_a_figure_names_its_runs_and_the_hashes_of_its_files(dra
 def test_value_a_narrow_figure_has_its_panels_below_one_another():
     made, axes = plotting.figure(2, 2, height=5.0, sharey=True)
     axes[1, 0].set_ylabel("loss")
+    axes[1, 1].set_xlabel("epoch")
     made.legend(
         [axes[0, 0].plot([1, 2], label=word)[0] for word in "abcd"], "abcd", loc="outside lower center", ncols=4
     )
@@ -95,6 +96,7 @@ def test_value_a_narrow_figure_has_its_panels_below_one_another():
     boxes = [axis.get_position() for axis in axes.flat]
     assert all(upper.y0 > lower.y1 and abs(upper.x0 - lower.x0) < 0.02 for upper, lower in itertools.pairwise(boxes))
     assert made.get_size_inches().tolist() == [4.6, 10.0] and axes[1, 1].get_ylabel() == "loss"
+    assert [axis.get_xlabel() for axis in axes.flat] == ["", "epoch", "", "epoch"]
     assert box.width <= provenance.NARROW and len(made.legends[0].get_texts()) == 4
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from nclib.evidence import ledger
-from nclib.runs.manifest import hardware
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow"))
@@ -47,6 +46,6 @@ def test_law_the_committed_verdicts_are_those_of_the_last_book():
     found, committed = last_book().set_index("id"), COMMITTED["verdicts"]
     assert set(found.index) == set(committed), "make readme"
     other = {name for name, verdict in found["verdict"].items() if verdict != committed[name]}
-    if hardware("cpu") != COMMITTED["processor"]:
+    if pages.processor() != COMMITTED["processor"]:
         other -= {name for name in other if "undecided" in (found["verdict"][name], committed[name])}
     assert other == set(), "make readme"

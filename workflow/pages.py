@@ -5,6 +5,7 @@ python workflow/pages.py readme --build build     renew README.md's table of cla
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -317,10 +318,22 @@ def readme_table(claims, titles):
 
 
 def verdicts(claims):
-    """{"processor": its name, "verdicts": {id: verdict}}, sorted, as text. Training in floating point is another run on
+    """{"processor": which, "verdicts": {id: verdict}}, sorted, as text. Training in floating point is another run on
     another processor, and a claim whose seeds lie about its bound may then come out otherwise."""
     found = dict(sorted(zip(claims["id"], claims["verdict"], strict=True)))
-    return json.dumps({"processor": hardware("cpu"), "verdicts": found}, indent=1) + "\n"
+    return json.dumps({"processor": processor(), "verdicts": found}, indent=1) + "\n"
+
+
+def processor():
+    """The processor of this machine by more than its name, which generations that round differently can share."""
+    from torch.backends import cpu
+
+    parts = {}
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n\n")[0].splitlines()
+        parts = dict(tuple(map(str.strip, line.split(":", 1))) for line in lines if ":" in line)
+    which = [f"{name} {parts[name]}" for name in ("cpu family", "model", "stepping") if name in parts]
+    return ", ".join([hardware("cpu"), *which, cpu.get_cpu_capability()])
 
 
 def readme(build, profile, root=ROOT):

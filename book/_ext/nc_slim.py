@@ -16,7 +16,11 @@ from nc_styles import rewrite
 ICONS = re.compile(r'<script src="[^"]*/fontawesome/[^"]*"></script>')
 IMAGE = re.compile(r'<img [^>]*src="(?P<folder>[^"]*_images/)(?P<file>[^"]+\.png)"[^>]*?(?P<end> ?/?>)')
 FIGURE = re.compile(r"<figure\b.*?</figure>", re.S)
-PLACES = re.compile(r"\b(left|right|middle|top|bottom|upper|lower|above|below|rows?|columns?|panels?)\b", re.I)
+PLACES = re.compile(  # "Left: ...", "... (left)", "bottom right", "a row for each"; not "below the line"
+    r"\((left|right|top|bottom|middle)\b|\b(left|right|top|bottom|middle|above|below|rows?|columns?)( left| right)?:"
+    r"|\b(top|bottom) (left|right)\b|\b(row|column) for each\b",
+    re.I,
+)
 STACKED = 1.4  # a narrow figure with its panels in a column is at least that much taller, in inches
 BOX = r'<span class="(?:math notranslate nohighlight">\\\(.*?\\\)|nc-verdict[^>]*>[^<]*)</span>'
 KEPT = re.compile(rf"([(\[“]?)({BOX})((?:&[#\w]+;|[^\s<&]){{0,12}})")

@@ -184,7 +184,8 @@ def family(prefix, where, query, claims) -> list[Claim]:
 def judge(claim, ours, *, every=False, met=True) -> dict:
     """Return {"ours": mean, "values": list, "interval": [low, high] or None, "verdict": text} of a claim.
 
-    ours: what the function of the claim returned. every: whether it is about every run. met: whether its need is met.
+    The mean is geometric where the interval is that of logarithms. ours: what the function of the claim returned.
+    every: whether it is about every run. met: whether its need is met.
     """
     given = ours if isinstance(ours, Interval) else None
     if given and given.low > given.high:
@@ -197,7 +198,8 @@ def judge(claim, ours, *, every=False, met=True) -> dict:
     if finite:
         interval = [float(given.low), float(given.high)] if given else interval_of(values, every, claim.log)
     verdict = verdict_of(claim.rule.region, interval, every and not given) if met else "not at this scale"
-    return {"ours": sum(values) / len(values), "values": values, "interval": interval, "verdict": verdict}
+    mean = math.exp(statistics.fmean(map(math.log, values))) if claim.log and finite else sum(values) / len(values)
+    return {"ours": mean, "values": values, "interval": interval, "verdict": verdict}
 
 
 def interval_of(values, every, log) -> list[float]:

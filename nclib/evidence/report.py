@@ -30,7 +30,8 @@ def lacking(found) -> str:
     archived = found["archived"]
     those = f"{archived or 'None'} of the {found['runs']} runs of profile <code>paper</code>"
     those += " is archived" if archived == 1 else " are archived"
-    makes = f"<code>{escape(found['command'])}</code> makes {'the others' if archived else 'them'}"
+    command = re.sub(r"(--\S+)", r'<span class="nc-keep">\1</span>', escape(found["command"]))
+    makes = f"<code>{command}</code> makes {'the others' if archived else 'them'}"
     cost = f"What all of them take: {escape(found['cost'])}."
     return f'<p class="nc-lacking">{those}. {makes}. {cost}</p>'
 

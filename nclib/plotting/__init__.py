@@ -28,6 +28,7 @@ STYLE = {
     "lines.linewidth": 1.8,
     "svg.hashsalt": "nclib",
 }
+FEW = 12  # points of a curve up to which each has its marker
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -50,7 +51,8 @@ def seed_band(axis, table, x, *, label, index=0, log=True) -> None:
     by = table.groupby(x)["value"]
     mean, low, high = back(to(table["value"]).groupby(table[x]).mean()), by.min(), by.max()
     color = PALETTE[index % len(PALETTE)]
-    marker = {"marker": MARKERS[index % len(MARKERS)], "markersize": 4, "markevery": 0.2}
+    often = 1 if len(mean) <= FEW else 0.2
+    marker = {"marker": MARKERS[index % len(MARKERS)], "markersize": 4, "markevery": often}
     axis.plot(mean.index, mean, color=color, label=label, **marker)
     axis.fill_between(mean.index, low, high, color=color, alpha=0.2, linewidth=0)
     if log:
@@ -141,9 +143,11 @@ def _stack(part):
     if columns > 1:
         grid = part.add_gridspec(len(panels), 1)
         left = {axis.get_subplotspec().rowspan.start: axis for axis in reversed(panels)}
+        low = {axis.get_subplotspec().colspan.start: axis for axis in panels}
         for axis, place in zip(panels, grid, strict=True):
-            first = left[axis.get_subplotspec().rowspan.start]
+            old = axis.get_subplotspec()
             axis.set_subplotspec(place)
             axis.tick_params(labelbottom=True, labelleft=True)
-            axis.set_ylabel(axis.get_ylabel() or first.get_ylabel())
+            axis.set_ylabel(axis.get_ylabel() or left[old.rowspan.start].get_ylabel())
+            axis.set_xlabel(axis.get_xlabel() or low[old.colspan.start].get_xlabel())
     return columns

@@ -67,7 +67,7 @@
     const step = [1, 2, 5, 10].map((m) => m * unit).find((s) => s >= rough);
     const found = [];
     for (let v = Math.ceil(low / step) * step; v <= high + 1e-9 * step; v += step) found.push(Number(v.toPrecision(10)));
-    return found;
+    return found.length > 1 || count > 12 ? found : ticks(low, high, false, 2 * count);
   };
   const tickText = (v, log) => (log && (v < 0.01 || v > 1000) ? `10${superscript(Math.round(Math.log10(v)))}` : live.digits(v, 4));
 

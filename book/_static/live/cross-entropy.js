@@ -111,7 +111,7 @@
 
   function describe(found, { M, K }) {
     const { etf, cross } = found, change = cross.loss / etf.loss - 1;
-    const percent = `${live.digits(Math.abs(100 * change), 3)} %`;
+    const percent = `${live.digits(Math.abs(100 * change), 3)} %`;
     const order = !etf.alpha && !cross.alpha ? "Nothing is learned: both are at the origin."
       : change < 0 ? `The cross-polytope is ${percent} lower: no simplex ETF is the global minimum here.` : `The simplex ETF is ${percent} lower than the cross-polytope.`;
     const turns = found.turns.length ? ` The order turns at λ = ${found.turns.map((t) => live.digits(t, 4)).join(", ")}.` : "";

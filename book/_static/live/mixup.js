@@ -88,7 +88,7 @@
   function describe({ z, p, amplification: longer }, { K, mix }) {
     const law = mix > 0 && mix < 1 ? ` The channel law would have ${live.digits(Math.log(mix / (1 - mix)), 3)}.` : "";
     const half = K > 2 ? ` An even mix is ${live.digits(longer, 3)} times as long as a class's own feature.` : "";
-    return `The network answers ${live.digits(100 * p[0], 3)} % class i and ${live.digits(100 * p[1], 3)} % class j where ${live.digits(100 * mix, 3)} % and ${live.digits(100 * (1 - mix), 3)} % are asked; the logits differ by ${live.digits(z[0] - z[1], 3)}.${law}${half}`;
+    return `The network answers ${live.digits(100 * p[0], 3)} % class i and ${live.digits(100 * p[1], 3)} % class j where ${live.digits(100 * mix, 3)} % and ${live.digits(100 * (1 - mix), 3)} % are asked; the logits differ by ${live.digits(z[0] - z[1], 3)}.${law}${half}`;
   }
 
   live.register?.({

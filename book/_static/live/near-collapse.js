@@ -74,7 +74,7 @@
     const whole = beta > rate ? `The first-order expansion holds to ${live.digits(error, 2)}.` : `The first-order expansion does not hold here: β is below the largest rate, ${live.digits(rate, 3)}.`;
     const wide = problem.d > problem.K ? "" : " With d = K there is no space off the span.";
     if (!left) return `No collapse: c = √(λ_W λ_H) = ${live.digits(now.c, 3)} is not below 1, and the features go to 0. ${whole}`;
-    return `c = ${live.digits(now.c, 3)}. Of NC1 ${live.digits(100 * left.nc1, 3)} % is left, of the trace ratio ${live.digits(100 * left.traceRatio, 3)} %, of NC2 ${live.digits(100 * left.nc2, 3)} %. ${whole}${wide}`;
+    return `c = ${live.digits(now.c, 3)}. Of NC1 ${live.digits(100 * left.nc1, 3)} % is left, of the trace ratio ${live.digits(100 * left.traceRatio, 3)} %, of NC2 ${live.digits(100 * left.nc2, 3)} %. ${whole}${wide}`;
   }
 
   live.register?.({

@@ -135,8 +135,8 @@
 
   function describe({ d, pooled, groups, null: known }, { divide, out }) {
     const within = groups.filter(([, , fit]) => fit.slope > 0).length;
-    const share = out === 1 ? "Within widths" : out === 0 ? "Over all widths" : `With ${Math.round(100 * out)} % of each width's mean taken out`;
-    return `In ${d} dimensions random cosines spread by ${live.digits(known.interferenceStd)}. ${share} the spread${divide ? ", divided by that of random directions," : ""} explains ${live.digits(100 * pooled.r ** 2, 3)} % of the variance of the loss, along a ${pooled.slope > 0 ? "rising" : "falling"} line; within ${within} of ${groups.length} widths the line rises.`;
+    const share = out === 1 ? "Within widths" : out === 0 ? "Over all widths" : `With ${Math.round(100 * out)} % of each width's mean taken out`;
+    return `In ${d} dimensions random cosines spread by ${live.digits(known.interferenceStd)}. ${share} the spread${divide ? ", divided by that of random directions," : ""} explains ${live.digits(100 * pooled.r ** 2, 3)} % of the variance of the loss, along a ${pooled.slope > 0 ? "rising" : "falling"} line; within ${within} of ${groups.length} widths the line rises.`;
   }
 
   live.register?.({

@@ -5,6 +5,8 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 import numpy as np
 import pandas as pd
 
+from nclib.glued import number
+
 
 def pairs(table, part="candidates"):
     """A row for each (lam, M, K), and each recorded seed, a column for each metric of the two candidates."""
@@ -87,5 +89,6 @@ def proofs(table, *parts, ends=("at least", "at most")):
 
 def outward(value, side):
     """A bound in eight digits, rounded to its side; a number that was given, such as 0.12, as it is."""
-    short = repr(value)
-    return short if len(short) < 10 else str(Context(prec=8, rounding=side).create_decimal(value).normalize())
+    if len(repr(value)) < 10:
+        return number(value, ".9g")
+    return str(Context(prec=8, rounding=side).create_decimal(value).normalize())

@@ -45,7 +45,7 @@ def at_paper_scale(table):
     return {
         "paper-spread": _points(means.max() - means.min()),
         "paper-rank": number(claims.value(matched(table), "rank global", "sparse ETF").mean()),
-        "diverged": str((table["metric"] == "diverged").sum()),
+        "diverged": str((table["metric"] == "diverged").sum() or "none"),
     }
 
 

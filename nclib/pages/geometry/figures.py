@@ -93,8 +93,8 @@ def pinv(rows):
         }.items()
     ):
         points = curve(rows, metric)
-        style = {"ls": "", "marker": MARKERS[index], "color": PALETTE[index], "ms": 7, "mfc": "none", "mew": 1.6}
-        top.plot(points["x"], points["value"], label=label, **style)
+        style = {"ls": "", "marker": MARKERS[index], "color": PALETTE[index], "mfc": "none", "mew": 1.6}
+        top.plot(points["x"], points["value"], label=label, ms=10 - 2.5 * index, **style)
     top.plot(exact.index, exact, **THEORY, label="exact rank $K-1$")
     top.set(yscale="log", ylabel=r"$|\mathrm{NC1}|$, with $1/K$")
     made.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=2)

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from nclib.glued import number
 from nclib.plotting import MARKERS, PALETTE, STYLE, THEORY
 
 LOSS = "validation loss (nats a token)"
@@ -126,8 +127,7 @@ def _against_loss(axis, rows, models, metric):
 
 
 def _r2(models, column):
-    value = models[column].iloc[0]
-    return "–" if np.isnan(value) else f"{value:.2f}".replace("-", "−")
+    return number(models[column].iloc[0], "+.2f")
 
 
 def _against_width(axis, rows, models, metric, *, colored=False):

@@ -2,10 +2,10 @@
 
 import textwrap
 
-import numpy as np
 import pandas as pd
 
 from nclib.data import corpora, text
+from nclib.glued import number
 from nclib.pages._language_models.language_model import LanguageModel
 from nclib.pages.linguistic_scaling import views
 from nclib.pages.linguistic_scaling.views import TRAINING
@@ -76,13 +76,13 @@ def relations(models):
     """`views.relations` of each grid, a row for each measure."""
     found = pd.concat({label: views.relations(frame) for label, frame in views.frames(models).items()}, axis=1)
     shown = found.rename(index=MEASURES).rename_axis(index="± R² with the validation loss")
-    return shown.map(lambda value: "–" if np.isnan(value) else f"{value:+.2f}".replace("-", "−"))
+    return shown.map(lambda value: number(value, "+.2f"))
 
 
 def shares(models):
     """`views.shares` of each grid in percent."""
     found = pd.DataFrame({label: views.shares(frame) for label, frame in views.frames(models).items()})
-    return found.rename_axis("between").map(lambda value: "–" if np.isnan(value) else f"{value:.1%}")
+    return found.rename_axis("between").map(lambda value: number(value, ".1%"))
 
 
 def texts(models):

@@ -2,7 +2,7 @@
 
 import numpy as np
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FormatStrFormatter
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
 from nclib.pages.linguistic_tokens.views import KINDS
 from nclib.plotting import MARKERS, PALETTE, THEORY, figure, literal
@@ -93,8 +93,12 @@ def caution(rows):
         x = [where[by, half] + 0.12 * (2 * index - 1) for by, half in zip(halves["by"], halves["half"], strict=True)]
         right.plot(x, halves["value"], MARKERS[index], color=PALETTE[index], markersize=6, label=label)
     right.set_xticks(list(where.values()), ["frequent", "rare"] * 2)
-    right.set(yscale="log", ylabel="median CDNV", xlabel="half of tokens     half of classes", xlim=(-0.6, 4))
-    right.yaxis.set_minor_formatter(FormatStrFormatter("%g"))
+    right.set_xticks([0.5, 2.9], ["half of tokens", "half of classes"], minor=True)
+    right.tick_params(axis="x", which="minor", length=0, pad=20)
+    right.set(yscale="log", ylabel="median CDNV", xlim=(-0.6, 4))
+    right.yaxis.set_major_locator(LogLocator(subs=(1, 1.2, 1.5, 2, 3, 5, 7)))
+    right.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    right.yaxis.set_minor_locator(NullLocator())
     right.margins(y=0.3)
     right.legend(loc="upper center", ncols=2)
     return made

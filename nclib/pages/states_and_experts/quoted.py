@@ -7,7 +7,8 @@ from nclib.pages.states_and_experts import claims
 from nclib.pages.states_and_experts.views import OURS, PLAIN, collapse, tested, thresholds
 
 KEYS = {"balanced": "balanced", "slight": "slightly balanced", "free": "not balanced", "two": "two experts each"}
-ALONE = {"frequency": "frequency", "aligned": "uniform, aligned"}
+WAYS = {"ours": OURS, "uniform": PLAIN, "frequency": "frequency", "aligned": "uniform, aligned"}
+SAID = {"slight": tuple(WAYS), "balanced": ("uniform", "frequency")}
 
 
 def quoted(table):
@@ -27,11 +28,9 @@ def quoted(table):
     for key, arm in {"slight": claims.SLIGHT, "balanced": claims.BALANCED}.items():
         wide = claims.accuracies(table, arm)[claims.CHOSEN]
         found[f"whole-{key}"] = mean(claims.whole(table, arm), ".1%")
-        found |= {f"ours-{key}": mean(wide[OURS], ".1%"), f"uniform-{key}": mean(wide[PLAIN], ".1%")}
+        found |= {f"{name}-{key}": mean(wide[WAYS[name]], ".1%") for name in SAID[key]}
         for metric in ("inputs", "outputs", "digits"):
             found[f"{metric}-{key}"] = geometric(claims.end(arm, f"nc1-{metric}")(table))
-    wide = claims.accuracies(table, claims.SLIGHT)[claims.CHOSEN]
-    found |= {f"{name}-slight": mean(wide[way], ".1%") for name, way in ALONE.items()}
     found["start"] = geometric(claims.at_epoch(table, claims.BALANCED, "nc1-inputs", "min"))
     found["lowest-slight"] = number(lowest(table, claims.SLIGHT))
     gains = claims.gain(OURS, PLAIN)(table)
