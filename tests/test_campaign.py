@@ -47,7 +47,7 @@ def entries(folder):
 
 
 def checkpoints(folder):
-    return list(folder.glob("cache/checkpoints/*"))
+    return list(folder.glob("cache/checkpoints/[!.]*"))
 
 
 def killed_and_undisturbed(folder, kills, *options):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import re
 import shutil
 import warnings
@@ -326,6 +327,16 @@ def test_law_a_half_written_entry_is_never_read():
     partial.mkdir(parents=True)
     (partial / "table.csv").write_text("half")
     assert store.find(Toy()) is None and work.get(Toy())["value"].iloc[0] == 3 / 7
+
+
+def test_value_what_killed_processes_left_of_checkpoints_goes_after_a_day():
+    old, new = (store.unfinished(name).with_name(f".{name}.1.part") for name in ("old", "new"))
+    for path in (old, new):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    os.utime(old, (0, 0))
+    work.get(Toy())
+    assert not old.exists() and new.exists()
 
 
 def test_law_two_processes_that_finish_the_same_run_leave_one_whole_entry(monkeypatch):

@@ -7,6 +7,7 @@ import pandas as pd
 from nclib.runs import source, store
 from nclib.runs.experiment import MissingRun
 from nclib.runs.manifest import manifest_of
+from nclib.runs.seal import sweep
 
 
 def device_for(run, device="auto") -> str:
@@ -48,7 +49,7 @@ def do(runs, device, root=None) -> None:
     """Do runs of one experiment, several of them together, and store each, with its share of the time.
 
     Whether the tables can be written is tried before the work begins. The files that let a run go on after a kill are
-    removed only when its table is stored.
+    removed only when its table is stored; and then what killed processes left of such files, a day or more ago.
     """
     root = root or store.cache_folder()
     for run in runs:
@@ -65,4 +66,5 @@ def do(runs, device, root=None) -> None:
             run, table, manifest | {"data": run.reads(), "code": source.digest(run), "wall_seconds": seconds}, root
         )
         store.unfinished(run.key()).unlink(missing_ok=True)
+        sweep(store.unfinished(run.key()).parent, ".*.part")
         run.forget()
