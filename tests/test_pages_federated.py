@@ -348,6 +348,7 @@ def test_value_the_archived_mixture_has_a_panel_and_words_of_its_own(both, table
         views.accuracies(larger).assign(panel="mixture, paper scale").reset_index(drop=True),
     )
     lost = both[both["metric"] == "diverged"]
+    assert set(lost["lr"]) <= {0.3} and set(lost["arm"]) <= {"FedAvg", "FedProx"}  # whether any, a processor decides
     one = larger.iloc[:1].assign(metric="diverged", value=1.0, beside="paper scale")
     assert quoted(table)["diverged"] == "none" and quoted(both)["diverged"] == str(len(lost) or "none")
     assert quoted(pd.concat([both, one], ignore_index=True))["diverged"] == str(len(lost) + 1)

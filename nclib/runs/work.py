@@ -66,5 +66,5 @@ def do(runs, device, root=None) -> None:
             run, table, manifest | {"data": run.reads(), "code": source.digest(run), "wall_seconds": seconds}, root
         )
         store.unfinished(run.key()).unlink(missing_ok=True)
-        sweep(store.unfinished(run.key()).parent, ".*.part")
         run.forget()
+    sweep(store.unfinished(runs[0].key()).parent, ".*.part")

@@ -91,4 +91,5 @@ def outward(value, side):
     """A bound in eight digits, rounded to its side; a number that was given, such as 0.12, as it is."""
     if len(repr(value)) < 10:
         return number(value, ".9g")
-    return str(Context(prec=8, rounding=side).create_decimal(value).normalize()).replace("-", "−", value < 0)
+    rounded = Context(prec=8, rounding=side).create_decimal(value).normalize()
+    return f"−{-rounded}" if value < 0 else f"{rounded}"
