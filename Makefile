@@ -9,6 +9,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.requirements.lock
 
+# Where a container says not to, some hundred processes would compile nclib anew, each in three seconds.
+unexport PYTHONDONTWRITEBYTECODE
 export OMP_NUM_THREADS ?= 1
 export TQDM_DISABLE ?= 1
 export MPLBACKEND ?= agg

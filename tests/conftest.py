@@ -7,7 +7,8 @@ import pytest
 # it, or its runs, come after what the second worker does in the meantime.
 ORDER = (
     *("notebooks", "workflow_runs", "live", "campaign", "commands", "adapters", "build", "measure_lm", "measure_cli"),
-    *("publish", "book", "pages", "pages_linguistic_scaling", "prose"),
+    *("publish", "language", "language_ddp", "kills", "conventions", "structure", "runs", "sealed", "warm"),
+    *("book", "pages", "pages_linguistic_scaling", "prose"),
 )
 
 
