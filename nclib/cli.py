@@ -75,6 +75,8 @@ def run(
 ) -> None:
     """Do the runs of a study that are not stored yet; on a CPU side by side. Those of profile paper go to results/.
 
+    A run that diverges or does not fit into memory is named on stderr; the others are done, and the exit code is 2.
+
     `torchrun --nproc-per-node N -m nclib run linguistic_scaling --index I` trains one language model on N processes.
     """
     from nclib.runs import store, together
@@ -88,9 +90,10 @@ def run(
             raise ValueError(f"index = {i}: must be from 0 to {len(found) - 1}")
     if together.processes() > 1 and len(index or ()) != 1:
         together.refuse(f"torchrun does one run at a time: name it, --index from 0 to {len(found) - 1}")
-    chosen = index or range(len(found))
+    chosen, failed = list(index or range(len(found))), False
     done = together.each([found[i] for i in chosen], device, store.root_for(profile))
-    for position in chosen:
+    for turn, position in enumerate(chosen, 1):
+        one = found[position]
         try:
             next(done)
         except MissingRun as reason:
@@ -98,12 +101,16 @@ def run(
         except (FloatingPointError, MemoryError, RuntimeError) as error:
             if not _resources(error) and not isinstance(error, FloatingPointError):
                 raise
-            raise ValueError(f"run {position}, {found[position].NAME} {found[position].key()}: {error}") from None
-        if not together.first():
+            reason = " ".join(str(error).split())
+            typer.echo(f"nclib: run {position}, {one.NAME} {one.key()}: {reason}", err=True)
+            failed, rest = True, [found[i] for i in chosen[turn:]]
+            done = together.each(rest, device, store.root_for(profile))
             continue
-        one = found[position]
-        folder, seconds = store.entry(one.NAME, one.key()), store.find(one)[1]["wall_seconds"]
-        typer.echo(f"{position:3d}  {one.NAME}  {one.key()}  {seconds:.1f} s  {folder}")
+        if together.first():
+            folder, seconds = store.entry(one.NAME, one.key()), store.find(one)[1]["wall_seconds"]
+            typer.echo(f"{position:3d}  {one.NAME}  {one.key()}  {seconds:.1f} s  {folder}")
+    if failed:
+        sys.exit(2)
 
 
 @app.command()

@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -21,8 +22,24 @@ from nclib import cli, pages
 from nclib.data import files
 from nclib.pages import campaign
 from nclib.runs import store as kept
+from nclib.runs import workers
+from nclib.runs.experiment import Experiment, rows
 from nclib.runs.manifest import ROOT
 from nclib.training import checkpoint
+
+
+@dataclass(frozen=True)
+class Diverging(Experiment):
+    """A run that diverges where its seed is odd."""
+
+    NAME: ClassVar[str] = "toy.diverging"
+    seed: int = 0
+
+    def run(self, device="cpu"):
+        if self.seed % 2:
+            raise FloatingPointError("training\ndiverged")
+        return rows({"seed": self.seed}, step=0)
+
 
 QUEUE = (
     ("depth", lambda run: run.NAME == "tirer2023.depth_network"),
@@ -255,6 +272,24 @@ def test_value_a_run_without_memory_or_that_diverges_is_named_in_one_line(store,
     with pytest.raises(SystemExit):
         cli.main()
     assert re.fullmatch(f"nclib: run 1, {one.NAME} {one.key()}: {message}\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_law_what_fails_alone_leaves_the_others_to_be_done(store, monkeypatch, capsys, threads):
+    """The second and the last of four runs; one after another, and side by side."""
+    runs = [Diverging(seed=seed) for seed in range(4)]
+    monkeypatch.setattr(cli, "_runs", lambda *given: (toy.STUDY, runs))
+    monkeypatch.setattr(workers, "WORTH", 0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(sys, "argv", ["nclib", "run", "toy"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    said = capsys.readouterr()
+    assert end.value.code == 2
+    assert [line.split()[0] for line in said.out.splitlines()] == ["0", "2"]
+    expected = [f"nclib: run {i}, toy.diverging {runs[i].key()}: training diverged" for i in (1, 3)]
+    assert said.err.splitlines() == expected
+    assert [kept.find(run) is not None for run in runs] == [True, False, True, False]
 
 
 WITHOUT = """
